@@ -1,0 +1,276 @@
+// Package beacon receives what browsers send when a page reports something
+// without waiting for an answer, and hands it to the host application as typed
+// events.
+//
+// # What is received
+//
+//   - navigator.sendBeacon with every body type it accepts (W3C Beacon)
+//   - fetch with keepalive, fetchLater, and XMLHttpRequest (WHATWG Fetch)
+//   - <form> submissions in all three encodings (HTML, RFC 7578)
+//   - <img> pixels, that is GET and HEAD with a query (WHATWG URL)
+//   - <a ping> hyperlink auditing (HTML)
+//   - Reporting API batches and legacy CSP reports (W3C Reporting, CSP 3)
+//   - newline-delimited JSON
+//   - the gzip and deflate form of all of these, declared or not
+//
+// # Use
+//
+// A host writes a [Sink], usually with [On] or [SinkFunc], makes a [Handler]
+// with [New], and mounts it, or wraps its whole mux with [Handler.Middleware].
+//
+//	h, err := beacon.New(beacon.Config{
+//		Sink: beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
+//			return store.Save(ctx, events)
+//		}),
+//	})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	mux.Handle("/log-tracking", h) // no method: the mux would answer preflights itself
+//
+// # Guarantees
+//
+//   - A 204 means the Sink took the events; nothing else is ever answered 204,
+//     except what the host itself chose to drop (see [ErrDrop]).
+//   - The Sink's context survives the browser hanging up, which it does as soon
+//     as the body is out.
+//   - A body decodes to what the page handed over, byte for byte and in order.
+//     A field that does not fit, or a bad item of a batch, is reported beside
+//     the event ([Event.Errors]) and never costs its neighbours.
+//   - A request that is refused is counted under a reason ([Handler.Stats]),
+//     answered with it, and offered to [Config.OnRefused] with its raw body.
+//   - Everything is bounded: bytes, decompressed bytes, fields, JSON depth,
+//     events, memory in flight, time.
+//
+// # Stability
+//
+// Use keyed literals for the structs here; fields may be added. The text of
+// errors and of log records may change; reasons, status codes and the JSON form
+// of [Event] may not.
+package beacon
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// An Event is one beacon, or one of several that a single request carried.
+//
+// The zero value of a field means that the browser did not say; only ID,
+// Received, Time and Body are always set by a [Handler]. An Event is a plain
+// value: copying it is cheap, but Body, Query, Attrs and Errors are shared
+// between copies, and events of one request share their Query.
+type Event struct {
+	// ID is the idempotency key: the client's if it sent one, else a random
+	// UUIDv7 made on arrival. Browsers repeat a request whose connection broke,
+	// and such a twin has a new ID unless the client chose it.
+	ID string
+
+	// Name is the client's name for the event, the type of a report
+	// ("csp-violation"), "ping", or empty.
+	Name string
+
+	// Time is when it happened, on the server's clock, as well as can be known:
+	// Received less the age that a report carries, else Received.
+	Time time.Time
+
+	// Received is when the handler took the request, in UTC.
+	Received time.Time
+
+	// Body is what was sent. It is never nil.
+	Body Body
+
+	// Query is the URL's query, decoded like a form body, in order.
+	Query Form
+
+	// Page is the page it came from, as the browser worded it: the Referer
+	// header, a report's URL, or a ping's origin page. Referrer policies cut it
+	// to the origin or leave it out; it is unverified client text and not
+	// always parsable as a URL.
+	Page string
+
+	// Session and View are ids that the client gave; View is one page view.
+	Session, View string
+
+	// Seq is the position in the client's series, from 1; 0 without one.
+	Seq uint64
+
+	// Request says how it came.
+	Request Request
+
+	// Privacy holds the privacy preferences sent along.
+	Privacy Privacy
+
+	// Attrs is the host's: set it in [Config.Enrich].
+	Attrs map[string]string
+
+	// Errors lists what in this event did not fit, without costing the event:
+	// the reason why a body is not what its type promised, or, inside [On],
+	// the fields that could not be bound.
+	Errors []FieldError
+}
+
+// A Request is what the HTTP request said about itself. All of it is
+// unverified client text, except TLS and, behind [Config.TrustedProxies],
+// ClientIP. Cookies and Authorization are never copied.
+type Request struct {
+	Method      string // as received; methods are case-sensitive
+	Host        string
+	Path        string // decoded URL path
+	ContentType string // header as received; empty if absent
+	Encoding    string // content coding: "gzip" or "deflate" when it was undone here, else what was left in place
+	Origin      string // may be the literal "null"
+	UserAgent   string
+
+	// Sec-Fetch-Site, -Mode, -Dest: empty over plain http from other hosts
+	// than localhost, from Reporting API uploads, and from old browsers.
+	FetchSite, FetchMode, FetchDest string
+
+	Purpose  string     // Sec-Purpose, or the older Purpose and X-Moz: "prefetch", "prefetch;prerender"
+	ClientIP netip.Addr // zero unless [Config.ClientIP] asks for it
+	TLS      bool       // the connection to this server used TLS
+}
+
+// Privacy is what the visitor's browser asks of sites. The handler only
+// reports it: a host that honours it returns [ErrDrop] from [Config.Enrich].
+type Privacy struct {
+	GPC bool // Sec-GPC: 1 (Global Privacy Control)
+	DNT bool // DNT: 1 (Do Not Track, no longer standardised)
+}
+
+// Body is what a beacon carried, one of [Empty], [Text], [JSON], [Form],
+// [Binary], [Ping] and [Report]. The set is closed: switch on the concrete type.
+type Body interface{ body() }
+
+// Empty is a beacon without data, such as navigator.sendBeacon(url),
+// navigator.sendBeacon(url, "") and an image request.
+type Empty struct{}
+
+// Text is a text/* body, byte for byte. Browsers send UTF-8, but a Blob may
+// hold any charset, so it need not be valid UTF-8.
+type Text string
+
+// JSON is a valid JSON text, byte for byte: a body with a JSON type, or one of
+// text/plain or no type that is a JSON object or array. Pages send JSON as text
+// to spare themselves the CORS preflight.
+type JSON json.RawMessage
+
+// Form is an entry list (XHR §4.3): the names and values of FormData,
+// URLSearchParams, a <form> or a query. Order and duplicates are kept.
+type Form []Field
+
+// Binary is a body of any other type, or of none (ArrayBuffer, typed arrays,
+// untyped Blob). Type is the Content-Type as received, unparsable ones
+// included; it is empty if there was none.
+type Binary struct {
+	Type string
+	Data []byte
+}
+
+// Ping is a hyperlink auditing request (<a ping>). From is the page with the
+// link, with its fragment; browsers leave it out when an https page pings
+// another origin.
+type Ping struct{ From, To string }
+
+// Report is one report of the Reporting API. A legacy CSP report
+// (application/csp-report) is brought into the same form: type "csp-violation"
+// and the Reporting API's names in Body.
+type Report struct {
+	Type      string
+	URL       string        // the document that the report is about
+	UserAgent string        // as the report says, which may differ from the request
+	Age       time.Duration // from the incident to the upload; see [Event.Time]
+	Body      json.RawMessage
+}
+
+func (Empty) body()  {}
+func (Text) body()   {}
+func (JSON) body()   {}
+func (Form) body()   {}
+func (Binary) body() {}
+func (Ping) body()   {}
+func (Report) body() {}
+
+// A Field is one entry of a [Form]. If File is set the entry is a file and
+// Value is empty.
+type Field struct {
+	Name, Value string
+	File        *File
+}
+
+// A File is a file entry. Name is the name as the page gave it, path and all:
+// never use it as a path. An empty file, or one with an empty name, is a file.
+type File struct {
+	Name string
+	Type string
+	Data []byte
+}
+
+// Get returns the value of the first field of that name that is not a file,
+// or "".
+func (f Form) Get(name string) string {
+	for i := range f {
+		if f[i].Name == name && f[i].File == nil {
+			return f[i].Value
+		}
+	}
+	return ""
+}
+
+// Values returns the values of all fields of that name that are not files, in
+// order.
+func (f Form) Values(name string) []string {
+	var vs []string
+	for i := range f {
+		if f[i].Name == name && f[i].File == nil {
+			vs = append(vs, f[i].Value)
+		}
+	}
+	return vs
+}
+
+// File returns the first file of that name, or nil.
+func (f Form) File(name string) *File {
+	i := slices.IndexFunc(f, func(x Field) bool { return x.Name == name && x.File != nil })
+	if i < 0 {
+		return nil
+	}
+	return f[i].File
+}
+
+// A Sink takes events. It is the one interface that a host implements.
+//
+// Consume is called on the goroutine of the request, concurrently for
+// concurrent requests, and before the answer is written: time spent in it is
+// back-pressure, not latency for the user.
+//
+// The Sink owns the slice: it may keep it and change the events in it, and
+// nothing is pooled or reused. What the events point to (bodies, queries, files)
+// may be shared, and must not be changed in place.
+//
+// The context carries the request's values but not its cancellation: the page
+// is closing, and the browser hangs up as soon as the body is out. It ends after
+// [Config.SinkTimeout], and when Consume returns.
+//
+// A nil error means that the Sink takes responsibility for every event, and is
+// answered 204. An error that wraps [ErrPermanent] will never succeed and is
+// answered 422. A [*RetryAfterError] is answered 503 with its delay, and any
+// other error 503 with a default one. Browsers do not repeat beacons, so an
+// error usually means that the events are lost unless [Config.OnRefused] keeps
+// them.
+//
+// Capabilities beyond this are optional interfaces, found with a type assertion.
+type Sink interface {
+	Consume(ctx context.Context, events []Event) error
+}
+
+// SinkFunc is a function used as a [Sink].
+type SinkFunc func(ctx context.Context, events []Event) error
+
+// Consume calls f.
+func (f SinkFunc) Consume(ctx context.Context, events []Event) error { return f(ctx, events) }
+
+var _ Sink = SinkFunc(nil)

@@ -1,0 +1,351 @@
+package beacon
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Limits bound what one request may hold. A zero field is its default. A
+// request beyond one of them is refused with 413.
+type Limits struct {
+	MaxDecoded int64 // bytes of a body after decompression; default [DefaultMaxDecoded]
+	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default [DefaultMaxRatio]
+	MaxFields  int   // fields of a form, parts of a multipart body, pairs of a query; default [DefaultMaxFields]
+	MaxDepth   int   // nesting of a JSON text; default [DefaultMaxDepth]
+	MaxEvents  int   // events in one request; default [DefaultMaxEvents]
+}
+
+// Defaults of [Limits]. Browsers cap a beacon at 64 KiB or not at all.
+const (
+	DefaultMaxDecoded = 4 << 20
+	DefaultMaxRatio   = 100
+	DefaultMaxFields  = 1000
+	DefaultMaxDepth   = 64
+	DefaultMaxEvents  = 1000
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxDecoded == 0 {
+		l.MaxDecoded = DefaultMaxDecoded
+	}
+	if l.MaxRatio == 0 {
+		l.MaxRatio = DefaultMaxRatio
+	}
+	if l.MaxFields == 0 {
+		l.MaxFields = DefaultMaxFields
+	}
+	if l.MaxDepth == 0 {
+		l.MaxDepth = DefaultMaxDepth
+	}
+	if l.MaxEvents == 0 {
+		l.MaxEvents = DefaultMaxEvents
+	}
+	return l
+}
+
+// Decode returns the events in a request whose body has already been read. It
+// is the pure step of the [Handler], for hosts that read requests elsewhere: it
+// checks no origin and no method, and leaves ID, Time, Received and
+// Request.ClientIP to the caller. r needs no more than its Header, and r.Body is
+// not touched.
+//
+// Decode takes ownership of body: the events share its memory, so it must not be
+// changed afterwards.
+//
+// The error is a [*RequestError]: a body that breaks its own framing (400) or a
+// limit (413). Anything else decodes, if need be to [Binary] or [Text] with a
+// note in [Event.Errors]. There is always at least one event.
+func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
+	lim := limits.withDefaults()
+	var e Event
+	if err := describe(&e, r, &lim); err != nil {
+		return nil, err
+	}
+	return decode(e, r.Header, body, &lim)
+}
+
+// describe fills in what the request says about itself, which all of its events
+// have in common.
+func describe(e *Event, r *http.Request, lim *Limits) (err error) {
+	h := r.Header
+	e.Request = Request{
+		Method:      r.Method,
+		Host:        r.Host,
+		ContentType: first(h["Content-Type"]),
+		Encoding:    first(h["Content-Encoding"]),
+		Origin:      first(h["Origin"]),
+		UserAgent:   first(h["User-Agent"]),
+		FetchSite:   first(h["Sec-Fetch-Site"]),
+		FetchMode:   first(h["Sec-Fetch-Mode"]),
+		FetchDest:   first(h["Sec-Fetch-Dest"]),
+		Purpose:     first(h["Sec-Purpose"], h["Purpose"], h["X-Moz"]),
+		TLS:         r.TLS != nil,
+	}
+	// GPC §3: one header with exactly this value counts, among whatever others.
+	e.Privacy.GPC = slices.Contains(h["Sec-Gpc"], "1")
+	e.Privacy.DNT = slices.Contains(h["Dnt"], "1")
+	e.Page = first(h["Referer"])
+	e.Body = Empty{}
+	if r.URL != nil {
+		e.Request.Path = r.URL.Path
+		if r.URL.RawQuery != "" {
+			e.Query, err = parseURLEncoded(r.URL.RawQuery, lim.MaxFields)
+		}
+	}
+	return err
+}
+
+// first returns the first value of the first header that has one. Headers are
+// read straight from the map: their names are canonical already.
+func first(headers ...[]string) string {
+	for _, vs := range headers {
+		if len(vs) > 0 {
+			return vs[0]
+		}
+	}
+	return ""
+}
+
+// decode reads body by what its type says, into copies of e.
+func decode(e Event, h http.Header, body []byte, lim *Limits) ([]Event, error) {
+	mt := parseMediaType(e.Request.ContentType)
+	kind := kindOf(mt.essence)
+	if len(body) > 0 || e.Request.Encoding != "" {
+		var err error
+		body, e.Request.Encoding, err = inflate(body, e.Request.Encoding, kind.maybeCompressed(), lim)
+		if err != nil {
+			return nil, err
+		}
+		switch e.Request.Encoding {
+		case "":
+		case "gzip", "deflate":
+			if kind == kindCompressed {
+				kind = kindNone // its type was the coding's; what is inside has none
+			}
+		default:
+			kind = kindBinary // a coding we do not know: the host may
+		}
+	}
+	switch kind {
+	case kindForm, kindMultipart:
+		form, err := parseForm(kind, mt, body, lim)
+		if err != nil {
+			return nil, err
+		}
+		e.Body = form
+		return []Event{e}, nil
+	case kindPing:
+		if to := h["Ping-To"]; len(to) > 0 {
+			return []Event{ping(e, to[0], first(h["Ping-From"]))}, nil
+		}
+	}
+	if len(body) == 0 {
+		return []Event{e}, nil
+	}
+	switch kind {
+	case kindText, kindPing:
+		e.Body = sniffJSON(body, Text(text(body)), lim)
+	case kindNone:
+		e.Body = sniffJSON(body, Binary{Data: body}, lim)
+	case kindJSON:
+		return decodeJSON(e, body, lim)
+	case kindNDJSON:
+		return decodeLines(e, body, lim)
+	case kindReports:
+		return decodeReports(e, body, lim)
+	case kindCSP:
+		return decodeCSP(e, body, lim)
+	default:
+		e.Body = Binary{Type: e.Request.ContentType, Data: body}
+	}
+	return []Event{e}, nil
+}
+
+func parseForm(kind bodyKind, mt mediaType, body []byte, lim *Limits) (Form, error) {
+	if kind == kindMultipart {
+		return parseMultipart(body, mt.boundary, lim.MaxFields)
+	}
+	return parseURLEncoded(text(body), lim.MaxFields)
+}
+
+// sniffJSON returns body as JSON if it is a JSON object or array, or else as
+// what it would be otherwise.
+func sniffJSON(body []byte, otherwise Body, lim *Limits) Body {
+	if looksLikeJSON(body) && checkJSON(body, lim.MaxDepth) == jsonValid {
+		return JSON(body)
+	}
+	return otherwise
+}
+
+// decodeJSON reads a body that claims to be JSON.
+func decodeJSON(e Event, body []byte, lim *Limits) ([]Event, error) {
+	// Not part of the text (RFC 8259 §8.1), but some editors write it.
+	body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
+	if err := setJSON(&e, body, lim); err != nil {
+		return nil, err
+	}
+	return []Event{e}, nil
+}
+
+// setJSON makes b the event's body: JSON, or Binary with a note if it is not.
+func setJSON(e *Event, b []byte, lim *Limits) error {
+	switch checkJSON(b, lim.MaxDepth) {
+	case jsonValid:
+		e.Body = JSON(b)
+	case jsonTooDeep:
+		return tooLarge(ReasonTooDeep, "JSON nests deeper than %d", lim.MaxDepth)
+	default:
+		e.Body = Binary{Type: e.Request.ContentType, Data: b}
+		e.Errors = append(e.Errors, fieldError("body", text(b), "not valid JSON"))
+	}
+	return nil
+}
+
+// decodeLines reads newline-delimited JSON: an event per line that is not blank.
+func decodeLines(e Event, body []byte, lim *Limits) ([]Event, error) {
+	var events []Event
+	for line := range bytes.SplitSeq(body, []byte("\n")) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if len(events) == lim.MaxEvents {
+			return nil, tooLarge(ReasonTooManyEvents, "more than %d lines", lim.MaxEvents)
+		}
+		next := e
+		if err := setJSON(&next, line[:len(line):len(line)], lim); err != nil {
+			return nil, err
+		}
+		events = append(events, next)
+	}
+	if events == nil {
+		return []Event{e}, nil
+	}
+	return events, nil
+}
+
+func ping(e Event, to, from string) Event {
+	e.Name = "ping"
+	e.Body = Ping{From: from, To: to}
+	if from != "" {
+		e.Page, _, _ = strings.Cut(from, "#")
+	}
+	return e
+}
+
+// A bodyKind is how a body is to be read.
+type bodyKind uint8
+
+const (
+	kindBinary     bodyKind = iota // a type with no reading of its own
+	kindNone                       // no type
+	kindCompressed                 // the type of a compressed file, or of any bytes
+	kindText
+	kindJSON
+	kindNDJSON
+	kindForm
+	kindMultipart
+	kindPing
+	kindReports
+	kindCSP
+)
+
+func kindOf(essence string) bodyKind {
+	switch essence {
+	case "":
+		return kindNone
+	case "text/plain":
+		return kindText
+	case "application/x-www-form-urlencoded":
+		return kindForm
+	case "multipart/form-data":
+		return kindMultipart
+	case "text/ping":
+		return kindPing
+	case "application/reports+json":
+		return kindReports
+	case "application/csp-report":
+		return kindCSP
+	case "application/json", "text/json":
+		return kindJSON
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines":
+		return kindNDJSON
+	case "application/gzip", "application/x-gzip", "application/zlib", "application/octet-stream":
+		return kindCompressed
+	}
+	switch {
+	case strings.HasSuffix(essence, "+json"):
+		return kindJSON
+	case strings.HasPrefix(essence, "text/"):
+		return kindText
+	}
+	return kindBinary
+}
+
+// maybeCompressed says whether a body of this kind that starts like a compressed
+// one is taken for it: where the type says nothing against it, or where the
+// bytes would otherwise break it.
+func (k bodyKind) maybeCompressed() bool {
+	return k != kindBinary && k != kindMultipart && k != kindPing
+}
+
+// A mediaType is what decoding needs of a Content-Type: its essence in lower
+// case, empty if it is missing or cannot be parsed, and a multipart boundary.
+type mediaType struct {
+	essence, boundary string
+}
+
+// parseMediaType reads a Content-Type (MIME Sniffing §4.4). Its own, because
+// mime.ParseMediaType builds a map of the parameters and fails on a type whose
+// parameters are odd, although the essence is what counts.
+func parseMediaType(s string) mediaType {
+	essence, params, _ := strings.Cut(s, ";")
+	essence = strings.Trim(essence, " \t")
+	typ, sub, ok := strings.Cut(essence, "/")
+	if essence != "" && (!ok || !isToken(typ) || !isToken(sub)) {
+		return mediaType{essence: "?"} // known not to be any type
+	}
+	mt := mediaType{essence: strings.ToLower(essence)}
+	if strings.HasPrefix(mt.essence, "multipart/") {
+		mt.boundary = boundaryParam(params)
+	}
+	return mt
+}
+
+func boundaryParam(params string) string {
+	for params != "" {
+		var p string
+		if i := strings.IndexByte(params, '"'); i >= 0 && i < strings.IndexByte(params+";", ';') {
+			// A quoted boundary may hold a ";".
+			if j := strings.IndexByte(params[i+1:], '"'); j >= 0 {
+				p, params = params[:i+j+2], params[i+j+2:]
+			}
+		}
+		if p == "" {
+			p, params, _ = strings.Cut(params, ";")
+		}
+		name, value, _ := strings.Cut(strings.Trim(p, " \t;"), "=")
+		if strings.EqualFold(name, "boundary") {
+			return strings.Trim(value, `"`)
+		}
+	}
+	return ""
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !tokenBytes[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// tokenBytes are the bytes of a token (RFC 9110 §5.6.2).
+var tokenBytes = func() (t [256]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		t[c] = true
+	}
+	return t
+}()

@@ -1,0 +1,295 @@
+package beacon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// The ways in which a multipart body can be broken.
+var (
+	errNoBoundary   = errors.New("no boundary in the content type or the body")
+	errNoDelimiter  = errors.New("first boundary not found")
+	errNoTerminator = errors.New("closing boundary not found")
+	errNoHeaderEnd  = errors.New("part without an empty line after its header")
+)
+
+// parseMultipart scans a multipart/form-data entry list (RFC 7578, as browsers
+// write it: HTML §4.10.21.8) in one pass. Names, values and files share body.
+//
+// It is its own scanner because mime/multipart loses data here: a control byte
+// in a name fails the form, a trailing backslash the part, %22 stays encoded,
+// file names lose their directory, and a file without a name becomes a value.
+func parseMultipart(body []byte, boundary string, maxFields int) (Form, error) {
+	if len(body) == 0 {
+		return Form{}, nil
+	}
+	if boundary == "" {
+		// fetch with a FormData body and a Content-Type of its own has no
+		// boundary there, but the body starts with it.
+		if boundary = boundaryOf(body); boundary == "" {
+			return nil, malformed(ReasonMultipart, errNoBoundary)
+		}
+	}
+	s := partScanner{body: body}
+	s.delim = append(append(make([]byte, 0, 80), "\r\n--"...), boundary...)
+	if !s.start() {
+		return nil, malformed(ReasonMultipart, errNoDelimiter)
+	}
+
+	// Most forms are small: collecting them on the stack makes the copy that
+	// leaves here exact, and the only allocation.
+	var few [24]Field
+	fields := few[:0]
+	for !s.last {
+		if len(fields) == maxFields {
+			return nil, tooLarge(ReasonTooManyFields, "more than %d parts", maxFields)
+		}
+		var f Field
+		if err := s.part(&f); err != nil {
+			return nil, malformed(ReasonMultipart, fmt.Errorf("part %d: %w", len(fields)+1, err))
+		}
+		fields = append(fields, f)
+	}
+	return append(make(Form, 0, len(fields)), fields...), nil
+}
+
+// boundaryOf reads the boundary off the first line of body.
+func boundaryOf(body []byte) string {
+	line, _, ok := bytes.Cut(body, []byte("\r\n"))
+	if !ok || len(line) < 3 || len(line) > 2+maxBoundary || line[0] != '-' || line[1] != '-' {
+		return ""
+	}
+	line = line[2:]
+	if bytes.HasSuffix(line, []byte("--")) && len(bytes.TrimSpace(body)) == len(line)+2 {
+		line = line[:len(line)-2] // an empty form is nothing but its terminator
+	}
+	return string(line)
+}
+
+// maxBoundary is the longest boundary that RFC 2046 §5.1.1 allows, with room for
+// senders that count differently.
+const maxBoundary = 128
+
+// A partScanner walks a multipart body from delimiter to delimiter.
+type partScanner struct {
+	body  []byte
+	delim []byte // line break, "--", boundary
+	pos   int    // after the delimiter line last seen
+	last  bool   // that was the closing one
+}
+
+// start finds the first delimiter, which stands at the very start or, after a
+// preamble, at the start of a line. Its line break decides between CRLF and the
+// bare LF that hand-written senders use.
+func (s *partScanner) start() bool {
+	if bytes.HasPrefix(s.body, s.delim[2:]) && s.delimiterLine(len(s.delim)-2) {
+		return true
+	}
+	return s.next(0) >= 0
+}
+
+// next finds the delimiter at or after pos, moves behind its line, and returns
+// where the content before it ends, or -1.
+func (s *partScanner) next(pos int) int {
+	for {
+		i := bytes.IndexByte(s.body[pos:], s.delim[0])
+		if i < 0 {
+			return -1
+		}
+		pos += i
+		if bytes.HasPrefix(s.body[pos:], s.delim) && s.delimiterLine(pos+len(s.delim)) {
+			return pos
+		}
+		pos++
+	}
+}
+
+// delimiterLine reads the rest of a delimiter's line from pos: "--" closes, blanks
+// are padding, and anything else means that the boundary is only a prefix of
+// longer text.
+func (s *partScanner) delimiterLine(pos int) bool {
+	b := s.body[pos:]
+	if len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
+		s.pos = pos + 2
+		return true
+	}
+	if len(b) >= 2 && b[0] == '-' && b[1] == '-' {
+		rest := bytes.TrimLeft(b[2:], " \t")
+		if len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n' {
+			s.pos, s.last = len(s.body), true
+			return true
+		}
+		return false
+	}
+	rest := bytes.TrimLeft(b, " \t")
+	if bytes.HasPrefix(rest, []byte("\r\n")) {
+		s.pos = len(s.body) - len(rest) + 2
+		return true
+	}
+	if len(rest) > 0 && rest[0] == '\n' && (s.delim[0] == '\n' || s.pos == 0) {
+		s.pos = len(s.body) - len(rest) + 1
+		s.delim = bytes.TrimPrefix(s.delim, []byte("\r"))
+		return true
+	}
+	return false
+}
+
+const (
+	formData    = `Content-Disposition: form-data; name="`
+	filename    = `; filename="`
+	contentType = `Content-Type: `
+)
+
+// part reads one part into f. The exact header that browsers write is matched
+// first; whatever else a sender may write goes through header.
+func (s *partScanner) part(f *Field) error {
+	var (
+		isFile             bool
+		fileName, fileType string
+		pos                = s.pos
+	)
+	if b := s.body[pos:]; bytes.HasPrefix(b, []byte(formData)) {
+		name, n := quoted(b[len(formData):])
+		rest := b[len(formData)+n:]
+		if n > 0 && bytes.HasPrefix(rest, []byte(filename)) {
+			var file []byte
+			file, n = quoted(rest[len(filename):])
+			rest = rest[len(filename)+n:]
+			isFile, fileName = true, unescapeName(file)
+		}
+		if n > 0 && len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' {
+			f.Name = unescapeName(name)
+			pos = len(s.body) - len(rest) + 2
+		} else {
+			isFile, fileName = false, ""
+		}
+	}
+	for {
+		line, n := headerLine(s.body[pos:])
+		if n == 0 {
+			return errNoHeaderEnd
+		}
+		pos += n
+		if len(line) == 0 {
+			break
+		}
+		if bytes.HasPrefix(line, []byte(contentType)) {
+			fileType = text(line[len(contentType):])
+			continue
+		}
+		key, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.Trim(value, " \t")
+		switch {
+		case bytes.EqualFold(key, []byte("Content-Type")):
+			fileType = text(value)
+		case bytes.EqualFold(key, []byte("Content-Disposition")):
+			f.Name, fileName, isFile = disposition(value)
+		}
+	}
+	// A part without content has the delimiter right after its header, whose
+	// last line break then belongs to the delimiter.
+	start := pos
+	end := s.next(max(0, pos-bytes.IndexByte(s.delim, '-')))
+	if end < 0 {
+		return errNoTerminator
+	}
+	end = max(end, start)
+	content := s.body[start:end:end]
+	if isFile {
+		f.File = &File{Name: fileName, Type: fileType, Data: content}
+	} else {
+		f.Value = text(content)
+	}
+	return nil
+}
+
+// headerLine returns the line at the start of b without its line break, and how
+// many bytes it takes with it: 0 if b has no line break.
+func headerLine(b []byte) (line []byte, n int) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 0 {
+		return nil, 0
+	}
+	line = b[:i]
+	if i > 0 && line[i-1] == '\r' {
+		line = line[:i-1]
+	}
+	return line, i + 1
+}
+
+// quoted returns the contents of a quoted string whose opening quote is already
+// behind, and how many bytes it takes with its closing quote: 0 if there is none
+// on this line. Browsers escape quotes as %22 and nothing by backslash, so the
+// first quote closes, if it ends the line or a ";" follows.
+func quoted(b []byte) (s []byte, n int) {
+	i := bytes.IndexByte(b, '"')
+	if i < 0 || i+1 >= len(b) || (b[i+1] != '\r' && b[i+1] != ';') || bytes.IndexByte(b[:i], '\n') >= 0 {
+		return nil, 0
+	}
+	return b[:i], i + 1
+}
+
+// disposition parses the value of a Content-Disposition header leniently: any
+// order, case and spacing of parameters, bare values, and the backslash escapes
+// of senders that are not browsers.
+func disposition(v []byte) (name, file string, isFile bool) {
+	_, rest, _ := bytes.Cut(v, []byte(";"))
+	for len(rest) > 0 {
+		rest = bytes.TrimLeft(rest, " \t;")
+		key, after, ok := bytes.Cut(rest, []byte("="))
+		if !ok {
+			break
+		}
+		key = bytes.TrimRight(key, " \t")
+		after = bytes.TrimLeft(after, " \t")
+		var value string
+		if len(after) > 0 && after[0] == '"' {
+			value, rest = quotedParam(after[1:])
+		} else {
+			var bare []byte
+			bare, rest, _ = bytes.Cut(after, []byte(";"))
+			value = unescapeName(bytes.TrimRight(bare, " \t"))
+		}
+		switch {
+		case bytes.EqualFold(key, []byte("name")):
+			name = value
+		case bytes.EqualFold(key, []byte("filename")):
+			file, isFile = value, true
+		}
+	}
+	return name, file, isFile
+}
+
+// quotedParam reads a quoted string up to the quote that ends the header or
+// stands before ";". A quote inside it that follows a backslash marks a sender
+// that escapes by backslash, so then all backslash escapes are undone; otherwise
+// a backslash is itself, as in "C:\dir\".
+func quotedParam(b []byte) (value string, rest []byte) {
+	escaped := false
+	for i := 0; i < len(b); i++ {
+		if b[i] != '"' {
+			continue
+		}
+		after := bytes.TrimLeft(b[i+1:], " \t")
+		if len(after) == 0 || after[0] == ';' {
+			if escaped {
+				return unescapeName(unbackslash(b[:i])), after
+			}
+			return unescapeName(b[:i]), after
+		}
+		escaped = escaped || i > 0 && b[i-1] == '\\'
+	}
+	return unescapeName(b), nil
+}
+
+func unbackslash(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] == '\\' && i+1 < len(b) && (b[i+1] == '"' || b[i+1] == '\\') {
+			i++
+		}
+		out = append(out, b[i])
+	}
+	return out
+}

@@ -1,0 +1,83 @@
+package beacon
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Stats counts requests. Each request ends in exactly one of the counters, so
+// Received is always the sum of the others, Active not among them.
+type Stats struct {
+	Received   uint64 // requests that were answered
+	Delivered  uint64 // taken by the Sink
+	Dropped    uint64 // every event dropped on purpose, see [ErrDrop]
+	Preflights uint64 // OPTIONS requests that were allowed
+	Failed     uint64 // not taken by the Sink for now, or a panic
+
+	// Refused counts what was turned away, by [RequestError.Reason].
+	Refused map[string]uint64
+
+	Events uint64 // events that the Sink took
+	Active int64  // requests being handled right now
+}
+
+// stats is the live form of Stats.
+type stats struct {
+	delivered, dropped, preflights, failed, events atomic.Uint64
+	active                                         atomic.Int64
+
+	mu      sync.Mutex
+	refused map[string]uint64
+	logged  map[string]logState // by reason
+}
+
+type logState struct {
+	last       time.Time
+	suppressed int
+}
+
+// Stats returns the counts since [New].
+func (h *Handler) Stats() Stats {
+	s := &h.stats
+	s.mu.Lock()
+	refused := maps.Clone(s.refused)
+	s.mu.Unlock()
+	out := Stats{
+		Delivered:  s.delivered.Load(),
+		Dropped:    s.dropped.Load(),
+		Preflights: s.preflights.Load(),
+		Failed:     s.failed.Load(),
+		Refused:    refused,
+		Events:     s.events.Load(),
+		Active:     s.active.Load(),
+	}
+	out.Received = out.Delivered + out.Dropped + out.Preflights + out.Failed
+	for _, n := range refused {
+		out.Received += n
+	}
+	return out
+}
+
+func (s *stats) refuse(reason string) {
+	s.mu.Lock()
+	s.refused[reason]++
+	s.mu.Unlock()
+}
+
+// mayLog lets one record a second through for each reason, so that a flood of bad
+// requests does not become a flood of log. It returns how many were held back
+// since the last one.
+func (s *stats) mayLog(reason string) (suppressed int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.logged[reason]
+	if now := time.Now(); now.Sub(st.last) >= time.Second {
+		s.logged[reason] = logState{last: now}
+		return st.suppressed, true
+	}
+	st.suppressed++
+	s.logged[reason] = st
+	return 0, false
+}
