@@ -31,8 +31,7 @@ func parseMultipart(body []byte, boundary string, maxFields int) (Form, error) {
 			return nil, malformed(ReasonMultipart, errNoBoundary)
 		}
 	}
-	s := partScanner{body: body}
-	s.delim = append(append(make([]byte, 0, 80), "\r\n--"...), boundary...)
+	s := partScanner{body: body, boundary: boundary, eol: "\r\n"}
 	if !s.start() {
 		return nil, malformed(ReasonMultipart, errNoDelimiter)
 	}
@@ -73,17 +72,17 @@ const maxBoundary = 128
 
 // A partScanner walks a multipart body from delimiter to delimiter.
 type partScanner struct {
-	body  []byte
-	delim []byte // line break, "--", boundary
-	pos   int    // after the delimiter line last seen
-	last  bool   // that was the closing one
+	body     []byte
+	boundary string
+	eol      string // line break that belongs to a delimiter
+	pos      int    // after the delimiter line last seen
+	last     bool   // that was the closing one
 }
 
 // start finds the first delimiter, which stands at the very start or, after a
-// preamble, at the start of a line. Its line break decides between CRLF and the
-// bare LF that hand-written senders use.
+// preamble, at the start of a line.
 func (s *partScanner) start() bool {
-	if bytes.HasPrefix(s.body, s.delim[2:]) && s.delimiterLine(len(s.delim)-2) {
+	if s.delimiter(0) {
 		return true
 	}
 	return s.next(0) >= 0
@@ -93,43 +92,41 @@ func (s *partScanner) start() bool {
 // where the content before it ends, or -1.
 func (s *partScanner) next(pos int) int {
 	for {
-		i := bytes.IndexByte(s.body[pos:], s.delim[0])
+		i := bytes.IndexByte(s.body[pos:], s.eol[0])
 		if i < 0 {
 			return -1
 		}
 		pos += i
-		if bytes.HasPrefix(s.body[pos:], s.delim) && s.delimiterLine(pos+len(s.delim)) {
+		if b := s.body[pos:]; len(b) > len(s.eol) && string(b[:len(s.eol)]) == s.eol && s.delimiter(pos+len(s.eol)) {
 			return pos
 		}
 		pos++
 	}
 }
 
-// delimiterLine reads the rest of a delimiter's line from pos: "--" closes, blanks
-// are padding, and anything else means that the boundary is only a prefix of
-// longer text.
-func (s *partScanner) delimiterLine(pos int) bool {
+// delimiter reads a delimiter's line from pos, behind its line break: "--", the
+// boundary, and then "--" if it closes, or else blanks at most. Anything else
+// means that the boundary is only a prefix of longer text.
+func (s *partScanner) delimiter(pos int) bool {
 	b := s.body[pos:]
-	if len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
-		s.pos = pos + 2
-		return true
-	}
-	if len(b) >= 2 && b[0] == '-' && b[1] == '-' {
-		rest := bytes.TrimLeft(b[2:], " \t")
-		if len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n' {
-			s.pos, s.last = len(s.body), true
-			return true
-		}
+	if len(b) < 2+len(s.boundary) || b[0] != '-' || b[1] != '-' || string(b[2:2+len(s.boundary)]) != s.boundary {
 		return false
 	}
-	rest := bytes.TrimLeft(b, " \t")
-	if bytes.HasPrefix(rest, []byte("\r\n")) {
-		s.pos = len(s.body) - len(rest) + 2
-		return true
+	b = b[2+len(s.boundary):]
+	if len(b) >= 2 && b[0] == '-' && b[1] == '-' {
+		rest := bytes.TrimLeft(b[2:], " \t")
+		s.last = len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n'
+		return s.last
 	}
-	if len(rest) > 0 && rest[0] == '\n' && (s.delim[0] == '\n' || s.pos == 0) {
-		s.pos = len(s.body) - len(rest) + 1
-		s.delim = bytes.TrimPrefix(s.delim, []byte("\r"))
+	b = bytes.TrimLeft(b, " \t")
+	switch {
+	case len(b) >= 2 && b[0] == '\r' && b[1] == '\n':
+		s.pos = len(s.body) - len(b) + 2
+		return true
+	case len(b) >= 1 && b[0] == '\n' && (s.pos == 0 || s.eol == "\n"):
+		// The first delimiter decides for bare line feeds, which hand-written
+		// senders use.
+		s.pos, s.eol = len(s.body)-len(b)+1, "\n"
 		return true
 	}
 	return false
@@ -190,7 +187,7 @@ func (s *partScanner) part(f *Field) error {
 	// A part without content has the delimiter right after its header, whose
 	// last line break then belongs to the delimiter.
 	start := pos
-	end := s.next(max(0, pos-bytes.IndexByte(s.delim, '-')))
+	end := s.next(max(0, pos-len(s.eol)))
 	if end < 0 {
 		return errNoTerminator
 	}
