@@ -63,7 +63,7 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 	if err := describe(&e, r, &lim); err != nil {
 		return nil, err
 	}
-	return decode(e, r.Header, body, &lim)
+	return decode(&e, r.Header, body, &lim)
 }
 
 // describe fills in what the request says about itself, which all of its events
@@ -108,8 +108,8 @@ func first(headers ...[]string) string {
 	return ""
 }
 
-// decode reads body by what its type says, into copies of e.
-func decode(e Event, h http.Header, body []byte, lim *Limits) ([]Event, error) {
+// decode reads body by what its type says, into e or copies of it.
+func decode(e *Event, h http.Header, body []byte, lim *Limits) ([]Event, error) {
 	mt := parseMediaType(e.Request.ContentType)
 	kind := kindOf(mt.essence)
 	if len(body) > 0 || e.Request.Encoding != "" {
@@ -135,14 +135,15 @@ func decode(e Event, h http.Header, body []byte, lim *Limits) ([]Event, error) {
 			return nil, err
 		}
 		e.Body = form
-		return []Event{e}, nil
+		return []Event{*e}, nil
 	case kindPing:
 		if to := h["Ping-To"]; len(to) > 0 {
-			return []Event{ping(e, to[0], first(h["Ping-From"]))}, nil
+			setPing(e, to[0], first(h["Ping-From"]))
+			return []Event{*e}, nil
 		}
 	}
 	if len(body) == 0 {
-		return []Event{e}, nil
+		return []Event{*e}, nil
 	}
 	switch kind {
 	case kindText, kindPing:
@@ -160,7 +161,7 @@ func decode(e Event, h http.Header, body []byte, lim *Limits) ([]Event, error) {
 	default:
 		e.Body = Binary{Type: e.Request.ContentType, Data: body}
 	}
-	return []Event{e}, nil
+	return []Event{*e}, nil
 }
 
 func parseForm(kind bodyKind, mt mediaType, body []byte, lim *Limits) (Form, error) {
@@ -180,13 +181,13 @@ func sniffJSON(body []byte, otherwise Body, lim *Limits) Body {
 }
 
 // decodeJSON reads a body that claims to be JSON.
-func decodeJSON(e Event, body []byte, lim *Limits) ([]Event, error) {
+func decodeJSON(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	// Not part of the text (RFC 8259 §8.1), but some editors write it.
 	body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
-	if err := setJSON(&e, body, lim); err != nil {
+	if err := setJSON(e, body, lim); err != nil {
 		return nil, err
 	}
-	return []Event{e}, nil
+	return []Event{*e}, nil
 }
 
 // setJSON makes b the event's body: JSON, or Binary with a note if it is not.
@@ -204,7 +205,7 @@ func setJSON(e *Event, b []byte, lim *Limits) error {
 }
 
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
-func decodeLines(e Event, body []byte, lim *Limits) ([]Event, error) {
+func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	var events []Event
 	for line := range bytes.SplitSeq(body, []byte("\n")) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
@@ -213,25 +214,24 @@ func decodeLines(e Event, body []byte, lim *Limits) ([]Event, error) {
 		if len(events) == lim.MaxEvents {
 			return nil, tooLarge(ReasonTooManyEvents, "more than %d lines", lim.MaxEvents)
 		}
-		next := e
+		next := *e
 		if err := setJSON(&next, line[:len(line):len(line)], lim); err != nil {
 			return nil, err
 		}
 		events = append(events, next)
 	}
 	if events == nil {
-		return []Event{e}, nil
+		return []Event{*e}, nil
 	}
 	return events, nil
 }
 
-func ping(e Event, to, from string) Event {
+func setPing(e *Event, to, from string) {
 	e.Name = "ping"
 	e.Body = Ping{From: from, To: to}
 	if from != "" {
 		e.Page, _, _ = strings.Cut(from, "#")
 	}
-	return e
 }
 
 // A bodyKind is how a body is to be read.
@@ -300,6 +300,9 @@ type mediaType struct {
 // mime.ParseMediaType builds a map of the parameters and fails on a type whose
 // parameters are odd, although the essence is what counts.
 func parseMediaType(s string) mediaType {
+	if boundary, ok := strings.CutPrefix(s, "multipart/form-data; boundary="); ok && isToken(boundary) {
+		return mediaType{essence: "multipart/form-data", boundary: boundary} // as browsers write it
+	}
 	essence, params, _ := strings.Cut(s, ";")
 	essence = strings.Trim(essence, " \t")
 	typ, sub, ok := strings.Cut(essence, "/")

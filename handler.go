@@ -160,7 +160,7 @@ func (h *Handler) decode(b *bodyReader) ([]Event, error) {
 			return nil, err
 		}
 	}
-	return decode(e, b.r.Header, b.buf, lim)
+	return decode(&e, b.r.Header, b.buf, lim)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

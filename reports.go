@@ -18,7 +18,7 @@ const cspViolation = "csp-violation"
 // decodeReports reads a Reporting API upload (Reporting §3.5): an array of
 // reports, or, leniently, a single one. An item that is no report becomes an
 // event of its own with a note, and so does the rest of a body that breaks off.
-func decodeReports(e Event, body []byte, lim *Limits) ([]Event, error) {
+func decodeReports(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	items, ok := splitArray(body, lim.MaxEvents)
 	if !ok {
 		items = [][]byte{body}
@@ -31,7 +31,7 @@ func decodeReports(e Event, body []byte, lim *Limits) ([]Event, error) {
 	}
 	events := make([]Event, len(items))
 	for i, item := range items {
-		events[i] = e
+		events[i] = *e
 		if err := setReport(&events[i], item[:len(item):len(item)], lim); err != nil {
 			return nil, err
 		}
@@ -93,12 +93,12 @@ func setReportBody(e *Event, r Report) {
 // decodeCSP reads a report-uri upload (CSP3 §5.5), one violation in an object of
 // its own names, which WebKit also uses for report-to with the Reporting API's
 // object inside.
-func decodeCSP(e Event, body []byte, lim *Limits) ([]Event, error) {
-	if err := setJSON(&e, body, lim); err != nil {
+func decodeCSP(e *Event, body []byte, lim *Limits) ([]Event, error) {
+	if err := setJSON(e, body, lim); err != nil {
 		return nil, err
 	}
 	if _, ok := e.Body.(JSON); !ok {
-		return []Event{e}, nil
+		return []Event{*e}, nil
 	}
 	var legacy struct {
 		Report json.RawMessage `json:"csp-report"`
@@ -111,10 +111,10 @@ func decodeCSP(e Event, body []byte, lim *Limits) ([]Event, error) {
 	var ok bool
 	if r.Body, r.URL, ok = modernCSP(legacy.Report); !ok {
 		e.Errors = append(e.Errors, fieldError("csp-report", text(legacy.Report), "not an object"))
-		return []Event{e}, nil
+		return []Event{*e}, nil
 	}
-	setReportBody(&e, r)
-	return []Event{e}, nil
+	setReportBody(e, r)
+	return []Event{*e}, nil
 }
 
 // cspNames are the members of a legacy CSP report and their names in a
