@@ -232,7 +232,8 @@ func (p *plan) add(t reflect.Type, prefix string, index []int) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag, options, _ := strings.Cut(f.Tag.Get("schema"), ",")
-		if tag == "-" || !f.IsExported() {
+		promotes := f.Anonymous && f.Type.Kind() == reflect.Struct // exported fields, of whatever type
+		if tag == "-" || !f.IsExported() && !promotes {
 			continue
 		}
 		if options != "" {

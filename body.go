@@ -85,6 +85,9 @@ func (b *bodyReader) read() error {
 		}
 		n, err := r.Body.Read(b.buf[len(b.buf):cap(b.buf)])
 		b.buf = b.buf[:len(b.buf)+n]
+		if err == io.EOF && int64(len(b.buf)) < r.ContentLength {
+			err = io.ErrUnexpectedEOF // net/http sees to it, other callers may not
+		}
 		if err == io.EOF || err == nil && int64(len(b.buf)) == r.ContentLength {
 			return nil
 		}

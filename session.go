@@ -79,7 +79,7 @@ func SessionOf(events ...Event) (Session, error) {
 	case d < 0:
 		return s, fieldError("end", s.End.Format(time.RFC3339Nano), "before start "+s.Start.Format(time.RFC3339Nano))
 	case d > MaxSession:
-		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "longer ago than any session: "+d.String())
+		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "more than "+MaxSession.String()+" before the end")
 	}
 	return s, nil
 }
