@@ -257,7 +257,14 @@ func (w *wireBody) json() json.RawMessage {
 	if w.Raw != nil {
 		return json.RawMessage(*w.Raw)
 	}
-	return w.JSON
+	if w.JSON == nil {
+		return nil
+	}
+	var exact bytes.Buffer // without what an indenting encoder put in
+	if json.Compact(&exact, w.JSON) != nil {
+		return w.JSON
+	}
+	return exact.Bytes()
 }
 
 type wireField struct {
