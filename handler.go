@@ -84,8 +84,9 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in
 	defer h.stats.active.Add(-1)
 
 	header := w.Header()
-	header.Add("Vary", "Origin")
-	header.Set("Cache-Control", "no-store")
+	values := []string{"Origin", "no-store"} // one allocation for both
+	header["Vary"] = append(values[:1:1], header["Vary"]...)
+	header["Cache-Control"] = values[1:]
 	in.body = bodyReader{h: h, r: r, w: w}
 
 	if r.Method == http.MethodOptions {

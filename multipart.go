@@ -118,7 +118,9 @@ func (s *partScanner) delimiter(pos int) bool {
 		s.last = len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n'
 		return s.last
 	}
-	b = bytes.TrimLeft(b, " \t")
+	if len(b) > 0 && b[0] != '\r' {
+		b = bytes.TrimLeft(b, " \t")
+	}
 	switch {
 	case len(b) >= 2 && b[0] == '\r' && b[1] == '\n':
 		s.pos = len(s.body) - len(b) + 2

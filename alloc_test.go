@@ -1,0 +1,59 @@
+package beacon
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// TestAllocations holds the budgets of the hot path. Time is for benchmarks; the
+// number of allocations is the same on every machine.
+func TestAllocations(t *testing.T) {
+	check := func(name string, budget float64, f func()) {
+		t.Helper()
+		if got := testing.AllocsPerRun(100, f); got > budget {
+			t.Errorf("%s: %v allocations, budget %v", name, got, budget)
+		}
+	}
+	check("multipart", 1, func() { _, _ = parseMultipart(benchMP3, benchBoundary, DefaultMaxFields) })
+	check("multipart with a file", 2, func() { _, _ = parseMultipart(benchMP20File, benchBoundary, DefaultMaxFields) })
+	check("urlencoded", 2, func() { _, _ = parseURLEncoded(benchUE3, DefaultMaxFields) })
+	check("urlencoded, 40 pairs", 2, func() { _, _ = parseURLEncoded(benchUE40, DefaultMaxFields) })
+	check("urlencoded without escapes", 1, func() { _, _ = parseURLEncoded("a=1&b=2", DefaultMaxFields) })
+	check("pixel query", 2, func() { _, _ = parseURLEncoded(benchPixel, DefaultMaxFields) })
+	check("JSON", 0, func() { checkJSON(benchJ300, DefaultMaxDepth) })
+	check("media type", 0, func() { parseMediaType("multipart/form-data; boundary=" + benchBoundary) })
+
+	h, err := New(Config{Sink: SinkFunc(func(context.Context, []Event) error { return nil })})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/b", nil)
+	r.Header.Set("Content-Type", "multipart/form-data; boundary="+benchBoundary)
+	r.ContentLength = int64(len(benchMP3))
+	body := bytes.NewReader(nil)
+	r.Body = io.NopCloser(body)
+	w := discardWriter{http.Header{}}
+	// Body, fields, the Form in its interface, events, ID, the context (2), and
+	// the values of the answer's headers.
+	check("handler", 8, func() {
+		body.Reset(benchMP3)
+		clear(w.header)
+		h.ServeHTTP(w, r)
+	})
+	if s := h.Stats(); s.Delivered != s.Received {
+		t.Errorf("the measured requests were not taken: %+v", s)
+	}
+}
+
+type discardWriter struct{ header http.Header }
+
+func (w discardWriter) Header() http.Header       { return w.header }
+func (discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (discardWriter) WriteHeader(int)             {}
+
+func (discardWriter) SetReadDeadline(time.Time) error { return nil }
