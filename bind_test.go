@@ -203,11 +203,12 @@ func TestOn(t *testing.T) {
 	failed := errors.New("one failed")
 	var got []string
 	sink := beacon.On(func(_ context.Context, e beacon.Event, v tracking) error {
-		line := v.Msg
+		var line strings.Builder
+		line.WriteString(v.Msg)
 		for _, fe := range e.Errors {
-			line += " !" + fe.Key
+			line.WriteString(" !" + fe.Key)
 		}
-		got = append(got, line)
+		got = append(got, line.String())
 		if v.Msg == "b" {
 			return failed
 		}

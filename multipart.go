@@ -266,7 +266,7 @@ func disposition(v []byte) (name, file string, isFile bool) {
 // a backslash is itself, as in "C:\dir\".
 func quotedParam(b []byte) (value string, rest []byte) {
 	escaped := false
-	for i := 0; i < len(b); i++ {
+	for i := range b {
 		if b[i] != '"' {
 			continue
 		}

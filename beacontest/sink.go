@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -121,9 +122,7 @@ func checkConcurrency(sink beacon.Sink, stored func() []beacon.Event) error {
 		if err != nil {
 			return err
 		}
-		for id, form := range w {
-			want[id] = form
-		}
+		maps.Copy(want, w)
 		wg.Go(func() { errs[i] = sink.Consume(context.Background(), events) })
 	}
 	wg.Wait()
