@@ -12,8 +12,8 @@ import (
 const (
 	// firstChunk is what is set aside for a body before any of it has arrived.
 	// Beyond that memory follows the bytes, so that a Content-Length alone
-	// reserves little.
-	firstChunk = 64 << 10
+	// reserves little. Most beacons fit.
+	firstChunk = 8 << 10
 
 	// patience is how long a request waits for its share of MaxInFlight.
 	patience = time.Second
@@ -41,13 +41,16 @@ func (b *bodyReader) reserve(n int64) error {
 	return nil
 }
 
-// release gives everything back.
-func (b *bodyReader) release() {
-	if b.held > 0 {
-		b.h.budget.release(b.held)
-		b.held = 0
+// giveBack returns n bytes to the budget.
+func (b *bodyReader) giveBack(n int64) {
+	if n > 0 {
+		b.h.budget.release(n)
+		b.held -= n
 	}
 }
+
+// release gives everything back.
+func (b *bodyReader) release() { b.giveBack(b.held) }
 
 // read reads the body. On an error b.buf holds what was read until then, and at
 // most MaxBody bytes of it.

@@ -63,7 +63,11 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 	if err := describe(&e, r, &lim); err != nil {
 		return nil, err
 	}
-	return decode(&e, r.Header, body, &lim)
+	c, err := unpack(&e, body, &lim)
+	if err != nil {
+		return nil, err
+	}
+	return decode(&e, r.Header, c, &lim)
 }
 
 // describe fills in what the request says about itself, which all of its events
@@ -94,7 +98,26 @@ func describe(e *Event, r *http.Request, lim *Limits) (err error) {
 			e.Query, err = parseURLEncoded(r.URL.RawQuery, lim.MaxFields)
 		}
 	}
+	e.boundHeaders()
 	return err
+}
+
+// maxHeader bounds what a header may contribute to an event. Browsers stay far
+// below; a server that leaves MaxHeaderBytes alone reads a megabyte.
+const maxHeader = 8 << 10
+
+// boundHeaders cuts what is longer, and says so.
+func (e *Event) boundHeaders() {
+	q := &e.Request
+	for _, s := range [...]*string{
+		&e.Page, &q.Host, &q.Path, &q.Method, &q.ContentType, &q.Encoding, &q.Origin, &q.UserAgent,
+		&q.FetchSite, &q.FetchMode, &q.FetchDest, &q.Purpose,
+	} {
+		if len(*s) > maxHeader {
+			e.Errors = append(e.Errors, fieldError("header", *s, "cut to 8 KiB"))
+			*s = strings.Clone((*s)[:maxHeader])
+		}
+	}
 }
 
 // first returns the first value of the first header that has one. Headers are
@@ -108,29 +131,39 @@ func first(headers ...[]string) string {
 	return ""
 }
 
-// decode reads body by what its type says, into e or copies of it.
-func decode(e *Event, h http.Header, body []byte, lim *Limits) ([]Event, error) {
+// A content is a body without its content coding, and how it is to be read.
+type content struct {
+	body     []byte
+	kind     bodyKind
+	boundary string
+}
+
+// unpack undoes the content coding of body.
+func unpack(e *Event, body []byte, lim *Limits) (c content, err error) {
 	mt := parseMediaType(e.Request.ContentType)
-	kind := kindOf(mt.essence)
-	if len(body) > 0 || e.Request.Encoding != "" {
-		var err error
-		body, e.Request.Encoding, err = inflate(body, e.Request.Encoding, kind.maybeCompressed(), lim)
-		if err != nil {
-			return nil, err
-		}
-		switch e.Request.Encoding {
-		case "":
-		case "gzip", "deflate":
-			if kind == kindCompressed {
-				kind = kindNone // its type was the coding's; what is inside has none
-			}
-		default:
-			kind = kindBinary // a coding we do not know: the host may
-		}
+	c = content{body: body, kind: kindOf(mt.essence), boundary: mt.boundary}
+	if len(body) == 0 {
+		return c, nil
 	}
-	switch kind {
+	c.body, e.Request.Encoding, err = inflate(body, e.Request.Encoding, c.kind.maybeCompressed(), lim)
+	switch e.Request.Encoding {
+	case "":
+	case "gzip", "deflate":
+		if c.kind == kindCompressed {
+			c.kind = kindNone // its type was the coding's; what is inside has none
+		}
+	default:
+		c.kind = kindBinary // a coding we do not know: the host may
+	}
+	return c, err
+}
+
+// decode reads a body, into e or copies of it.
+func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
+	body := c.body
+	switch c.kind {
 	case kindForm, kindMultipart:
-		form, err := parseForm(kind, mt, body, lim)
+		form, err := parseForm(c, lim)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +178,7 @@ func decode(e *Event, h http.Header, body []byte, lim *Limits) ([]Event, error) 
 	if len(body) == 0 {
 		return []Event{*e}, nil
 	}
-	switch kind {
+	switch c.kind {
 	case kindText, kindPing:
 		e.Body = sniffJSON(body, Text(text(body)), lim)
 	case kindNone:
@@ -164,11 +197,11 @@ func decode(e *Event, h http.Header, body []byte, lim *Limits) ([]Event, error) 
 	return []Event{*e}, nil
 }
 
-func parseForm(kind bodyKind, mt mediaType, body []byte, lim *Limits) (Form, error) {
-	if kind == kindMultipart {
-		return parseMultipart(body, mt.boundary, lim.MaxFields)
+func parseForm(c content, lim *Limits) (Form, error) {
+	if c.kind == kindMultipart {
+		return parseMultipart(c.body, c.boundary, lim.MaxFields)
 	}
-	return parseURLEncoded(text(body), lim.MaxFields)
+	return parseURLEncoded(text(c.body), lim.MaxFields)
 }
 
 // sniffJSON returns body as JSON if it is a JSON object or array, or else as
@@ -227,6 +260,10 @@ func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
 }
 
 func setPing(e *Event, to, from string) {
+	if len(to) > maxHeader || len(from) > maxHeader {
+		e.Errors = append(e.Errors, fieldError("header", to, "cut to 8 KiB"))
+		to, from = to[:min(len(to), maxHeader)], from[:min(len(from), maxHeader)]
+	}
 	e.Name = "ping"
 	e.Body = Ping{From: from, To: to}
 	if from != "" {

@@ -149,19 +149,29 @@ func (h *Handler) take(in *intake, keep bool) (err error) {
 
 func (h *Handler) accepts(method string) bool { return slices.Contains(h.cfg.Methods, method) }
 
-// decode decodes the body that was read, and reserves what inflating it may take.
+// decode decodes the body that was read. What inflating it may take is reserved
+// before, and what it did not take given back.
 func (h *Handler) decode(b *bodyReader) ([]Event, error) {
 	lim := &h.cfg.Limits
 	var e Event
 	if err := describe(&e, b.r, lim); err != nil {
 		return nil, err
 	}
+	var reserved int64
 	if e.Request.Encoding != "" || isGzip(b.buf) || isZlib(b.buf) {
-		if err := b.reserve(inflatedCap(len(b.buf), lim)); err != nil {
+		reserved = inflatedCap(len(b.buf), lim)
+		if err := b.reserve(reserved); err != nil {
 			return nil, err
 		}
 	}
-	return decode(&e, b.r.Header, b.buf, lim)
+	c, err := unpack(&e, b.buf, lim)
+	if err != nil {
+		return nil, err
+	}
+	if reserved > 0 {
+		b.giveBack(reserved - int64(len(c.body)))
+	}
+	return decode(&e, b.r.Header, c, lim)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

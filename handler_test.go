@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -708,6 +709,43 @@ func TestRequestAndPrivacy(t *testing.T) {
 	}
 	if s := fmt.Sprintf("%+v", got); strings.Contains(s, "secret") {
 		t.Errorf("credentials in the event: %s", s)
+	}
+}
+
+// TestHostileHeaders sends what a server lets through and a browser never would.
+func TestHostileHeaders(t *testing.T) {
+	var rec beacontest.Recorder
+	h := newHandler(t, beacon.Config{Sink: &rec})
+	long := strings.Repeat("x", 100_000)
+	r := beacontest.NewRequest("/"+long+"?q=1", beacon.Ping{From: long, To: long})
+	for _, name := range []string{"User-Agent", "Referer", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Purpose", "X-Forwarded-For", "Accept", "Content-Encoding"} {
+		r.Header[name] = []string{long, long}
+	}
+	r.Header.Set("Sec-GPC", long)
+	if res := serve(h, r); res.StatusCode != 204 {
+		t.Fatal(res.Status)
+	}
+	e := rec.Events()[0]
+	roundTrip(t, e)
+	b, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > 120_000 || len(e.Errors) == 0 || e.Privacy.GPC {
+		t.Errorf("event of %d bytes, notes %v", len(b), e.Errors)
+	}
+	for _, origin := range []string{"", "://", "https://", "null null", "https://a b", "\x00", long} {
+		r := beacontest.NewRequest("/b", beacon.Text("x"))
+		r.Header.Del("Sec-Fetch-Site")
+		r.Header["Origin"] = []string{origin}
+		res := serve(h, r)
+		if res.StatusCode != 403 || res.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("origin %.20q: %d %v", origin, res.StatusCode, res.Header)
+		}
+		p := options(origin, "POST", long)
+		if res := serve(h, p); res.StatusCode != 403 {
+			t.Errorf("preflight of %.20q: %d", origin, res.StatusCode)
+		}
 	}
 }
 
