@@ -52,23 +52,30 @@ func (b *bodyReader) giveBack(n int64) {
 // release gives everything back.
 func (b *bodyReader) release() { b.giveBack(b.held) }
 
+func (b *bodyReader) exists() bool {
+	return b.r.Body != nil && b.r.Body != http.NoBody && b.r.ContentLength != 0
+}
+
+// setDeadline bounds the time of the body: of reading it here, and, for one that
+// is not wanted, of the reading that net/http does before it answers. It is the
+// connection's deadline, not a timer: that ends a Read which is blocked. Writers
+// that have none (tests, some middlewares) are left without.
+func (b *bodyReader) setDeadline(t time.Time) {
+	if b.exists() {
+		_ = http.NewResponseController(b.w).SetReadDeadline(t)
+	}
+}
+
 // read reads the body. On an error b.buf holds what was read until then, and at
 // most MaxBody bytes of it.
 func (b *bodyReader) read() error {
 	r, limit := b.r, b.h.cfg.MaxBody
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+	if !b.exists() {
 		return nil
 	}
 	if r.ContentLength > limit && b.h.cfg.OnRefused == nil {
 		return tooLarge(ReasonBodyTooLarge, "%d bytes", r.ContentLength) // nobody wants the start of it
 	}
-	// The connection's deadline, not a timer: it ends a Read that is blocked.
-	// Writers that have none (tests, some middlewares) are left without.
-	rc := http.NewResponseController(b.w)
-	if rc.SetReadDeadline(time.Now().Add(b.h.cfg.ReadTimeout)) == nil {
-		defer rc.SetReadDeadline(time.Time{})
-	}
-
 	size := int64(512) // of a body that does not tell its length
 	if r.ContentLength > 0 {
 		size = min(r.ContentLength, limit, firstChunk)
@@ -92,6 +99,7 @@ func (b *bodyReader) read() error {
 			err = io.ErrUnexpectedEOF // net/http sees to it, other callers may not
 		}
 		if err == io.EOF || err == nil && int64(len(b.buf)) == r.ContentLength {
+			b.setDeadline(time.Time{}) // the sink may take longer
 			return nil
 		}
 		if err != nil {
@@ -121,6 +129,7 @@ func (b *bodyReader) atLimit(limit int64) error {
 	case n > 0:
 		return tooLarge(ReasonBodyTooLarge, "more than %d bytes", limit)
 	case err == io.EOF:
+		b.setDeadline(time.Time{})
 		return nil
 	default:
 		return b.readError(err)

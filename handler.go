@@ -88,6 +88,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in
 	header["Vary"] = append(values[:1:1], header["Vary"]...)
 	header["Cache-Control"] = values[1:]
 	in.body = bodyReader{h: h, r: r, w: w}
+	in.body.setDeadline(time.Now().Add(h.cfg.ReadTimeout))
 
 	if r.Method == http.MethodOptions {
 		if err := h.preflight(header, r); err != nil {

@@ -366,6 +366,28 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// TestSlowUnwantedBody is the same for a body that is refused before it is read:
+// net/http reads some of it all the same, and must not wait for ever.
+func TestSlowUnwantedBody(t *testing.T) {
+	h := newHandler(t, beacon.Config{Sink: &beacontest.Recorder{}, ReadTimeout: 100 * time.Millisecond})
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_, _ = io.WriteString(c, "POST /b HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nContent-Length: 10\r\n\r\nhalf")
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || res.StatusCode != http.StatusForbidden {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if _, err := io.ReadAll(c); err != nil {
+		t.Errorf("connection stays: %v", err)
+	}
+}
+
 // TestReadTimeoutEnds checks that the deadline of one body does not cut the next
 // request on the same connection, or a sink that takes longer.
 func TestReadTimeoutEnds(t *testing.T) {
