@@ -143,7 +143,13 @@ type Privacy struct {
 
 // Body is what a beacon carried, one of [Empty], [Text], [JSON], [Form],
 // [Binary], [Ping] and [Report]. The set is closed: switch on the concrete type.
-type Body interface{ body() }
+type Body interface {
+	// Kind is the variant's name in the JSON form of an [Event]: "empty", "text",
+	// "json", "form", "binary", "ping" or "report".
+	Kind() string
+
+	body()
+}
 
 // Empty is a beacon without data, such as navigator.sendBeacon(url),
 // navigator.sendBeacon(url, "") and an image request.
@@ -185,6 +191,27 @@ type Report struct {
 	Age       time.Duration // from the incident to the upload; see [Event.Time]
 	Body      json.RawMessage
 }
+
+// Kind returns "empty".
+func (Empty) Kind() string { return "empty" }
+
+// Kind returns "text".
+func (Text) Kind() string { return "text" }
+
+// Kind returns "json".
+func (JSON) Kind() string { return "json" }
+
+// Kind returns "form".
+func (Form) Kind() string { return "form" }
+
+// Kind returns "binary".
+func (Binary) Kind() string { return "binary" }
+
+// Kind returns "ping".
+func (Ping) Kind() string { return "ping" }
+
+// Kind returns "report".
+func (Report) Kind() string { return "report" }
 
 func (Empty) body()  {}
 func (Text) body()   {}

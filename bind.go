@@ -105,7 +105,7 @@ func bindJSON(b []byte, dst any) error {
 		if key == "" {
 			key = "body"
 		}
-		return fieldError(key, bad.Value, "is not a "+bad.Type.String())
+		return fieldError(key, bad.Value, "is not a "+jsonName(bad.Type))
 	}
 	if _, ok := errors.AsType[*json.InvalidUnmarshalError](err); ok {
 		return fmt.Errorf("beacon: bind: %w", err)
@@ -114,6 +114,32 @@ func bindJSON(b []byte, dst any) error {
 		return fieldError("body", "", "does not fit") // a type's own UnmarshalJSON failed
 	}
 	return nil
+}
+
+// jsonName says what JSON has to have for a Go type. The names of Go types are
+// the host's own and have no place in stored events.
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "JSON object"
+	case reflect.Slice, reflect.Array:
+		return "JSON array"
+	}
+	return t.Kind().String()
+}
+
+// textName is the same for a value of a form.
+func textName(t reflect.Type) string {
+	switch t {
+	case durationType:
+		return "duration"
+	case timeType:
+		return "time"
+	}
+	if isText(t) {
+		return "valid value"
+	}
+	return t.Kind().String()
 }
 
 func bindForm(form Form, dst any) (err error) {
@@ -141,7 +167,7 @@ func bindForm(form Form, dst any) (err error) {
 			return fmt.Errorf("beacon: bind: %w", decodeErr)
 		}
 		for _, path := range slices.Sorted(maps.Keys(multi)) {
-			bad = append(bad, fieldError(path, strings.Join(values[path], ","), "is not a "+p.leaves[path].typ.String()))
+			bad = append(bad, fieldError(path, strings.Join(values[path], ","), "is not a "+textName(p.leaves[path].typ)))
 		}
 	}
 	for path, list := range files {
@@ -216,6 +242,7 @@ func planFor(t reflect.Type) (*plan, error) {
 
 var (
 	fileType            = reflect.TypeFor[*File]()
+	durationType        = reflect.TypeFor[time.Duration]()
 	timeType            = reflect.TypeFor[time.Time]()
 	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
@@ -360,7 +387,7 @@ func (l *leaf) refuse(f Field) error {
 		return nil
 	default:
 		if l.slice && strings.Contains(f.Value, ",") && isScalar(l.typ) {
-			return fieldError(f.Name, f.Value, "is not a "+l.typ.String()) // it would be split
+			return fieldError(f.Name, f.Value, "is not a "+textName(l.typ)) // it would be split
 		}
 	}
 	if f.Value == "" {

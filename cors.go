@@ -129,7 +129,7 @@ func (h *Handler) admit(header http.Header, r *http.Request) error {
 		return nil
 	}
 	if !h.origins.allow(origin[0]) {
-		return &RequestError{Status: http.StatusForbidden, Reason: ReasonOrigin, Err: fmt.Errorf("origin %q", cut(origin[0]))}
+		return &RequestError{Status: http.StatusForbidden, Reason: ReasonOrigin, Err: fmt.Errorf("%q", cut(origin[0]))}
 	}
 	header.Set("Access-Control-Allow-Origin", origin[0])
 	header.Set("Access-Control-Allow-Credentials", "true")
@@ -175,7 +175,7 @@ func isHeaderList(s string) bool {
 }
 
 func methodError(method string) error {
-	return &RequestError{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod, Err: fmt.Errorf("method %q", cut(method))}
+	return &RequestError{Status: http.StatusMethodNotAllowed, Reason: ReasonMethod, Err: fmt.Errorf("%q", cut(method))}
 }
 
 // cut shortens client text for an error.

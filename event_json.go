@@ -67,11 +67,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		GPC: e.Privacy.GPC, DNT: e.Privacy.DNT,
 	}
 	if e.Body != nil {
-		b, err := wireBodyOf(e.Body)
-		if err != nil {
-			return nil, err
-		}
-		w.Body = b
+		w.Body = wireBodyOf(e.Body)
 	}
 	if e.Attrs != nil {
 		w.Attrs = make([]wireField, 0, len(e.Attrs))
@@ -189,29 +185,24 @@ type wireBody struct {
 	Age       time.Duration   `json:"age_ns,omitzero"`
 }
 
-func wireBodyOf(b Body) (*wireBody, error) {
+func wireBodyOf(b Body) *wireBody {
+	w := &wireBody{Kind: b.Kind()}
 	switch b := b.(type) {
-	case Empty:
-		return &wireBody{Kind: "empty"}, nil
 	case Text:
-		return &wireBody{Kind: "text", Text: wireString(b)}, nil
+		w.Text = wireString(b)
 	case JSON:
-		w := &wireBody{Kind: "json"}
 		w.setJSON(json.RawMessage(b))
-		return w, nil
 	case Form:
-		fields := wireFields(b)
-		return &wireBody{Kind: "form", Fields: &fields}, nil
+		w.Fields = new(wireFields(b))
 	case Binary:
-		return &wireBody{Kind: "binary", Type: wireString(b.Type), Data: b.Data}, nil
+		w.Type, w.Data = wireString(b.Type), b.Data
 	case Ping:
-		return &wireBody{Kind: "ping", From: wireString(b.From), To: wireString(b.To)}, nil
+		w.From, w.To = wireString(b.From), wireString(b.To)
 	case Report:
-		w := &wireBody{Kind: "report", Type: wireString(b.Type), URL: wireString(b.URL), UserAgent: wireString(b.UserAgent), Age: b.Age}
+		w.Type, w.URL, w.UserAgent, w.Age = wireString(b.Type), wireString(b.URL), wireString(b.UserAgent), b.Age
 		w.setJSON(b.Body)
-		return w, nil
 	}
-	return nil, fmt.Errorf("beacon: event: unknown body %T", b)
+	return w
 }
 
 func (w *wireBody) body() (Body, error) {

@@ -69,7 +69,7 @@ func ExampleOn() {
 	send(h, beacontest.NewRequest("/", beacon.Form{{Name: "msg", Value: "scroll"}, {Name: "took", Value: "soon"}}))
 	// Output:
 	// click 12.5ms []
-	// scroll 0s [beacon: field "took": is not a time.Duration: "soon"]
+	// scroll 0s [beacon: field "took": is not a duration: "soon"]
 }
 
 // The middleware listens on one path and leaves the application alone.

@@ -3,6 +3,7 @@ package beacon
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -13,6 +14,9 @@ import (
 // MaxSession is the longest session that [SessionOf] believes in. More is a
 // clock that jumped or a unit that was mistaken.
 const MaxSession = 31 * 24 * time.Hour
+
+// ErrNoSession is the error of [SessionOf] for events without a start.
+var ErrNoSession = errors.New("beacon: no session")
 
 // A Session is the time that a visitor spent, from what the page said. It is the
 // client's word and the client's clock.
@@ -42,9 +46,10 @@ func (s Session) String() string {
 // does not matter in which order the events came or how often. Where no event
 // gives an end, it is the latest [Event.Time] (or Received).
 //
-// The error is a [FieldError] that names the field and the value: no start, a
-// time that cannot be read, an end before the start, or more than [MaxSession].
-// Fields that can be read still count, so the Session may be of use with it.
+// The error holds a [FieldError] that names the field and the value: a time that
+// cannot be read, an end before the start, or more than [MaxSession]. It is also
+// [ErrNoSession] if no event has a start, so that this is no session at all.
+// Fields that can be read still count, so the Session may be of use with an error.
 func SessionOf(events ...Event) (Session, error) {
 	var s Session
 	var latest time.Time
@@ -68,7 +73,7 @@ func SessionOf(events ...Event) (Session, error) {
 		return s, bad
 	}
 	if s.Start.IsZero() {
-		return s, fieldError("start", "", "missing")
+		return s, fmt.Errorf("%w: %w", ErrNoSession, fieldError("start", "", "missing"))
 	}
 	if s.End.IsZero() {
 		s.End = latest
@@ -77,9 +82,9 @@ func SessionOf(events ...Event) (Session, error) {
 	case s.End.IsZero():
 		return s, fieldError("end", "", "missing")
 	case d < 0:
-		return s, fieldError("end", s.End.Format(time.RFC3339Nano), "before start "+s.Start.Format(time.RFC3339Nano))
+		return s, fieldError("end", s.End.Format(time.RFC3339Nano), "is before the start, "+s.Start.Format(time.RFC3339Nano))
 	case d > MaxSession:
-		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "more than "+MaxSession.String()+" before the end")
+		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "is longer ago than any session lasts")
 	}
 	return s, nil
 }

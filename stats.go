@@ -8,19 +8,19 @@ import (
 )
 
 // Stats counts requests. Each request ends in exactly one of the counters, so
-// Received is always the sum of the others, Active not among them.
+// Received is always the sum of those that follow it, Events and Active apart.
 type Stats struct {
-	Received   uint64 // requests that were answered
-	Delivered  uint64 // taken by the Sink
-	Dropped    uint64 // every event dropped on purpose, see [ErrDrop]
-	Preflights uint64 // OPTIONS requests that were allowed
-	Failed     uint64 // not taken by the Sink for now, or a panic
+	Received   uint64 `json:"received"`   // requests that came to an end
+	Delivered  uint64 `json:"delivered"`  // taken by the Sink
+	Dropped    uint64 `json:"dropped"`    // every event dropped on purpose, see [ErrDrop]
+	Preflights uint64 `json:"preflights"` // OPTIONS requests that were allowed
+	Failed     uint64 `json:"failed"`     // answered 5xx: not taken by the Sink for now, or a panic
 
-	// Refused counts what was turned away, by [RequestError.Reason].
-	Refused map[string]uint64
+	// Refused counts what was answered 4xx, by [RequestError.Reason].
+	Refused map[string]uint64 `json:"refused"`
 
-	Events uint64 // events that the Sink took
-	Active int64  // requests being handled right now
+	Events uint64 `json:"events"` // events that the Sink took
+	Active int64  `json:"active"` // requests being handled right now
 }
 
 // stats is the live form of Stats.

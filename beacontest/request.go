@@ -24,7 +24,9 @@ const Boundary = "----WebKitFormBoundaryTmAdoUlni2Uu1c8W"
 //   - Binary with its Type as Content-Type
 //   - Ping as <a ping>, Report as a Reporting API upload of one
 //
-// Change the result as needed; it panics if target cannot be parsed.
+// It is for a handler's ServeHTTP, like that of httptest.NewRequest: to send it
+// with an http.Client, set its URL and clear its RequestURI. Change it as needed.
+// NewRequest panics if target cannot be parsed.
 func NewRequest(target string, body beacon.Body) *http.Request {
 	contentType, data := encode(body)
 	r := httptest.NewRequest(http.MethodPost, target, bytes.NewReader(data))

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log"
+	"net/http"
+	"strconv"
+
+	"github.com/pagebeacon/beacon"
+)
+
+// kept is how many events the server remembers, so that a page shows what the
+// one before it sent while it was being left.
+const kept = 200
+
+// A demo is the application: a beacon endpoint, the log it writes, and the page
+// that shows what arrived.
+type demo struct {
+	log     *log.Logger
+	hub     *hub
+	beacons *beacon.Handler
+}
+
+func newDemo(logger *log.Logger) (*demo, error) {
+	d := &demo{log: logger, hub: newHub(kept)}
+	var err error
+	d.beacons, err = beacon.New(beacon.Config{
+		Sink: beacon.SinkFunc(d.consume),
+		// Ample for a page, and it bounds what all kept events can take.
+		MaxBody: 128 << 10,
+		Limits:  beacon.Limits{MaxDecoded: 256 << 10},
+		OnRefused: func(_ *http.Request, _ []byte, why *beacon.RequestError) {
+			d.log.Printf("Not taken: %d %q", why.Status, why.Error())
+		},
+	})
+	return d, err
+}
+
+func (d *demo) routes() http.Handler {
+	mux := http.NewServeMux()
+	// No method: with one, the mux would answer preflights itself.
+	mux.HandleFunc("/log-tracking", func(w http.ResponseWriter, r *http.Request) {
+		d.beacons.ServeHTTP(w, r)
+		d.hub.wake() // the counters changed, even where no event came of it
+	})
+	mux.HandleFunc("GET /events", d.serveEvents)
+	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, d.hub.events())
+	})
+	mux.HandleFunc("GET /api/stats", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, d.beacons.Stats())
+	})
+	addPages(mux)
+	return mux
+}
+
+// consume is the sink: it logs the events and keeps them for the page.
+func (d *demo) consume(_ context.Context, events []beacon.Event) error {
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		it := item{Event: data}
+		switch s, err := beacon.SessionOf(e); {
+		case err == nil:
+			it.Session = s.String()
+			d.log.Printf("In session for: %s", s)
+			d.log.Printf("Tracking info: %s", printable(message(e)))
+		case errors.Is(err, beacon.ErrNoSession):
+			d.log.Printf("Received: %s, name %q, type %q", e.Body.Kind(), e.Name, e.Request.ContentType)
+		default:
+			it.Problem = err.Error()
+			d.log.Printf("Session not readable: %s", printable(err.Error()))
+		}
+		d.hub.add(it)
+	}
+	return nil
+}
+
+// message returns what the page says was done, from whatever kind of body it
+// chose for that.
+func message(e beacon.Event) string {
+	var v struct {
+		Msg string `json:"msg" schema:"msg"`
+	}
+	_ = e.Bind(&v) // what does not fit is no message
+	return v.Msg
+}
+
+// printable quotes text of the client's that could be taken for something else in
+// a log.
+func printable(s string) string {
+	if q := strconv.Quote(s); q[1:len(q)-1] != s {
+		return q
+	}
+	return s
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_ = json.NewEncoder(w).Encode(v) // nobody is left to tell
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestPages(t *testing.T) {
+	_, h, _ := start(t)
+	for path, contentType := range map[string]string{
+		"/": "text/html", "/left": "text/html", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
+		"/demo.js": "text/javascript", "/session.js": "text/javascript", "/samples.js": "text/javascript",
+		"/panel.js": "text/javascript", "/stream.js": "text/javascript",
+	} {
+		w := send(h, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), contentType) {
+			t.Errorf("%s: %d %q", path, w.Code, w.Header().Get("Content-Type"))
+		}
+		if got := w.Header().Get("Content-Security-Policy"); !strings.Contains(got, "script-src 'self'") || strings.Contains(got, "unsafe") {
+			t.Errorf("%s: policy %q", path, got)
+		}
+		// What the policy forbids, what events must not get into, and what keeps
+		// pages out of the back/forward cache.
+		for _, bad := range []string{" style=", " onclick=", "<style", "javascript:", "innerHTML", "'unload'", "beforeunload"} {
+			if strings.Contains(w.Body.String(), bad) {
+				t.Errorf("%s contains %s", path, bad)
+			}
+		}
+	}
+
+	plain := send(h, httptest.NewRequest(http.MethodGet, "http://localhost/", nil)).Header()
+	if got := plain.Get("Content-Security-Policy-Report-Only"); !strings.Contains(got, "report-uri /log-tracking") || strings.Contains(got, "report-to") {
+		t.Errorf("http: %q", got)
+	}
+	secure := send(h, httptest.NewRequest(http.MethodGet, "https://localhost/", nil)).Header()
+	if got := secure.Get("Content-Security-Policy-Report-Only"); !strings.Contains(got, "report-to beacons") {
+		t.Errorf("https: %q", got)
+	}
+	if got := secure.Get("Reporting-Endpoints"); !strings.Contains(got, `beacons="/log-tracking`) {
+		t.Errorf("https: %q", got)
+	}
+}
