@@ -95,7 +95,7 @@ func startXvfb(ctx context.Context, w *workspace) (string, error) {
 	r.SetReadDeadline(deadline)
 	number, err := io.ReadAll(r) // Xvfb closes its end when it is ready
 	if err == nil && len(number) == 0 {
-		err = errors.New("Xvfb did not start")
+		err = errors.New("no display: Xvfb did not start")
 	}
 	return string(bytes.TrimSpace(number)), err
 }
