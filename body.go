@@ -27,6 +27,8 @@ type bodyReader struct {
 	w    http.ResponseWriter
 	buf  []byte
 	held int64
+
+	complete bool // buf is the whole body
 }
 
 // reserve takes n more bytes from the budget.
@@ -56,19 +58,17 @@ func (b *bodyReader) exists() bool {
 	return b.r.Body != nil && b.r.Body != http.NoBody && b.r.ContentLength != 0
 }
 
-// setDeadline bounds the time of the body: of reading it here, and, for one that
-// is not wanted, of the reading that net/http does before it answers. It is the
-// connection's deadline, not a timer: that ends a Read which is blocked. Writers
-// that have none (tests, some middlewares) are left without.
-func (b *bodyReader) setDeadline(t time.Time) {
-	if b.exists() {
-		_ = http.NewResponseController(b.w).SetReadDeadline(t)
+// limitRest bounds the time that net/http spends on what was not read: it takes
+// some of it before it answers. A body that was too slow gets no more time.
+func (b *bodyReader) limitRest(why *RequestError) {
+	if b.exists() && !b.complete && why.Reason != ReasonBodyTooSlow {
+		_ = http.NewResponseController(b.w).SetReadDeadline(time.Now().Add(b.h.cfg.ReadTimeout))
 	}
 }
 
 // read reads the body. On an error b.buf holds what was read until then, and at
 // most MaxBody bytes of it.
-func (b *bodyReader) read() error {
+func (b *bodyReader) read() (err error) {
 	r, limit := b.r, b.h.cfg.MaxBody
 	if !b.exists() {
 		return nil
@@ -76,6 +76,15 @@ func (b *bodyReader) read() error {
 	if r.ContentLength > limit && b.h.cfg.OnRefused == nil {
 		return tooLarge(ReasonBodyTooLarge, "%d bytes", r.ContentLength) // nobody wants the start of it
 	}
+	slot := b.h.watchdog.enter(b.w)
+	defer func() {
+		if late := b.h.watchdog.leave(slot); late && err == nil {
+			// It came through in the last moment, and the sink may take longer.
+			_ = http.NewResponseController(b.w).SetReadDeadline(time.Time{})
+		}
+		b.complete = err == nil
+	}()
+
 	size := int64(512) // of a body that does not tell its length
 	if r.ContentLength > 0 {
 		size = min(r.ContentLength, limit, firstChunk)
@@ -99,7 +108,6 @@ func (b *bodyReader) read() error {
 			err = io.ErrUnexpectedEOF // net/http sees to it, other callers may not
 		}
 		if err == io.EOF || err == nil && int64(len(b.buf)) == r.ContentLength {
-			b.setDeadline(time.Time{}) // the sink may take longer
 			return nil
 		}
 		if err != nil {
@@ -129,7 +137,6 @@ func (b *bodyReader) atLimit(limit int64) error {
 	case n > 0:
 		return tooLarge(ReasonBodyTooLarge, "more than %d bytes", limit)
 	case err == io.EOF:
-		b.setDeadline(time.Time{})
 		return nil
 	default:
 		return b.readError(err)

@@ -26,7 +26,9 @@ type Handler struct {
 	origins origins
 	allow   string // the value of Allow
 	budget  budget
-	stats   stats
+
+	watchdog *watchdog
+	stats    stats
 }
 
 // New returns a Handler for c, or all mistakes in c, joined.
@@ -41,6 +43,7 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{cfg: cfg, origins: allowed, allow: strings.Join(cfg.Methods, ", ") + ", OPTIONS"}
 	h.budget.free = cfg.MaxInFlight
+	h.watchdog = newWatchdog(cfg.ReadTimeout)
 	h.stats.refused = map[string]uint64{}
 	h.stats.logged = map[string]logState{}
 	return h, nil
@@ -88,7 +91,6 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in
 	header["Vary"] = append(values[:1:1], header["Vary"]...)
 	header["Cache-Control"] = values[1:]
 	in.body = bodyReader{h: h, r: r, w: w}
-	in.body.setDeadline(time.Now().Add(h.cfg.ReadTimeout))
 
 	if r.Method == http.MethodOptions {
 		if err := h.preflight(header, r); err != nil {
@@ -299,6 +301,7 @@ func (h *Handler) refuse(w http.ResponseWriter, b *bodyReader, err error) {
 		}
 		h.onRefused(b, why)
 	}
+	b.limitRest(why)
 
 	header := w.Header()
 	header.Set("Beacon-Refused", why.Reason)

@@ -389,6 +389,36 @@ func TestSlowUnwantedBody(t *testing.T) {
 	}
 }
 
+// TestTrickle sends a byte now and then, which must not buy time.
+func TestTrickle(t *testing.T) {
+	h := newHandler(t, beacon.Config{Sink: &beacontest.Recorder{}, ReadTimeout: 200 * time.Millisecond})
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	start := time.Now()
+	_ = c.SetDeadline(start.Add(5 * time.Second))
+	_, _ = io.WriteString(c, "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
+	go func() {
+		for {
+			if _, err := io.WriteString(c, "x"); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || res.StatusCode != http.StatusRequestTimeout {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if d := time.Since(start); d < 200*time.Millisecond || d > 2*time.Second {
+		t.Errorf("cut after %v", d)
+	}
+}
+
 // TestReadTimeoutEnds checks that the deadline of one body does not cut the next
 // request on the same connection, or a sink that takes longer.
 func TestReadTimeoutEnds(t *testing.T) {
