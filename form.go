@@ -32,7 +32,11 @@ func parseURLEncoded(src string, maxFields int) (Form, error) {
 		escapedName, escapedValue := false, false
 	pair:
 		for ; i < len(src); i++ {
-			switch src[i] {
+			c := src[i]
+			if c > '=' { // letters, mostly: nothing special is beyond "="
+				continue
+			}
+			switch c {
 			case '&':
 				break pair
 			case '=':
@@ -75,10 +79,12 @@ func parseURLEncoded(src string, maxFields int) (Form, error) {
 	return fields, nil
 }
 
-// unescape appends the decoded form of s to dst and returns it as a string that
-// shares dst. A "%" without two hex digits stands for itself (URL §1.3).
+// unescape appends the decoded form of s to dst, which has room for it, and
+// returns it as a string that shares dst. A "%" without two hex digits stands for itself (URL §1.3).
 func unescape(s string, dst []byte) (string, []byte) {
 	start := len(dst)
+	out := dst[start:cap(dst)]
+	n := 0
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch c {
@@ -93,9 +99,10 @@ func unescape(s string, dst []byte) (string, []byte) {
 				}
 			}
 		}
-		dst = append(dst, c)
+		out[n] = c
+		n++
 	}
-	return text(dst[start:]), dst
+	return text(out[:n]), dst[:start+n]
 }
 
 // unhex maps a hex digit to its value and any other byte to 0xFF.
