@@ -74,11 +74,16 @@ type Event struct {
 	Name string
 
 	// Time is when it happened, on the server's clock, as well as can be known:
-	// Received less the age that a report carries, else Received.
+	// Received less the age that a report or the client gives, else Received.
 	Time time.Time
 
 	// Received is when the handler took the request, in UTC.
 	Received time.Time
+
+	// Sent is when the client sent it, on the client's clock: Received less Sent
+	// is how far that is off, and the way it took. Zero if the client did not
+	// say, or could not know, as for a request that the browser held back.
+	Sent time.Time
 
 	// Body is what was sent. It is never nil.
 	Body Body
@@ -95,8 +100,12 @@ type Event struct {
 	// Session and View are ids that the client gave; View is one page view.
 	Session, View string
 
-	// Seq is the position in the client's series, from 1; 0 without one.
-	Seq uint64
+	// Series is the client's name for a series of events, and Seq the position in
+	// it, from 1; empty and 0 without one. The two identify an event: one that
+	// comes again has the same, and the same ID. Mode is what the series means.
+	Series string
+	Seq    uint64
+	Mode   Mode
 
 	// Request says how it came.
 	Request Request
@@ -112,6 +121,15 @@ type Event struct {
 	// the fields that could not be bound.
 	Errors []FieldError
 }
+
+// Mode is how the events of a series add up, in whatever order they arrive.
+type Mode string
+
+const (
+	ModeNone    Mode = ""        // no series
+	ModeAppend  Mode = "append"  // each adds to the others
+	ModeReplace Mode = "replace" // the one with the largest Seq stands for all
+)
 
 // A Request is what the HTTP request said about itself. All of it is
 // unverified client text, except TLS and, behind [Config.TrustedProxies],

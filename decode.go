@@ -47,8 +47,9 @@ func (l Limits) withDefaults() Limits {
 
 // Decode returns the events in a request whose body has already been read. It
 // is the pure step of the [Handler], for hosts that read requests elsewhere: it
-// checks no origin and no method, and leaves ID, Time, Received and
-// Request.ClientIP to the caller. r needs no more than its Header, and r.Body is
+// checks no origin and no method, and leaves Received and Request.ClientIP to the
+// caller, and ID too where the client gave none; Time is the client's, on its own
+// clock, or zero. r needs no more than its Header, and r.Body is
 // not touched.
 //
 // Decode takes ownership of body: the events share its memory, so it must not be
@@ -96,6 +97,7 @@ func describe(e *Event, r *http.Request, lim *Limits) (err error) {
 		e.Request.Path = r.URL.Path
 		if r.URL.RawQuery != "" {
 			e.Query, err = parseURLEncoded(r.URL.RawQuery, lim.MaxFields)
+			e.setIdentity()
 		}
 	}
 	e.boundHeaders()
@@ -194,6 +196,9 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 	default:
 		e.Body = Binary{Type: e.Request.ContentType, Data: body}
 	}
+	if _, ok := e.Body.(JSON); ok && isEnvelope(body) {
+		return decodeEnvelope(e, body, lim)
+	}
 	return []Event{*e}, nil
 }
 
@@ -219,6 +224,9 @@ func decodeJSON(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
 	if err := setJSON(e, body, lim); err != nil {
 		return nil, err
+	}
+	if _, ok := e.Body.(JSON); ok && isEnvelope(body) {
+		return decodeEnvelope(e, body, lim)
 	}
 	return []Event{*e}, nil
 }

@@ -23,11 +23,11 @@ const eventVersion = 1
 //	{
 //	  "v": 1,
 //	  "id": "…", "name": "…",
-//	  "time": "2026-01-02T15:04:05.000000006Z", "received": "…",
+//	  "time": "2026-01-02T15:04:05.000000006Z", "received": "…", "sent": "…",
 //	  "body": {"kind": "form", "fields": [{"name": "a", "value": "1"},
 //	           {"name": "f", "file": {"name": "x.txt", "type": "text/plain", "data": "aGk="}}]},
 //	  "query": [{"name": "q", "value": "1"}],
-//	  "page": "…", "session": "…", "view": "…", "seq": 1,
+//	  "page": "…", "session": "…", "view": "…", "series": "…", "seq": 1, "mode": "append",
 //	  "request": {"method": "POST", "host": "…", "path": "…", "content_type": "…", "encoding": "…",
 //	              "origin": "…", "user_agent": "…", "fetch_site": "…", "fetch_mode": "…",
 //	              "fetch_dest": "…", "purpose": "…", "client_ip": "…", "tls": true},
@@ -53,9 +53,10 @@ const eventVersion = 1
 func (e Event) MarshalJSON() ([]byte, error) {
 	w := wireEvent{
 		V: eventVersion, ID: wireString(e.ID), Name: wireString(e.Name),
-		Time: e.Time, Received: e.Received,
+		Time: e.Time, Received: e.Received, Sent: e.Sent,
 		Query: wireFields(e.Query), Page: wireString(e.Page),
-		Session: wireString(e.Session), View: wireString(e.View), Seq: e.Seq,
+		Session: wireString(e.Session), View: wireString(e.View),
+		Series: wireString(e.Series), Seq: e.Seq, Mode: wireString(e.Mode),
 		Request: wireRequest{
 			Method: wireString(e.Request.Method), Host: wireString(e.Request.Host),
 			Path: wireString(e.Request.Path), ContentType: wireString(e.Request.ContentType),
@@ -96,9 +97,10 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	}
 	r := &w.Request
 	*e = Event{
-		ID: string(w.ID), Name: string(w.Name), Time: w.Time, Received: w.Received,
+		ID: string(w.ID), Name: string(w.Name), Time: w.Time, Received: w.Received, Sent: w.Sent,
 		Query: w.Query.form(), Page: string(w.Page),
-		Session: string(w.Session), View: string(w.View), Seq: w.Seq,
+		Session: string(w.Session), View: string(w.View),
+		Series: string(w.Series), Seq: w.Seq, Mode: Mode(w.Mode),
 		Request: Request{
 			Method: string(r.Method), Host: string(r.Host), Path: string(r.Path),
 			ContentType: string(r.ContentType), Encoding: string(r.Encoding), Origin: string(r.Origin),
@@ -134,12 +136,15 @@ type wireEvent struct {
 	Name     wireString   `json:"name,omitzero"`
 	Time     time.Time    `json:"time,omitzero"`
 	Received time.Time    `json:"received,omitzero"`
+	Sent     time.Time    `json:"sent,omitzero"`
 	Body     *wireBody    `json:"body,omitzero"`
 	Query    wireFormList `json:"query,omitzero"`
 	Page     wireString   `json:"page,omitzero"`
 	Session  wireString   `json:"session,omitzero"`
 	View     wireString   `json:"view,omitzero"`
+	Series   wireString   `json:"series,omitzero"`
 	Seq      uint64       `json:"seq,omitzero"`
+	Mode     wireString   `json:"mode,omitzero"`
 	Request  wireRequest  `json:"request,omitzero"`
 	GPC      bool         `json:"gpc,omitzero"`
 	DNT      bool         `json:"dnt,omitzero"`

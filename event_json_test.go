@@ -42,7 +42,8 @@ var everyBody = []beacon.Body{
 func TestEventJSON(t *testing.T) {
 	full := beacon.Event{
 		ID: "id", Name: "name", Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Received: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC),
-		Query: beacon.Form{{Name: "q", Value: "\xff"}}, Page: "https://example.com/p", Session: "s", View: "v", Seq: math.MaxUint64,
+		Query: beacon.Form{{Name: "q", Value: "\xff"}}, Page: "https://example.com/p", Session: "s", View: "v",
+		Sent: time.Date(2026, 1, 2, 3, 4, 4, 0, time.UTC), Series: "k\xff", Seq: math.MaxUint64, Mode: beacon.ModeAppend,
 		Request: beacon.Request{
 			Method: "POST", Host: "h", Path: "/\xff", ContentType: "c", Encoding: "gzip", Origin: "null", UserAgent: "\xe9",
 			FetchSite: "none", FetchMode: "cors", FetchDest: "image", Purpose: "prefetch", ClientIP: netip.MustParseAddr("2001:db8::"), TLS: true,

@@ -184,14 +184,25 @@ func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 	for i := range events {
 		e := &events[i]
 		e.Request.ClientIP = ip
-		e.Received, e.Time = now, now
-		if rep, ok := e.Body.(Report); ok {
-			e.Time = now.Add(-min(rep.Age, maxAge))
-		}
+		e.Received = now
+		e.Time = serverTime(e, now)
 		if e.ID == "" {
 			e.ID = newID(now)
 		}
 	}
+}
+
+// serverTime works out when an event happened, on the server's clock.
+func serverTime(e *Event, now time.Time) time.Time {
+	var age time.Duration
+	if rep, ok := e.Body.(Report); ok {
+		age = rep.Age
+	} else if !e.Time.IsZero() && !e.Sent.IsZero() {
+		age = e.Sent.Sub(e.Time) // both on the client's clock, so it cancels out
+	} else if !e.Time.IsZero() {
+		age = now.Sub(e.Time) // all there is: the client's clock, if not in the future
+	}
+	return now.Add(-min(max(age, 0), maxAge))
 }
 
 // newID returns a random UUIDv7 (RFC 9562 §5.7): unique without coordination,

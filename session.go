@@ -111,12 +111,7 @@ func sessionTime(e Event, key string) (time.Time, error) {
 // parseTime reads milliseconds since the epoch, or RFC 3339.
 func parseTime(s string) (time.Time, bool) {
 	if ms, err := strconv.ParseFloat(s, 64); err == nil {
-		// The range of an ECMAScript Date; it also keeps out NaN and Inf.
-		if !(math.Abs(ms) <= 8.64e15) {
-			return time.Time{}, false
-		}
-		whole, frac := math.Modf(ms)
-		return time.UnixMilli(int64(whole)).Add(time.Duration(frac * float64(time.Millisecond))).UTC(), true
+		return epochMillis(ms)
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	return t.UTC(), err == nil
@@ -141,4 +136,14 @@ func lookup(e Event, key string) string {
 		}
 	}
 	return e.Query.Get(key)
+}
+
+// epochMillis is the time of an ECMAScript Date, whose range it must be in; that
+// also keeps out NaN and Inf.
+func epochMillis(ms float64) (time.Time, bool) {
+	if !(math.Abs(ms) <= 8.64e15) {
+		return time.Time{}, false
+	}
+	whole, frac := math.Modf(ms)
+	return time.UnixMilli(int64(whole)).Add(time.Duration(frac * float64(time.Millisecond))).UTC(), true
 }
