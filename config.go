@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -113,9 +114,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	check(c.Sink != nil, "Sink is required")
-	if c.Path == "" {
-		c.Path = DefaultPath
-	}
+	c.Path = cmp.Or(c.Path, DefaultPath)
 	check(strings.HasPrefix(c.Path, "/"), "Path %q does not start with a slash", c.Path)
 	for _, m := range c.Methods {
 		check(isToken(m) && m != http.MethodOptions, "method %q cannot carry beacons", m)
@@ -136,19 +135,11 @@ func (c Config) withDefaults() (Config, error) {
 	} {
 		check(n.value >= 0, "%s is negative", n.name)
 	}
-	if c.MaxBody == 0 {
-		c.MaxBody = DefaultMaxBody
-	}
-	if c.ReadTimeout == 0 {
-		c.ReadTimeout = DefaultReadTimeout
-	}
-	if c.SinkTimeout == 0 {
-		c.SinkTimeout = DefaultSinkTimeout
-	}
+	c.MaxBody = cmp.Or(c.MaxBody, DefaultMaxBody)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, DefaultReadTimeout)
+	c.SinkTimeout = cmp.Or(c.SinkTimeout, DefaultSinkTimeout)
 	c.Limits = l.withDefaults()
-	if c.MaxInFlight == 0 {
-		c.MaxInFlight = max(DefaultMaxInFlight, c.MaxBody+c.Limits.MaxDecoded)
-	}
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, max(DefaultMaxInFlight, c.MaxBody+c.Limits.MaxDecoded))
 	check(c.MaxInFlight >= c.MaxBody+c.Limits.MaxDecoded,
 		"MaxInFlight %d is less than one request can need, MaxBody and MaxDecoded together", c.MaxInFlight)
 	check(c.ClientIP <= IPFull, "ClientIP %d is unknown", c.ClientIP)

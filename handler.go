@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -266,115 +263,4 @@ func recoverTo(err *error) {
 			Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack()),
 		}
 	}
-}
-
-// sinkError is the one place that decides what a sink's error does to the answer.
-func sinkError(err error) error {
-	if err == nil {
-		return nil
-	}
-	if re, ok := errors.AsType[*RequestError](err); ok && re.Status >= 400 {
-		return re
-	}
-	if errors.Is(err, ErrPermanent) {
-		return &RequestError{Status: http.StatusUnprocessableEntity, Reason: ReasonSinkRefused, Err: err}
-	}
-	after := 5 * time.Second
-	if ra, ok := errors.AsType[*RetryAfterError](err); ok {
-		after = ra.After
-	}
-	return &RequestError{Status: http.StatusServiceUnavailable, Reason: ReasonSinkFailed, RetryAfter: after, Err: err}
-}
-
-// refuse counts, logs, reports and answers a request that was not taken. It is
-// the only place that turns an error into an answer.
-func (h *Handler) refuse(w http.ResponseWriter, b *bodyReader, err error) {
-	defer b.release()
-	why, ok := errors.AsType[*RequestError](err)
-	if !ok {
-		why = &RequestError{Status: http.StatusInternalServerError, Reason: ReasonPanic, Err: err}
-	}
-	level := slog.LevelWarn
-	if why.Status >= 500 {
-		level = slog.LevelError
-		h.stats.failed.Add(1)
-	} else {
-		h.stats.refuse(why.Reason)
-	}
-	if suppressed, ok := h.stats.mayLog(why.Reason); ok {
-		h.cfg.Logger.LogAttrs(b.r.Context(), level, "beacon not taken",
-			slog.String("reason", why.Reason), slog.Int("status", why.Status),
-			slog.Any("error", why.Err), slog.Int("suppressed", suppressed))
-	}
-	if h.cfg.OnRefused != nil {
-		if b.buf == nil && why.Reason != ReasonTooBusy {
-			_ = b.read() // refused before it was read: what can be had of it
-		}
-		h.onRefused(b, why)
-	}
-	b.limitRest(why)
-
-	header := w.Header()
-	header.Set("Beacon-Refused", why.Reason)
-	if why.Status == http.StatusMethodNotAllowed {
-		header.Set("Allow", h.allow)
-	}
-	if why.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(why.RetryAfter.Seconds()))))
-	}
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(why.Status)
-	if b.r.Method != http.MethodHead {
-		_, _ = fmt.Fprintf(w, "beacon refused: %s\n", why.Reason) // nobody is left to tell
-	}
-}
-
-func (h *Handler) onRefused(b *bodyReader, why *RequestError) {
-	var err error
-	defer func() {
-		if err != nil {
-			h.cfg.Logger.Error("beacon: OnRefused", slog.Any("error", err))
-		}
-	}()
-	defer recoverTo(&err)
-	h.cfg.OnRefused(b.r, b.buf, why)
-}
-
-// gif is a transparent image of one pixel.
-const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
-
-// answer tells the browser that its beacon was taken.
-func answer(w http.ResponseWriter, r *http.Request) {
-	if !wantsImage(r) {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	header := w.Header()
-	// Without it a page with Cross-Origin-Embedder-Policy gets an error event.
-	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	header.Set("Content-Type", "image/gif")
-	header.Set("Content-Length", strconv.Itoa(len(gif)))
-	header.Set("X-Content-Type-Options", "nosniff")
-	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(gif)) // nobody is left to tell
-	}
-}
-
-// wantsImage says whether a GET is that of an <img>, which fires an error event
-// on a 204. Sec-Fetch-Dest alone does not tell: an image made while the page goes
-// away arrives with "empty". But it is no-cors, and a fetch by default is not.
-func wantsImage(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	switch first(r.Header["Sec-Fetch-Mode"]) {
-	case "no-cors":
-		return true
-	case "cors":
-		return first(r.Header["Sec-Fetch-Dest"]) == "image" // crossorigin
-	case "":
-		return r.Header["Origin"] == nil || strings.Contains(first(r.Header["Accept"]), "image/")
-	}
-	return false
 }
