@@ -23,6 +23,11 @@ type Config struct {
 	// [DefaultPath]. A Handler mounted on a mux ignores it.
 	Path string
 
+	// ScriptPath is where [Handler.Middleware] serves the browser client (package
+	// client), exactly, and with the hash of its content before the last dot; see
+	// [Handler.ScriptURL]. Default [DefaultScriptPath]; "-" for nowhere.
+	ScriptPath string
+
 	// Origins are allowed besides the host's own: "https://example.com",
 	// "https://*.example.com" for its subdomains at any depth (not itself), or
 	// "*" for every origin. Scheme and port must match. "null", the origin of
@@ -89,6 +94,7 @@ type Config struct {
 // Defaults of [Config].
 const (
 	DefaultPath        = "/_pb" // says nothing that filter lists look for
+	DefaultScriptPath  = "/_pb.js"
 	DefaultMaxBody     = 1 << 20
 	DefaultMaxInFlight = 64 << 20
 	DefaultReadTimeout = 10 * time.Second
@@ -116,6 +122,10 @@ func (c Config) withDefaults() (Config, error) {
 	check(c.Sink != nil, "Sink is required")
 	c.Path = cmp.Or(c.Path, DefaultPath)
 	check(strings.HasPrefix(c.Path, "/"), "Path %q does not start with a slash", c.Path)
+	c.ScriptPath = cmp.Or(c.ScriptPath, DefaultScriptPath)
+	check(c.ScriptPath == "-" || strings.HasPrefix(c.ScriptPath, "/") && strings.HasSuffix(c.ScriptPath, ".js"),
+		"ScriptPath %q does not start with a slash and end with .js", c.ScriptPath)
+	check(c.ScriptPath != c.Path, "Path and ScriptPath are the same")
 	for _, m := range c.Methods {
 		check(isToken(m) && m != http.MethodOptions, "method %q cannot carry beacons", m)
 	}

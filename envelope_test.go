@@ -1,7 +1,10 @@
 package beacon_test
 
 import (
+	"encoding/json"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,6 +134,48 @@ func TestIdentityInQuery(t *testing.T) {
 		e := rec.Events()[0]
 		if got := e.ID; (got == want) != (want != "") || (e.Mode == beacon.ModeReplace) != (want != "") {
 			t.Errorf("%.20s: id %q, series %q, seq %d, mode %q", query, got, e.Series, e.Seq, e.Mode)
+		}
+	}
+}
+
+// TestEnvelopeFixtures reads what the browser client's own tests have shown it to
+// send.
+func TestEnvelopeFixtures(t *testing.T) {
+	files, err := filepath.Glob("client/testdata/envelope/*.json")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d fixtures, %v", len(files), err)
+	}
+	type event struct {
+		ID, Session, View, Series, Name string
+		Seq                             uint64
+		Mode                            beacon.Mode
+		Data                            json.RawMessage
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fixture struct {
+			Name, Envelope string
+			Want           []event
+		}
+		if err := json.Unmarshal(b, &fixture); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		var got []event
+		for _, e := range receiveText(t, fixture.Envelope) {
+			if len(e.Errors) > 0 {
+				t.Errorf("%s: %v", fixture.Name, e.Errors)
+			}
+			got = append(got, event{e.ID, e.Session, e.View, e.Series, e.Name, e.Seq, e.Mode, json.RawMessage(e.Body.(beacon.JSON))})
+		}
+		same := cmp.Comparer(func(a, b json.RawMessage) bool {
+			var x, y any
+			return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && cmp.Equal(x, y)
+		})
+		if diff := cmp.Diff(fixture.Want, got, same); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", fixture.Name, diff)
 		}
 	}
 }

@@ -856,6 +856,18 @@ func TestMiddleware(t *testing.T) {
 	if n := len(rec.Events()); n != 2 {
 		t.Errorf("%d events", n)
 	}
+	for path, want := range map[string]string{
+		"/_pb.js": "public, max-age=3600", h.ScriptURL(): "public, max-age=31536000, immutable",
+	} {
+		res := serve(wrapped, httptest.NewRequest("GET", path, nil))
+		if res.StatusCode != 200 || res.Header.Get("Cache-Control") != want {
+			t.Errorf("%s: %d, %q", path, res.StatusCode, res.Header.Get("Cache-Control"))
+		}
+	}
+	none := newHandler(t, beacon.Config{Sink: &rec, ScriptPath: "-"})
+	if got := serve(none.Middleware(next), httptest.NewRequest("GET", "/_pb.js", nil)).StatusCode; got != 418 || none.ScriptURL() != "" {
+		t.Errorf("script that is not to be served: %d %q", got, none.ScriptURL())
+	}
 	var w nopWriter
 	r := httptest.NewRequest("GET", "/other", nil)
 	quiet := h.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

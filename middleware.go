@@ -5,18 +5,38 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
+
+	"github.com/pagebeacon/beacon/client"
 )
 
-// Middleware wraps a whole application: requests for [Config.Path] are handled
-// by h, all others reach next untouched.
+// Middleware wraps a whole application: requests for [Config.Path] are handled by h,
+// those for [Config.ScriptPath] get the browser client, and all others reach next
+// untouched.
 func (h *Handler) Middleware(next http.Handler) http.Handler {
+	hashed := h.ScriptURL()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == h.cfg.Path {
+		switch r.URL.Path {
+		case h.cfg.Path:
 			h.ServeHTTP(w, r)
-			return
+		case h.cfg.ScriptPath:
+			client.Serve(w, r, client.Script, false)
+		case hashed:
+			client.Serve(w, r, client.Script, true)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// ScriptURL returns the path under which [Handler.Middleware] serves the browser
+// client for good: it changes when the script does. It is empty if it serves none.
+func (h *Handler) ScriptURL() string {
+	if h.cfg.ScriptPath == "-" {
+		return ""
+	}
+	stem := strings.TrimSuffix(h.cfg.ScriptPath, ".js")
+	return stem + strings.TrimPrefix(client.Hashed(client.Script), strings.TrimSuffix(client.Script, ".js"))
 }
 
 // Capture wraps a route of the host's own that takes beacons: the request goes to

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/client"
 )
 
 // kept is how many events the server remembers, so that a page shows what the
@@ -21,6 +25,7 @@ type demo struct {
 	log     *log.Logger
 	hub     *hub
 	beacons *beacon.Handler
+	offline atomic.Bool // the endpoint hangs up
 }
 
 func newDemo(logger *log.Logger) (*demo, error) {
@@ -42,6 +47,9 @@ func (d *demo) routes() http.Handler {
 	mux := http.NewServeMux()
 	// No method: with one, the mux would answer preflights itself.
 	mux.HandleFunc("/log-tracking", func(w http.ResponseWriter, r *http.Request) {
+		if d.offline.Load() {
+			panic(http.ErrAbortHandler) // closes the connection without an answer
+		}
 		d.beacons.ServeHTTP(w, r)
 		d.hub.wake() // the counters changed, even where no event came of it
 	})
@@ -52,6 +60,13 @@ func (d *demo) routes() http.Handler {
 	mux.HandleFunc("GET /api/stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, d.beacons.Stats())
 	})
+	mux.HandleFunc("POST /api/offline", func(w http.ResponseWriter, r *http.Request) {
+		var state [2]byte
+		_, err := io.ReadFull(r.Body, state[:])
+		d.offline.Store(err == nil && string(state[:]) == "on")
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.Handle("GET /"+client.Script, client.Handler())
 	addPages(mux)
 	return mux
 }
@@ -68,6 +83,8 @@ func (d *demo) consume(_ context.Context, events []beacon.Event) error {
 		case err == nil:
 			it.Session = s.String()
 			d.log.Printf("In session for: %s", s)
+			d.log.Printf("Tracking info: %s", printable(message(e)))
+		case e.Name == "log": // of the browser client
 			d.log.Printf("Tracking info: %s", printable(message(e)))
 		case errors.Is(err, beacon.ErrNoSession):
 			d.log.Printf("Received: %s, name %q, type %q", e.Body.Kind(), e.Name, e.Request.ContentType)
@@ -87,7 +104,7 @@ func message(e beacon.Event) string {
 		Msg string `json:"msg" schema:"msg"`
 	}
 	_ = e.Bind(&v) // what does not fit is no message
-	return v.Msg
+	return cmp.Or(v.Msg, e.Name)
 }
 
 // printable quotes text of the client's that could be taken for something else in

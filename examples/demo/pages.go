@@ -32,6 +32,7 @@ func addPages(mux *http.ServeMux) {
 		"GET /style.css":  "style.css",
 		"GET /icon.svg":   "icon.svg",
 		"GET /demo.js":    "demo.js",
+		"GET /client.js":  "client.js",
 		"GET /session.js": "session.js",
 		"GET /samples.js": "samples.js",
 		"GET /panel.js":   "panel.js",

@@ -11,7 +11,7 @@ func TestPages(t *testing.T) {
 	_, h, _ := start(t)
 	for path, contentType := range map[string]string{
 		"/": "text/html", "/left": "text/html", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
-		"/demo.js": "text/javascript", "/session.js": "text/javascript", "/samples.js": "text/javascript",
+		"/demo.js": "text/javascript", "/client.js": "text/javascript", "/session.js": "text/javascript", "/samples.js": "text/javascript",
 		"/panel.js": "text/javascript", "/stream.js": "text/javascript",
 	} {
 		w := send(h, httptest.NewRequest(http.MethodGet, path, nil))
@@ -40,5 +40,30 @@ func TestPages(t *testing.T) {
 	}
 	if got := secure.Get("Reporting-Endpoints"); !strings.Contains(got, `beacons="/log-tracking`) {
 		t.Errorf("https: %q", got)
+	}
+}
+
+func TestOffline(t *testing.T) {
+	_, h, _ := start(t)
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	post := func(path, body string) int {
+		res, err := http.Post(srv.URL+path, "text/plain", strings.NewReader(body))
+		if err != nil {
+			return 0
+		}
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	for _, step := range []struct {
+		path, body string
+		want       int
+	}{
+		{"/log-tracking", "x", 204}, {"/api/offline", "on", 204}, {"/log-tracking", "x", 0},
+		{"/api/offline", "off", 204}, {"/log-tracking", "x", 204},
+	} {
+		if got := post(step.path, step.body); got != step.want {
+			t.Errorf("%s %q: %d, want %d", step.path, step.body, got, step.want)
+		}
 	}
 }

@@ -180,11 +180,40 @@ func TestDemo(t *testing.T) {
 			// The panel shows what the server says it decoded.
 			p.WaitFor(`return document.body.textContent.includes("Grüße, 世界 👋")`)
 
+			// Without its endpoint the page keeps what it has to say; without consent
+			// it has nothing to say.
+			log := func(msg string) {
+				p.Eval(`document.getElementById("adhoc-message").value = "`+msg+`"`, nil)
+				p.Click("#log")
+			}
+			logged := func(msg string) func(beacon.Event) bool {
+				return func(e beacon.Event) bool { return e.Name == "log" && strings.Contains(fmt.Sprintf("%s", e.Body), msg) }
+			}
+			p.Click("#offline")
+			log("said offline")
+			time.Sleep(300 * time.Millisecond)
+			p.Click("#offline")
+			if got := d.waitFor(t, 1, logged("said offline")); len(got) != 1 {
+				t.Errorf("what was logged offline arrived %d times", len(got))
+			}
+			p.Click("#consent")
+			log("said without consent")
+			time.Sleep(100 * time.Millisecond)
+			p.Click("#consent")
+
 			time.Sleep(200 * time.Millisecond) // a page closed in its first moments is another test's subject
 			p.Close()
 			got := d.waitFor(t, 2, session)
 			if len(got) != 2 {
 				t.Fatalf("%d session beacons after the page was closed, want 2\n%s", len(got), d.logged())
+			}
+			if got := d.waitFor(t, 1, func(e beacon.Event) bool { return e.Name == "session" && e.Mode == beacon.ModeReplace }); len(got) == 0 {
+				t.Error("no session from the browser client")
+			} else if s, err := beacon.SessionOf(got...); err != nil || s.Duration() <= 0 {
+				t.Errorf("the browser client's session: %v, %v", s, err)
+			}
+			if got := d.waitFor(t, 0, logged("said without consent")); len(got) != 0 {
+				t.Errorf("sent without consent: %+v", got)
 			}
 			s, err := beacon.SessionOf(got[1])
 			if longest := time.Since(opened) + time.Minute; err != nil || s.Duration() <= 0 || s.Duration() > longest {

@@ -3,6 +3,7 @@
 import {elapsed, note, report} from './session.js';
 import {samples} from './samples.js';
 import './panel.js';
+import './client.js';
 
 const byId = id => document.getElementById(id);
 const status = byId('send-status');

@@ -1,0 +1,141 @@
+/** Why a beacon was given up. */
+export interface Failure {
+  /**
+   * - `size`: more than 60,000 bytes at the end of the page
+   * - `status`: the server refused it for good
+   * - `network`: it failed, and trying again could deliver it twice
+   * - `attempts`: it was tried five times
+   * - `expired`: it is older than a day
+   * - `full`: too many wait to be tried again
+   * - `data`: it cannot be written as JSON (of `log`)
+   * - `consent`: the visitor does not agree, or there is no room to wait for that
+   */
+  reason: "size" | "status" | "network" | "attempts" | "expired" | "full" | "data" | "consent";
+  url: string;
+  /** HTTP status, for `status` and `attempts`. */
+  status?: number;
+  error?: unknown;
+}
+
+export interface BeaconOptions {
+  /** Milliseconds from now, or from when there is data, until it is sent. Negative: none. */
+  timeout?: number;
+  /** Milliseconds from when the page is hidden until it is sent. Negative: at the end of the page. */
+  backgroundTimeout?: number;
+  /** As of fetch. sendBeacon always includes cookies, so it is not used with `same-origin`. */
+  credentials?: "include" | "same-origin";
+  /** `store`: while the page is hidden keep it, and rely on the crash store. */
+  onHidden?: "store";
+  /** Called with what could not be delivered. */
+  onerror?: (failure: Failure) => void;
+}
+
+export interface PendingBeaconOptions extends BeaconOptions {
+  /**
+   * Query parameter that tells the receiver `<id>.<revision>`. With it a beacon is
+   * tried again when it may have arrived already, so the receiver must drop twins.
+   * Without it no beacon is sent twice.
+   */
+  idParam?: string;
+}
+
+export interface PendingPostBeaconOptions extends PendingBeaconOptions {
+  /** Send it even if it never got data. */
+  sendEmpty?: boolean;
+}
+
+export interface SeriesBeaconOptions extends BeaconOptions {
+  /** Identifies the series to the server. Unique if not given. */
+  key?: string;
+}
+
+/** What all beacons have in common. Not to be constructed. */
+export abstract class PendingBeacon {
+  protected constructor(url: string, options?: BeaconOptions);
+  /** As it was given. */
+  readonly url: string;
+  readonly method: "GET" | "POST";
+  /** Whether it can still be changed: not sent, not failed, not deactivated. */
+  readonly pending: boolean;
+  timeout: number;
+  backgroundTimeout: number;
+  /** Takes it back, unless it is on its way. */
+  deactivate(): void;
+  /** Sends it now, unless it is on its way. */
+  sendNow(): void;
+}
+
+/** A GET request, held from the start. */
+export class PendingGetBeacon extends PendingBeacon {
+  /** @throws TypeError unless url is https, or http to this machine */
+  constructor(url: string | URL, options?: PendingBeaconOptions | null);
+  readonly method: "GET";
+  /** @throws TypeError as the constructor */
+  setURL(url: string | URL): void;
+}
+
+export type BeaconData = ArrayBuffer | ArrayBufferView | Blob | string | FormData | URLSearchParams;
+
+/** A POST request, held while it has data. */
+export class PendingPostBeacon extends PendingBeacon {
+  /** @throws TypeError unless url is https, or http to this machine */
+  constructor(url: string | URL, options?: PendingPostBeaconOptions | null);
+  readonly method: "POST";
+  /**
+   * Replaces the data; null takes it back.
+   * @throws TypeError for a stream
+   */
+  setData(data: BeaconData | null | undefined): void;
+}
+
+/** Collects items, which the server adds up. `pending`: has items that were not sent. */
+export class AppendableBeacon extends PendingBeacon {
+  /** @throws TypeError unless url is https, or http to this machine */
+  constructor(url: string | URL, options?: SeriesBeaconOptions | null);
+  readonly method: "POST";
+  /** @throws TypeError for what JSON cannot hold */
+  appendData(data: unknown, name?: string): void;
+}
+
+/** Holds one value, of which the server keeps the last. `pending`: has one that was not sent. */
+export class ReplaceableBeacon extends PendingBeacon {
+  /** @throws TypeError unless url is https, or http to this machine */
+  constructor(url: string | URL, options?: SeriesBeaconOptions | null);
+  readonly method: "POST";
+  /**
+   * @throws TypeError for what JSON cannot hold
+   * @throws RangeError for more than about 60,000 bytes
+   */
+  replaceData(data: unknown, name?: string): void;
+}
+
+export interface InitOptions {
+  /** Where the server listens. Default: `/_pb` */
+  endpoint?: string;
+  /** `required`: nothing is stored or sent before `consent("granted")`. Default: `granted` */
+  consent?: "required" | "granted";
+  /** What Global Privacy Control does: nothing is sent, or it is sent with a flag. Default: `block` */
+  gpc?: "block" | "flag";
+  /** Other origins that stored beacons may be sent to by a later page. */
+  origins?: string[];
+  /** Send what the browser took, but may have lost, once more on the next visit. */
+  reliability?: "atLeastOnce";
+  /** Whether to send the address of the page. Default: true */
+  page?: boolean;
+  /** Called with what could not be delivered. */
+  onerror?: (failure: Failure) => void;
+}
+
+/**
+ * Starts: sessions, page views, engaged time, the crash store.
+ * @throws TypeError unless the endpoint is https, or http to this machine
+ */
+export function init(options?: InitOptions): void;
+/** Logs an event of the page view. Does not throw. */
+export function log(message: string, data?: object): void;
+/** Begins a page view, in a page that changes without being loaded. */
+export function view(): void;
+/** Says whether the visitor agrees to be recorded. */
+export function consent(state: "granted" | "denied" | "pending"): void;
+/** Makes the classes global. */
+export function install(): void;

@@ -1,0 +1,189 @@
+// Browsers with fetchLater.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { World, idle } from "./harness.mjs";
+
+const U = "https://example.com/b";
+const open = (w, o) => w.open({ fetchLater: true, ...o });
+const post = (beacon, data, options) => {
+  const b = new beacon.PendingPostBeacon(U, options);
+  b.setData(data);
+  return b;
+};
+
+test("the browser holds it, with a time always", async () => {
+  const w = new World();
+  const tab = await open(w);
+  post(tab.beacon, "x");
+  new tab.beacon.PendingGetBeacon("/g", { timeout: 1_000 });
+  assert.equal(tab.later.length, 0, "changes in a row are one registration");
+  await idle();
+  assert.deepEqual(tab.later.map((e) => [e.init.method, e.init.body, e.init.activateAfter, e.init.credentials]), [
+    ["POST", "x", 1_800_000, "include"], ["GET", undefined, 1_500, "include"],
+  ].map(([m, b, ...r]) => [m, b ?? null, ...r]));
+});
+
+test("changes in a row are one registration, and replace the one before", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const a = new tab.beacon.AppendableBeacon(U, { key: "a" });
+  for (let i = 0; i < 10; i++) a.appendData(i);
+  await idle();
+  assert.equal(tab.registrations, 1);
+  a.appendData(10);
+  await idle();
+  assert.equal(tab.registrations, 2);
+  assert.equal(tab.later.length, 1);
+  const { ev, via, r } = JSON.parse(tab.later[0].init.body);
+  assert.deepEqual([ev.length, via, r], [11, "later", 11]);
+});
+
+test("navigation, close and crash are the browser's", async () => {
+  for (const how of ["leave", "crash"]) {
+    const w = new World();
+    const tab = await open(w);
+    post(tab.beacon, "x");
+    new tab.beacon.ReplaceableBeacon(U).replaceData(1);
+    await idle();
+    await tab[how]();
+    assert.deepEqual(w.requests.map((r) => r.kind), ["later", "later"]);
+  }
+});
+
+test("hidden pages leave it with the browser, unless it is to be sent now", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const a = post(tab.beacon, "a");
+  const b = post(tab.beacon, "b", { backgroundTimeout: 0 });
+  const c = post(tab.beacon, "c", { backgroundTimeout: 5_000 });
+  await idle();
+  await tab.hide();
+  assert.deepEqual([a.pending, b.pending, c.pending], [true, false, true]);
+  assert.deepEqual(tab.later.map((e) => [e.init.body, e.init.activateAfter]), [["a", 1_800_000], ["c", 5_500]]);
+  await tab.show();
+  assert.equal(tab.later.find((e) => e.init.body === "c").init.activateAfter, 1_800_000);
+});
+
+test("what the browser sent is not pending, and is not sent again", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const b = post(tab.beacon, "b");
+  const c = post(tab.beacon, "c", { timeout: 1_000 });
+  const a = new tab.beacon.AppendableBeacon(U, { key: "a" });
+  a.appendData(1);
+  await idle();
+  for (const e of [...tab.later]) e.fire();
+  assert.equal(b.pending, false);
+  b.setData("again");
+  a.appendData(2);
+  await w.tick(10_000);
+  assert.equal(c.pending, false);
+  await tab.leave();
+  assert.deepEqual(w.requests.filter((r) => !r.envelope).map((r) => r.body), ["b", "c"]);
+  assert.deepEqual(w.items.map((i) => i.n), [1, 2]);
+});
+
+test("our timer comes first and takes it back", async () => {
+  const w = new World();
+  const tab = await open(w);
+  post(tab.beacon, "x", { timeout: 1_000 });
+  await w.tick(10_000);
+  assert.deepEqual(w.requests.map((r) => r.kind), ["fetch"]);
+  assert.equal(tab.later.length, 0);
+});
+
+test("a frozen page: the browser's timer", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const b = post(tab.beacon, "x", { backgroundTimeout: 1_000 });
+  await tab.hide();
+  tab.frozen = true;
+  await w.tick(1_500);
+  assert.deepEqual(w.requests.map((r) => r.kind), ["later"]);
+  tab.frozen = false;
+  assert.equal(b.pending, false);
+  await w.tick(10_000);
+  assert.equal(w.requests.length, 1);
+});
+
+test("a new registration does not prolong the wait", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const b = post(tab.beacon, "1", { timeout: 1_000 });
+  await w.tick(600);
+  b.setData("2");
+  await idle();
+  assert.equal(tab.later[0].init.activateAfter, 900);
+  await w.tick(400);
+  assert.deepEqual(w.requests.map((r) => r.body), ["2"]);
+});
+
+test("a page in use for hours keeps its beacons", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const b = post(tab.beacon, "x");
+  await w.tick(5 * 3_600_000);
+  assert.equal(b.pending, true);
+  assert.equal(tab.later.length, 1);
+});
+
+test("deactivate, setData(null) and sendNow take it back", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const [a, b, c] = ["a", "b", "c"].map((d) => post(tab.beacon, d));
+  await idle();
+  a.deactivate();
+  b.setData(null);
+  c.sendNow();
+  assert.equal(tab.later.length, 0);
+  await tab.leave();
+  assert.deepEqual(w.requests.map((r) => r.body), ["c"]);
+});
+
+test("over the quota it goes as if there were no fetchLater", async () => {
+  const w = new World();
+  const tab = await open(w, { quota: () => true });
+  const b = post(tab.beacon, "x");
+  const c = post(tab.beacon, "c", { timeout: 100 });
+  await w.tick(100);
+  assert.deepEqual([b.pending, c.pending], [true, false]);
+  await tab.leave();
+  assert.deepEqual(w.requests.map((r) => r.kind), ["fetch", "beacon"]);
+});
+
+test("data put in while the page ends", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const r = new tab.beacon.ReplaceableBeacon(U, { key: "r" });
+  r.replaceData(1);
+  tab.win.addEventListener("pagehide", () => r.replaceData(2));
+  tab.doc.addEventListener("visibilitychange", () => r.replaceData(3));
+  await tab.leave();
+  assert.deepEqual(w.items.map((i) => i.d), [3]);
+});
+
+test("offline the browser would lose it", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const b = post(tab.beacon, "x");
+  await idle();
+  await tab.online(false);
+  assert.equal(tab.later.length, 0);
+  await tab.hide();
+  assert.equal(b.pending, true);
+  await tab.show();
+  await tab.online(true);
+  assert.equal(tab.later.length, 1);
+});
+
+test("back from the cache everything is sent", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const b = post(tab.beacon, "x");
+  await idle();
+  await tab.leave({ persisted: true });
+  await tab.restore();
+  assert.equal(b.pending, false);
+  await tab.leave();
+  assert.equal(w.requests.length, 1);
+});

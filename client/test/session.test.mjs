@@ -1,0 +1,348 @@
+// Sessions, page views, engaged time, the log, consent and GPC.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { World, idle } from "./harness.mjs";
+
+const U = "https://example.com/_pb";
+const open = async (w, o) => {
+  const tab = await w.open(o);
+  tab.beacon.init(o?.init);
+  return tab;
+};
+/** The last total of each page view. */
+const totals = (w) => {
+  const views = new Map();
+  for (const i of w.items) {
+    if (i.e === "session" && !(views.get(i.envelope.pv)?.n >= i.n)) views.set(i.envelope.pv, { n: i.n, ...i.d, sid: i.envelope.sid });
+  }
+  return [...views.values()];
+};
+const stored = (w) => Object.keys(w.storage.data).filter((k) => k.startsWith("bcn:"));
+
+test("engaged time: seen and focused", async () => {
+  const w = new World();
+  const t0 = w.time;
+  const tab = await open(w);
+  await w.tick(10_000);
+  tab.doc.focus = false;
+  tab.win.emit("blur");
+  await w.tick(5_000);
+  tab.doc.focus = true;
+  tab.win.emit("focus");
+  await w.tick(1_000);
+  await tab.hide();
+  await w.tick(100_000);
+  await tab.show();
+  await w.tick(2_000);
+  await tab.leave();
+  const [view, ...rest] = totals(w);
+  assert.equal(rest.length, 0);
+  assert.deepEqual([view.start, view.end - view.start, view.engaged, view.seen], [t0, 118_000, 13_000, 18_000]);
+});
+
+test("five minutes without input is the most that counts", async () => {
+  const w = new World();
+  const tab = await open(w);
+  await w.tick(3_600_000);
+  tab.doc.emit("x");
+  tab.win.emit("keydown");
+  await w.tick(60_000);
+  await tab.leave();
+  assert.equal(totals(w)[0].engaged, 360_000);
+  assert.equal(totals(w)[0].seen, 3_660_000);
+});
+
+test("input keeps it counting", async () => {
+  const w = new World();
+  const tab = await open(w);
+  for (let i = 0; i < 30; i++) {
+    await w.tick(60_000);
+    tab.win.emit(["pointermove", "scroll", "keydown", "touchstart", "pointerdown"][i % 5]);
+  }
+  await tab.leave();
+  assert.equal(totals(w)[0].engaged, 1_800_000);
+});
+
+test("totals every 30 s and when hidden, only if there is more", async () => {
+  const w = new World();
+  const tab = await open(w);
+  await w.tick(95_000);
+  const at = w.requests.map((r) => r.at - 1_700_000_000_000);
+  assert.deepEqual(at, [30_000, 60_000, 90_000]);
+  await tab.hide();
+  assert.equal(w.requests.length, 4);
+  await w.tick(300_000);
+  assert.equal(w.requests.length, 4);
+  await tab.show();
+  await w.tick(500);
+  await tab.hide();
+  assert.equal(w.requests.length, 4, "less than a second");
+  const keys = new Set(w.requests.map((r) => r.envelope.k));
+  assert.equal(keys.size, 1);
+  const { k, pv, m } = w.requests[0].envelope;
+  assert.deepEqual([k, m], [`s:${pv}`, "replace"]);
+});
+
+test("a short visit is reported too", async () => {
+  for (const fetchLater of [false, true]) {
+    const w = new World();
+    const tab = await open(w, { fetchLater });
+    await w.tick(100);
+    await tab.leave();
+    assert.equal(totals(w).length, 1);
+  }
+});
+
+test("with fetchLater a crash loses half a minute at most", async () => {
+  const w = new World();
+  const tab = await open(w, { fetchLater: true });
+  await w.tick(45_000);
+  tab.crash();
+  assert.equal(totals(w)[0].engaged, 30_000);
+});
+
+test("the log", async () => {
+  const w = new World();
+  const tab = await w.open();
+  tab.beacon.log("early", { a: 1 });
+  tab.beacon.init({ endpoint: "/collect" });
+  tab.beacon.log("clicked", { what: "x" });
+  tab.beacon.log("plain");
+  const loop = {};
+  loop.loop = loop;
+  tab.beacon.log("bad", loop);
+  tab.beacon.log("huge", { x: "x".repeat(70_000) });
+  await w.tick(5_000);
+  const logs = w.items.filter((i) => i.e === "log");
+  assert.deepEqual(logs.map((i) => [i.n, i.d.msg]), [[1, "early"], [2, "clicked"], [3, "plain"], [4, "huge"]]);
+  assert.deepEqual(logs[1].d, { msg: "clicked", what: "x" });
+  const { k, pv, m, page } = logs[0].envelope;
+  assert.deepEqual([k, m, page], [`l:${pv}`, "append", "https://example.com/dir/page?q=1"]);
+  assert.ok(w.requests.every((r) => r.url === "https://example.com/collect"));
+  tab.beacon.log("last");
+  await tab.hide();
+  assert.equal(w.items.at(-1).d.msg === "last" || w.items.at(-2).d.msg === "last", true);
+});
+
+test("page: false leaves the page out", async () => {
+  const w = new World();
+  const tab = await open(w, { init: { page: false } });
+  await tab.leave();
+  assert.equal("page" in w.requests[0].envelope, false);
+});
+
+test("sessions: over pages, 30 minutes of nothing, a day", async () => {
+  const w = new World();
+  const visit = async () => {
+    const tab = await open(w);
+    await w.tick(5_000);
+    await tab.leave();
+    return totals(w).at(-1).sid;
+  };
+  const one = await visit();
+  await w.tick(29 * 60_000);
+  assert.equal(await visit(), one);
+  await w.tick(31 * 60_000);
+  const two = await visit();
+  assert.notEqual(two, one);
+  let last = two;
+  let same = 0;
+  for (let i = 0; i < 60 && last === two; i++, same++) {
+    await w.tick(25 * 60_000);
+    last = await visit();
+  }
+  assert.ok(same > 50 && same < 60, `${same}`);
+});
+
+test("a page left alone for long is another visit when it is seen again", async () => {
+  const w = new World();
+  const tab = await open(w);
+  await w.tick(5_000);
+  await tab.hide();
+  await w.tick(31 * 60_000);
+  await tab.show();
+  await w.tick(5_000);
+  await tab.leave();
+  const [a, b] = totals(w);
+  assert.notEqual(a.sid, b.sid);
+  assert.deepEqual([a.engaged, b.engaged], [5_000, 5_000]);
+});
+
+test("without storage a session is a page", async () => {
+  const w = new World({ storage: null });
+  for (let i = 0; i < 2; i++) {
+    const tab = await open(w);
+    await w.tick(2_000);
+    await tab.leave();
+  }
+  assert.equal(new Set(totals(w).map((t) => t.sid)).size, 2);
+});
+
+test("page views: view(), and back from the cache", async () => {
+  const w = new World();
+  const tab = await open(w);
+  tab.beacon.log("one");
+  await w.tick(2_000);
+  tab.beacon.view();
+  tab.beacon.log("two");
+  await w.tick(3_000);
+  await tab.leave({ persisted: true });
+  await w.tick(10_000);
+  await tab.restore();
+  tab.beacon.log("three");
+  await w.tick(4_000);
+  await tab.leave();
+  assert.deepEqual(totals(w).map((t) => t.engaged), [2_000, 3_000, 4_000]);
+  assert.equal(new Set(totals(w).map((t) => t.sid)).size, 1);
+  const logs = new Map(w.items.filter((i) => i.e === "log").map((i) => [i.id, i]));
+  assert.deepEqual([...logs.values()].map((i) => [i.n, i.d.msg]), [[1, "one"], [1, "two"], [1, "three"]]);
+  for (const i of w.items) assert.ok(i.envelope.k.endsWith(`:${i.envelope.pv}`));
+});
+
+test("init again changes options and does not start again", async () => {
+  const w = new World();
+  const tab = await open(w);
+  tab.beacon.init({ onerror: () => {} });
+  await w.tick(30_000);
+  assert.equal(w.requests.length, 1);
+});
+
+test("init with an endpoint that cannot be", async () => {
+  const { beacon } = await new World().open();
+  assert.throws(() => beacon.init({ endpoint: "http://example.com/" }), TypeError);
+  beacon.view();
+});
+
+test("prerendered: a page view when it is seen", async () => {
+  const w = new World();
+  const tab = await open(w, { prerendering: true, hidden: true });
+  await w.tick(60_000);
+  assert.deepEqual([w.requests.length, stored(w)], [0, []]);
+  tab.doc.prerendering = false;
+  tab.doc.visibilityState = "visible";
+  tab.doc.emit("prerenderingchange");
+  await w.tick(2_000);
+  await tab.leave();
+  assert.deepEqual(totals(w).map((t) => t.engaged), [2_000]);
+});
+
+const use = async (w, tab) => {
+  tab.beacon.log("x");
+  const b = new tab.beacon.PendingPostBeacon(U, { timeout: 100 });
+  b.setData("raw");
+  const c = new tab.beacon.PendingPostBeacon(U);
+  c.setData("now");
+  c.sendNow();
+  await w.tick(60_000);
+  return b;
+};
+
+test("consent pending: in memory only", async () => {
+  const w = new World();
+  const tab = await open(w, { init: { consent: "required" }, fetchLater: true });
+  const b = await use(w, tab);
+  assert.equal(b.pending, true);
+  await tab.hide();
+  await tab.show();
+  await tab.leave();
+  assert.deepEqual([w.requests.length, tab.later.length, stored(w)], [0, 0, []]);
+});
+
+test("consent granted: all of it goes", async () => {
+  for (const fetchLater of [false, true]) {
+    const w = new World();
+    const tab = await open(w, { init: { consent: "required" }, fetchLater });
+    await use(w, tab);
+    tab.beacon.consent("granted");
+    await w.tick(3_000);
+    await tab.leave();
+    assert.deepEqual(w.arrived.filter((r) => !r.envelope).map((r) => r.body).sort(), ["now", "raw"]);
+    assert.ok(w.items.some((i) => i.d.msg === "x"));
+    assert.equal(totals(w)[0].engaged, 63_000);
+    assert.ok(stored(w).includes("bcn:s"));
+  }
+});
+
+test("consent denied: dropped, purged, and nothing afterwards", async () => {
+  for (const from of ["required", "granted"]) {
+    const w = new World();
+    w.storage.data.other = "x";
+    w.storage.data["bcn:q:old:1"] = "x";
+    w.respond = () => ({ status: 503 });
+    const tab = await open(w, { init: { consent: from }, fetchLater: true });
+    const b = new tab.beacon.PendingPostBeacon(U);
+    b.setData("x");
+    await w.tick(1_000);
+    tab.beacon.consent("denied");
+    assert.deepEqual([b.pending, tab.later.length, Object.keys(w.storage.data)], [false, 0, ["other"]]);
+    const n = w.requests.length;
+    assert.equal((await use(w, tab)).pending, false);
+    await tab.hide();
+    await tab.show();
+    await tab.leave();
+    assert.deepEqual([w.requests.length, Object.keys(w.storage.data)], [n, ["other"]]);
+  }
+});
+
+test("consent denied, then granted: from then on", async () => {
+  const w = new World();
+  const tab = await open(w, { init: { consent: "required" } });
+  tab.beacon.log("before");
+  tab.beacon.consent("denied");
+  tab.beacon.log("between");
+  tab.beacon.consent("granted");
+  tab.beacon.log("after");
+  await w.tick(10_000);
+  await tab.leave();
+  assert.deepEqual([...new Set(w.items.filter((i) => i.e === "log").map((i) => i.d.msg))], ["after"]);
+});
+
+test("consent granted, then pending: held back", async () => {
+  const w = new World();
+  const tab = await open(w, { fetchLater: true });
+  const b = new tab.beacon.PendingPostBeacon(U);
+  b.setData("x");
+  await idle();
+  tab.beacon.consent("pending");
+  assert.deepEqual([b.pending, tab.later.length], [true, 0]);
+  await w.tick(60_000);
+  assert.equal(w.requests.length, 0);
+  tab.beacon.consent("granted");
+  assert.equal(b.pending, true);
+  await tab.leave();
+  assert.ok(w.requests.some((r) => r.body === "x"));
+});
+
+test("fifty wait for consent", async () => {
+  const w = new World();
+  const errors = [];
+  const tab = await open(w, { init: { consent: "required", onerror: (e) => errors.push(e.reason) } });
+  for (let i = 0; i < 60; i++) tab.beacon.log(`${i}`);
+  for (let i = 0; i < 60; i++) new tab.beacon.PendingGetBeacon("/");
+  assert.ok(errors.length >= 20 && errors.every((r) => r === "consent"));
+  tab.beacon.consent("granted");
+  await tab.leave();
+  assert.deepEqual(new Set(w.items.filter((i) => i.e === "log").map((i) => i.n)).size, 50);
+  assert.ok(w.requests.filter((r) => r.method === "GET").length <= 50);
+});
+
+test("GPC blocks unless it is only flagged", async () => {
+  const w = new World();
+  const tab = await open(w, { gpc: true });
+  await use(w, tab);
+  tab.beacon.consent("granted");
+  await tab.leave();
+  assert.deepEqual([w.requests.length, stored(w)], [0, []]);
+
+  const v = new World();
+  const flagged = await open(v, { gpc: true, init: { gpc: "flag" } });
+  await v.tick(2_000);
+  await flagged.leave();
+  assert.ok(v.requests.length && v.requests.every((r) => r.envelope.gpc === 1));
+
+  const u = new World();
+  const without = await open(u, { gpc: false });
+  await u.tick(2_000);
+  await without.leave();
+  assert.ok(u.requests.length && u.requests.every((r) => !("gpc" in r.envelope)));
+});
