@@ -259,6 +259,9 @@ func (p *plan) add(t reflect.Type, prefix string, index []int) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		tag, options, _ := strings.Cut(f.Tag.Get("schema"), ",")
+		if f.Anonymous && !f.IsExported() && f.Type.Kind() == reflect.Pointer {
+			return fmt.Errorf("field %s: an embedded pointer to an unexported type cannot be set", f.Name)
+		}
 		promotes := f.Anonymous && f.Type.Kind() == reflect.Struct // exported fields, of whatever type
 		if tag == "-" || !f.IsExported() && !promotes {
 			continue
@@ -283,8 +286,8 @@ func (p *plan) add(t reflect.Type, prefix string, index []int) error {
 			if strings.Contains(tag, ".") {
 				return fmt.Errorf("field %s: write %q for keys with dots", f.Name, strings.ReplaceAll(tag, ".", "_"))
 			}
-			if l.slice && !l.isFile && l.typ.Kind() == reflect.Struct {
-				return fmt.Errorf("field %s: a slice of %v is not supported, tag it \"-\"", f.Name, l.typ)
+			if l.slice && !l.isFile && (!isScalar(l.typ) || f.Type.Elem().Kind() == reflect.Pointer) {
+				return fmt.Errorf("field %s: a slice of %v is not supported, tag it \"-\"", f.Name, f.Type.Elem())
 			}
 			fold := foldKey(path)
 			if other, ok := p.folded[fold]; ok {
@@ -378,6 +381,9 @@ func (p *plan) sort(form Form) (values map[string][]string, files map[string][]*
 
 // refuse says what the schema package would accept although it does not fit.
 func (l *leaf) refuse(f Field) error {
+	if l.slice && isScalar(l.typ) && l.typ.Kind() != reflect.String && strings.Contains(f.Value, ",") {
+		return fieldError(f.Name, f.Value, "is not a "+textName(l.typ)) // it would be split
+	}
 	switch l.typ.Kind() {
 	case reflect.Float32, reflect.Float64:
 		if x, err := strconv.ParseFloat(f.Value, 64); err == nil && (math.IsNaN(x) || math.IsInf(x, 0)) {
@@ -385,10 +391,6 @@ func (l *leaf) refuse(f Field) error {
 		}
 	case reflect.String:
 		return nil
-	default:
-		if l.slice && strings.Contains(f.Value, ",") && isScalar(l.typ) {
-			return fieldError(f.Name, f.Value, "is not a "+textName(l.typ)) // it would be split
-		}
 	}
 	if f.Value == "" {
 		return fieldError(f.Name, "", "is empty")

@@ -112,6 +112,8 @@ func (e *Event) boundHeaders() {
 			*s = strings.Clone((*s)[:maxHeader])
 		}
 	}
+	// Events of one request begin as copies, and each adds its own to the list.
+	e.Errors = slices.Clip(e.Errors)
 }
 
 // first returns the first value of the first header that has one. Headers are

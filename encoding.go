@@ -7,6 +7,7 @@ import (
 	"compress/zlib"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -89,13 +90,16 @@ const ratioFloor = 64 << 10
 
 // inflatedCap is the most that n compressed bytes may become.
 func inflatedCap(n int, lim *Limits) int64 {
+	if int64(lim.MaxRatio) > lim.MaxDecoded/int64(max(n, 1)) {
+		return lim.MaxDecoded // and the product might overflow
+	}
 	return min(lim.MaxDecoded, max(ratioFloor, int64(n)*int64(lim.MaxRatio)))
 }
 
 // expand decompresses body up to its cap. It never reads further than that, so
 // a bomb costs what its cap allows.
 func expand(body []byte, format string, lim *Limits) ([]byte, error) {
-	limit := inflatedCap(len(body), lim)
+	limit := min(inflatedCap(len(body), lim), math.MaxInt64-1) // one more is read
 	src := bytes.NewReader(body)
 	var r io.Reader
 	switch format {

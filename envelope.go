@@ -94,9 +94,13 @@ func setItem(e *Event, raw []byte) {
 	}
 }
 
+// year10000 is where times begin that RFC 3339 cannot write, nor therefore the
+// JSON form of an event.
+const year10000 = 253402300800_000
+
 // clientTime is a time on a client's clock, or zero if it did not give one.
 func clientTime(ms float64) time.Time {
-	if ms <= 0 {
+	if !(0 < ms && ms < year10000) {
 		return time.Time{}
 	}
 	t, _ := epochMillis(ms)

@@ -80,12 +80,18 @@ type partScanner struct {
 }
 
 // start finds the first delimiter, which stands at the very start or, after a
-// preamble, at the start of a line.
+// preamble, at the start of a line. If that one closes the form already, what
+// stands before it would be lost.
 func (s *partScanner) start() bool {
-	if s.delimiter(0) {
-		return true
+	pos := 0
+	for !s.delimiter(pos) {
+		i := bytes.IndexByte(s.body[pos:], '\n')
+		if i < 0 {
+			return false
+		}
+		pos += i + 1
 	}
-	return s.next(0) >= 0
+	return !s.last || len(bytes.TrimSpace(s.body[:pos])) == 0
 }
 
 // next finds the delimiter at or after pos, moves behind its line, and returns
@@ -115,7 +121,7 @@ func (s *partScanner) delimiter(pos int) bool {
 	b = b[2+len(s.boundary):]
 	if len(b) >= 2 && b[0] == '-' && b[1] == '-' {
 		rest := bytes.TrimLeft(b[2:], " \t")
-		s.last = len(rest) == 0 || rest[0] == '\r' || rest[0] == '\n'
+		s.last = len(rest) == 0 || rest[0] == '\n' || rest[0] == '\r' && (len(rest) == 1 || rest[1] == '\n')
 		return s.last
 	}
 	if len(b) > 0 && b[0] != '\r' {
@@ -173,6 +179,9 @@ func (s *partScanner) part(f *Field) error {
 		if len(line) == 0 {
 			break
 		}
+		if line[0] == '-' && s.delimiter(pos-n) {
+			return errNoHeaderEnd // else the next part's header would be this one's
+		}
 		if bytes.HasPrefix(line, []byte(contentType)) {
 			fileType = text(line[len(contentType):])
 			continue
@@ -188,12 +197,12 @@ func (s *partScanner) part(f *Field) error {
 	}
 	// A part without content has the delimiter right after its header, whose
 	// last line break then belongs to the delimiter.
-	start := pos
-	end := s.next(max(0, pos-len(s.eol)))
-	if end < 0 {
-		return errNoTerminator
+	start, end := pos, pos
+	if !s.delimiter(pos) {
+		if end = s.next(pos); end < 0 {
+			return errNoTerminator
+		}
 	}
-	end = max(end, start)
 	content := s.body[start:end:end]
 	if isFile {
 		f.File = &File{Name: fileName, Type: fileType, Data: content}

@@ -104,7 +104,6 @@ func decodeCSP(e *Event, body []byte, lim *Limits) ([]Event, error) {
 		Report json.RawMessage `json:"csp-report"`
 	}
 	if json.Unmarshal(body, &legacy) != nil || legacy.Report == nil {
-		e.Body, e.Errors = Empty{}, nil
 		return decodeReports(e, body, lim)
 	}
 	r := Report{Type: cspViolation, UserAgent: e.Request.UserAgent}
