@@ -151,7 +151,7 @@ func bindForm(form Form, dst any) (err error) {
 	if err != nil {
 		return err
 	}
-	values, files, bad := p.sort(form)
+	values, files, keys, bad := p.sort(form)
 
 	// The keys that reach the schema package are ones of its own fields, so what
 	// it does with others (indices that panic or allocate, a map entry for each)
@@ -167,7 +167,7 @@ func bindForm(form Form, dst any) (err error) {
 			return fmt.Errorf("beacon: bind: %w", decodeErr)
 		}
 		for _, path := range slices.Sorted(maps.Keys(multi)) {
-			bad = append(bad, fieldError(path, strings.Join(values[path], ","), "is not a "+textName(p.leaves[path].typ)))
+			bad = append(bad, fieldError(keys[path], strings.Join(values[path], ","), "is not a "+textName(p.leaves[path].typ)))
 		}
 	}
 	for path, list := range files {
@@ -341,11 +341,11 @@ func (p *plan) find(key string) (path string, exact bool) {
 	return path, false
 }
 
-// sort distributes the fields of a form to paths. It takes care of what the
-// schema package gets wrong, and reports two keys that claim the same field.
-func (p *plan) sort(form Form) (values map[string][]string, files map[string][]*File, bad []error) {
-	values, files = map[string][]string{}, map[string][]*File{}
-	keys := map[string]string{} // path -> the key that has it
+// sort distributes the fields of a form to paths, and says which key leads to
+// each. It takes care of what the schema package gets wrong, and reports two keys
+// that claim the same field.
+func (p *plan) sort(form Form) (values map[string][]string, files map[string][]*File, keys map[string]string, bad []error) {
+	values, files, keys = map[string][]string{}, map[string][]*File{}, map[string]string{}
 	for _, exactPass := range []bool{true, false} {
 		for _, f := range form {
 			path, exact := p.find(f.Name)
@@ -353,7 +353,8 @@ func (p *plan) sort(form Form) (values map[string][]string, files map[string][]*
 				continue
 			}
 			l := p.leaves[path]
-			if key, ok := keys[path]; ok && key != f.Name {
+			key, again := keys[path]
+			if again && key != f.Name {
 				bad = append(bad, fieldError(f.Name, f.Value, "same field as "+strconv.Quote(key)))
 				continue
 			}
@@ -366,7 +367,7 @@ func (p *plan) sort(form Form) (values map[string][]string, files map[string][]*
 				files[path] = append(files[path], f.File)
 				continue
 			}
-			if len(values[path]) > 0 && !l.slice {
+			if again && !l.slice {
 				continue // the first one counts
 			}
 			if err := l.refuse(f); err != nil {
@@ -376,7 +377,7 @@ func (p *plan) sort(form Form) (values map[string][]string, files map[string][]*
 			values[path] = append(values[path], f.Value)
 		}
 	}
-	return values, files, bad
+	return values, files, keys, bad
 }
 
 // refuse says what the schema package would accept although it does not fit.

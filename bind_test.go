@@ -88,6 +88,8 @@ func TestBind(t *testing.T) {
 		{name: "two spellings of one field", event: query("rt.start=dot&rt_start=exact"), want: vitals{RTStart: "exact"},
 			errs: []string{`field "rt.start": same field as "rt_start": "dot"`}},
 		{name: "first of several values", event: query("count=1&count=2&name=a&name=b"), want: vitals{Count: 1, Name: "a"}},
+		{name: "first of several, even if bad", event: query("value=NaN&value=1"), errs: []string{`field "value": not a finite number: "NaN"`}},
+		{name: "key as it was sent", event: query("rt.count=1&COUNT=x"), want: vitals{}},
 		{name: "slices keep all", event: query("tag=a&tag=&tag=b,c&num=1&num=2"), want: vitals{Tags: []string{"a", "", "b,c"}, Nums: []int{1, 2}}},
 		{name: "numbers are not split", event: query("num=1,2&num=3"), want: vitals{Nums: []int{3}},
 			errs: []string{`field "num": is not a int: "1,2"`}},
@@ -178,6 +180,13 @@ func TestBindRefusesTypes(t *testing.T) {
 				B int `schema:"b"`
 			} `schema:"a"`
 		}{},
+		"pointer list": &struct {
+			A []*string `schema:"a"`
+		}{},
+		"text list": &struct {
+			A []netip.Addr `schema:"a"`
+		}{},
+		"hidden struct": &struct{ *embedded }{},
 		"struct list": &struct {
 			A []time.Time `schema:"a"`
 		}{},

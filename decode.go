@@ -2,19 +2,20 @@ package beacon
 
 import (
 	"bytes"
-	"cmp"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// Limits bound what one request may hold. A zero field is its default. A
+// Limits bound what one request may hold. A field that is not positive is its
+// default. A
 // request beyond one of them is refused with 413.
 type Limits struct {
 	MaxDecoded int64 // bytes of a body after decompression; default [DefaultMaxDecoded]
 	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default [DefaultMaxRatio]
 	MaxFields  int   // fields of a form, parts of a multipart body, pairs of a query; default [DefaultMaxFields]
-	MaxDepth   int   // nesting of a JSON text; default [DefaultMaxDepth]
+	MaxDepth   int   // nesting of a JSON text, at most 9,000; default [DefaultMaxDepth]
 	MaxEvents  int   // events in one request; default [DefaultMaxEvents]
 }
 
@@ -27,14 +28,25 @@ const (
 	DefaultMaxEvents  = 1000
 )
 
+// deepest is what [Limits.MaxDepth] can be at most: encoding/json stops at 10,000,
+// and the JSON form of an event puts a few levels around a body.
+const deepest = 9000
+
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		MaxDecoded: cmp.Or(l.MaxDecoded, DefaultMaxDecoded),
-		MaxRatio:   cmp.Or(l.MaxRatio, DefaultMaxRatio),
-		MaxFields:  cmp.Or(l.MaxFields, DefaultMaxFields),
-		MaxDepth:   cmp.Or(l.MaxDepth, DefaultMaxDepth),
-		MaxEvents:  cmp.Or(l.MaxEvents, DefaultMaxEvents),
+		MaxDecoded: orDefault(l.MaxDecoded, DefaultMaxDecoded),
+		MaxRatio:   orDefault(l.MaxRatio, DefaultMaxRatio),
+		MaxFields:  orDefault(l.MaxFields, DefaultMaxFields),
+		MaxDepth:   min(orDefault(l.MaxDepth, DefaultMaxDepth), deepest),
+		MaxEvents:  orDefault(l.MaxEvents, DefaultMaxEvents),
 	}
+}
+
+func orDefault[T int | int64](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
 }
 
 // Decode returns the events in a request whose body has already been read. It
@@ -174,9 +186,15 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 	if len(body) == 0 {
 		return []Event{*e}, nil
 	}
+	if c.kind.isJSON() {
+		// Not part of the text (RFC 8259 §8.1), but some editors write it.
+		body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
+	}
 	switch c.kind {
-	case kindText, kindPing:
+	case kindPlain:
 		e.Body = sniffJSON(body, Text(text(body)), lim)
+	case kindText, kindPing:
+		e.Body = Text(text(body))
 	case kindNone:
 		e.Body = sniffJSON(body, Binary{Data: body}, lim)
 	case kindJSON:
@@ -214,8 +232,6 @@ func sniffJSON(body []byte, otherwise Body, lim *Limits) Body {
 
 // decodeJSON reads a body that claims to be JSON.
 func decodeJSON(e *Event, body []byte, lim *Limits) ([]Event, error) {
-	// Not part of the text (RFC 8259 §8.1), but some editors write it.
-	body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
 	if err := setJSON(e, body, lim); err != nil {
 		return nil, err
 	}
@@ -253,12 +269,20 @@ func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
 		if err := setJSON(&next, line[:len(line):len(line)], lim); err != nil {
 			return nil, err
 		}
+		next.number(len(events))
 		events = append(events, next)
 	}
 	if events == nil {
 		return []Event{*e}, nil
 	}
 	return events, nil
+}
+
+// number tells the events of one request apart where the query identifies it.
+func (e *Event) number(i int) {
+	if e.ID != "" {
+		e.ID += "." + strconv.Itoa(i)
+	}
 }
 
 func setPing(e *Event, to, from string) {

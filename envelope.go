@@ -122,6 +122,6 @@ func (e *Event) setIdentity() {
 	}
 	if n, err := strconv.ParseUint(v[i+1:], 10, 53); err == nil && n > 0 {
 		e.Series, e.Seq, e.Mode = v[:i], n, ModeReplace
-		e.ID = e.Series + ":" + v[i+1:]
+		e.ID = e.Series + ":" + strconv.FormatUint(n, 10)
 	}
 }

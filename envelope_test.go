@@ -127,7 +127,7 @@ func TestNotAnEnvelope(t *testing.T) {
 
 func TestIdentityInQuery(t *testing.T) {
 	for query, want := range map[string]string{
-		"_b=abc.2": "abc:2", "_b=a.b.3&x=1": "a.b:3", "_b=abc": "", "_b=.1": "", "_b=abc.0": "", "_b=abc.x": "", "_b=abc.-1": "", "_b=" + strings.Repeat("x", 300) + ".1": "",
+		"_b=abc.2": "abc:2", "_b=a.b.3&x=1": "a.b:3", "_b=s.01": "s:1", "_b=abc": "", "_b=.1": "", "_b=abc.0": "", "_b=abc.x": "", "_b=abc.-1": "", "_b=" + strings.Repeat("x", 300) + ".1": "",
 	} {
 		var rec beacontest.Recorder
 		serve(newHandler(t, beacon.Config{Sink: &rec}), httptest.NewRequest("GET", "/b?"+query, nil))
@@ -176,6 +176,28 @@ func TestEnvelopeFixtures(t *testing.T) {
 		})
 		if diff := cmp.Diff(fixture.Want, got, same); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", fixture.Name, diff)
+		}
+	}
+}
+
+func TestIdentityOfABatch(t *testing.T) {
+	var rec beacontest.Recorder
+	h := newHandler(t, beacon.Config{Sink: &rec})
+	for _, b := range []beacon.Body{
+		beacon.Binary{Type: "application/x-ndjson", Data: []byte("\xEF\xBB\xBF1\n2\n")},
+		beacon.Binary{Type: "application/reports+json", Data: []byte("\xEF\xBB\xBF[{\"type\":\"a\"},{\"type\":\"b\"}]")},
+	} {
+		rec.Reset()
+		serve(h, beacontest.NewRequest("/b?_b=s.1", b))
+		var ids []string
+		for _, e := range rec.Events() {
+			ids = append(ids, e.ID)
+			if len(e.Errors) > 0 {
+				t.Errorf("%v", e.Errors)
+			}
+		}
+		if diff := cmp.Diff([]string{"s:1.0", "s:1.1"}, ids); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
 		}
 	}
 }

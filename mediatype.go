@@ -9,7 +9,8 @@ const (
 	kindBinary     bodyKind = iota // a type with no reading of its own
 	kindNone                       // no type
 	kindCompressed                 // the type of a compressed file, or of any bytes
-	kindText
+	kindPlain                      // text/plain, which may be JSON to spare a preflight
+	kindText                       // any other text
 	kindJSON
 	kindNDJSON
 	kindForm
@@ -24,7 +25,7 @@ func kindOf(essence string) bodyKind {
 	case "":
 		return kindNone
 	case "text/plain":
-		return kindText
+		return kindPlain
 	case "application/x-www-form-urlencoded":
 		return kindForm
 	case "multipart/form-data":
@@ -56,6 +57,11 @@ func kindOf(essence string) bodyKind {
 // bytes would otherwise break it.
 func (k bodyKind) maybeCompressed() bool {
 	return k != kindBinary && k != kindMultipart && k != kindPing
+}
+
+// isJSON says whether the type promises JSON of some kind.
+func (k bodyKind) isJSON() bool {
+	return k == kindJSON || k == kindNDJSON || k == kindReports || k == kindCSP
 }
 
 // A mediaType is what decoding needs of a Content-Type: its essence in lower

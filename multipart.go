@@ -187,7 +187,7 @@ func (s *partScanner) part(f *Field) error {
 			continue
 		}
 		key, value, _ := bytes.Cut(line, []byte(":"))
-		value = bytes.Trim(value, " \t")
+		key, value = bytes.TrimRight(key, " \t"), bytes.Trim(value, " \t")
 		switch {
 		case bytes.EqualFold(key, []byte("Content-Type")):
 			fileType = text(value)
@@ -245,6 +245,10 @@ func disposition(v []byte) (name, file string, isFile bool) {
 	_, rest, _ := bytes.Cut(v, []byte(";"))
 	for len(rest) > 0 {
 		rest = bytes.TrimLeft(rest, " \t;")
+		if i := bytes.IndexAny(rest, ";="); i >= 0 && rest[i] == ';' {
+			rest = rest[i:] // a parameter without a value
+			continue
+		}
 		key, after, ok := bytes.Cut(rest, []byte("="))
 		if !ok {
 			break

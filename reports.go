@@ -32,6 +32,7 @@ func decodeReports(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	events := make([]Event, len(items))
 	for i, item := range items {
 		events[i] = *e
+		events[i].number(i)
 		if err := setReport(&events[i], item[:len(item):len(item)], lim); err != nil {
 			return nil, err
 		}
@@ -162,6 +163,7 @@ func modernCSP(legacy json.RawMessage) (body json.RawMessage, url string, ok boo
 		if v, ok := m[n.legacy]; ok {
 			member(n.modern, v)
 			delete(m, n.legacy)
+			delete(m, n.modern) // the same, said twice
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
