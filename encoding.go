@@ -26,7 +26,7 @@ func inflate(body []byte, coding string, sniff bool, lim *Limits) (plain []byte,
 	declared := strings.ToLower(strings.TrimSpace(coding))
 	switch declared {
 	case "gzip", "x-gzip":
-		if len(body) < 2 || body[0] != 0x1F || body[1] != 0x8B {
+		if !bytes.HasPrefix(body, []byte("\x1F\x8B\x08")) {
 			return body, "", nil
 		}
 		plain, err = expand(body, "gzip", lim)
