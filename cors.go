@@ -133,6 +133,7 @@ func (h *Handler) admit(header http.Header, r *http.Request) error {
 	}
 	header.Set("Access-Control-Allow-Origin", origin[0])
 	header.Set("Access-Control-Allow-Credentials", "true")
+	header.Set("Access-Control-Expose-Headers", "Retry-After, Beacon-Refused") // for a client that tries again
 	return nil
 }
 

@@ -105,7 +105,7 @@ func TestAnswers(t *testing.T) {
 		{name: "allowed origin", request: post(crossSite, header("Origin", "https://app.example.com")), status: 204,
 			headers: map[string]string{"Access-Control-Allow-Origin": "https://app.example.com", "Access-Control-Allow-Credentials": "true", "Vary": "Origin"}},
 		{name: "allowed origin sees errors", request: post(crossSite, header("Origin", "https://app.example.com")), sink: errors.New("down"), status: 503, reason: "sink-failed",
-			headers: map[string]string{"Access-Control-Allow-Origin": "https://app.example.com", "Access-Control-Allow-Credentials": "true"}},
+			headers: map[string]string{"Access-Control-Allow-Origin": "https://app.example.com", "Access-Control-Allow-Credentials": "true", "Access-Control-Expose-Headers": "Retry-After, Beacon-Refused"}},
 
 		{name: "method", request: post(func(r *http.Request) { r.Method = "PUT" }), status: 405, reason: "method",
 			headers: map[string]string{"Allow": "GET, HEAD, POST, OPTIONS"}},

@@ -3,14 +3,13 @@ export interface Failure {
   /**
    * - `size`: more than 60,000 bytes at the end of the page
    * - `status`: the server refused it for good
-   * - `network`: it failed, and trying again could deliver it twice
    * - `attempts`: it was tried five times
    * - `expired`: it is older than a day
    * - `full`: too many wait to be tried again
    * - `data`: it cannot be written as JSON (of `log`)
    * - `consent`: the visitor does not agree, or there is no room to wait for that
    */
-  reason: "size" | "status" | "network" | "attempts" | "expired" | "full" | "data" | "consent";
+  reason: "size" | "status" | "attempts" | "expired" | "full" | "data" | "consent";
   url: string;
   /** HTTP status, for `status` and `attempts`. */
   status?: number;
@@ -32,9 +31,10 @@ export interface BeaconOptions {
 
 export interface PendingBeaconOptions extends BeaconOptions {
   /**
-   * Query parameter that tells the receiver `<id>.<revision>`. With it a beacon is
-   * tried again when it may have arrived already, so the receiver must drop twins.
-   * Without it no beacon is sent twice.
+   * Query parameter that tells the receiver `<id>.<revision>`, so that it can drop
+   * twins. With it a beacon is also sent twice to be sure: in both events at the end
+   * of a page, and by a later page if this one crashes. Without it, it is sent again
+   * only if the answer to the first attempt was a failure or did not come.
    */
   idParam?: string;
 }
@@ -131,7 +131,7 @@ export interface InitOptions {
  * @throws TypeError unless the endpoint is https, or http to this machine
  */
 export function init(options?: InitOptions): void;
-/** Logs an event of the page view. Does not throw. */
+/** Logs an event of the page view. Does not throw. Before `init` it does nothing. */
 export function log(message: string, data?: object): void;
 /** Begins a page view, in a page that changes without being loaded. */
 export function view(): void;

@@ -32,7 +32,7 @@ let listening = false;
 /**
  * Called with what happens to the page: "hide" before it is hidden or ends,
  * "hidden" and "end" afterwards, "show", "back" from the back/forward cache, and
- * "online".
+ * "review".
  * @type {((event: string) => void)[]}
  */
 export const hooks = [];
@@ -53,6 +53,7 @@ const settle = () => {
 export const review = () => {
   each((b) => (plug._gate() < 0 ? b._close() : b._arrange()));
   for (const p of parked) wait(p, 2e3);
+  emit("review");
 };
 
 /** @param {boolean} [frozen] no timer runs any more */
@@ -99,11 +100,7 @@ export const listen = () => {
       review();
     }
   });
-  on(w, "online", () => {
-    review();
-    emit("online");
-  });
-  on(w, "offline", review);
+  on(w, "online offline", review);
   on(doc, "prerenderingchange", review);
 };
 
@@ -115,7 +112,7 @@ export const checkURL = (url) => {
   // Like the browser: what does not leave the machine needs no TLS.
   const u = url != null && new URL((url = `${url}`), doc.baseURI);
   if (!u || !/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) {
-    throw new TypeError("beacon: not an https URL: " + url);
+    throw new TypeError("not https: " + url);
   }
   return url;
 };
@@ -129,7 +126,7 @@ const long = (n) => (n === undefined ? -1 : n | 0);
  */
 const copy = (data) => {
   if (data == null || data instanceof Blob) return data;
-  if (data.getReader) throw new TypeError("beacon: data is a stream");
+  if (data.getReader) throw new TypeError("stream");
   if (data.byteLength >= 0) return new Uint8Array(data.buffer || data, data.byteOffset, data.byteLength).slice();
   if (!(data instanceof FormData || data instanceof URLSearchParams)) return `${data}`;
   const same = new /** @type {any} */ (data.constructor)();
@@ -151,42 +148,55 @@ const copy = (data) => {
 
 /** What all beacons have in common. */
 export class PendingBeacon {
+  /** When timeout ends. */
+  _deadline = 0;
+  /** @type {any} */
+  _timer;
+  /** What the browser holds. @type {{readonly activated: boolean} | undefined} */
+  _later;
+  /** @type {AbortController | undefined} */
+  _abort;
+  /** @type {string} */
+  _method = "POST";
+
   /**
    * @param {string} url
    * @param {BeaconOptions} [options]
+   * @param {string} [mode] "append" or "replace" for one that sends envelopes, again and again
    */
-  constructor(url, options) {
-    if (new.target === PendingBeacon) throw new TypeError("PendingBeacon is abstract");
+  constructor(url, options, mode = "") {
+    if (new.target === PendingBeacon) throw new TypeError("abstract");
     this._url = checkURL(url);
     this._options = { ...options };
-    this._timeout = long(this._options.timeout);
-    this._background = long(this._options.backgroundTimeout);
-    this._method = "POST";
-    /** @type {"append" | "replace" | undefined} */
-    this._mode = undefined;
-    /** @type {unknown} */
-    this._ids = this._options.idParam;
+    const { timeout, backgroundTimeout, idParam, key } = this._options;
+    this._timeout = long(timeout);
+    this._background = long(backgroundTimeout);
+    this._mode = mode;
+    this._key = `${key ?? newId()}`;
+    this._ids = mode || idParam;
+    this._n = 0; // items ever
+    this._off = false;
     this._renew();
     listen();
   }
 
   /** Begins a request. */
   _renew() {
+    /** @type {string} */
     this._id = newId();
+    /** @type {number} */
     this._rev = 0;
+    /** @type {number} */
     this._state = DRAFT;
+    /** @type {number} */
     this._born = now();
     this._view = plug._view();
     /** What is sent; for an envelope its items, as JSON. @type {any} */
     this._data = null;
-    this._deadline = 0; // of timeout
-    this._hideline = 0; // of backgroundTimeout, while hidden
-    /** What the browser holds. @type {{readonly activated: boolean} | undefined} */
-    this._later = undefined;
-    /** @type {AbortController | undefined} */
-    this._abort = undefined;
-    /** @type {any} */
-    this._timer = undefined;
+    /** Of the envelope. @type {number} */
+    this._size = 0;
+    /** When backgroundTimeout ends, while hidden. @type {number} */
+    this._hideline = 0;
   }
 
   get url() {
@@ -197,8 +207,9 @@ export class PendingBeacon {
     return this._method;
   }
 
+  /** Of an envelope: whether it has something that was not sent. */
   get pending() {
-    return this._open();
+    return this._open() && !(this._mode && !this._state);
   }
 
   get timeout() {
@@ -227,15 +238,17 @@ export class PendingBeacon {
   }
 
   sendNow() {
-    this._send();
+    if (this.pending) this._send();
   }
 
   deactivate() {
+    this._off = true;
     if (this._open()) this._close();
   }
 
+  /** Whether it may be changed. */
   _usable() {
-    return this._open();
+    return this._mode ? !this._off : this._open();
   }
 
   /** Whether the content may still change: the browser may have sent it by now. */
@@ -318,7 +331,7 @@ export class PendingBeacon {
     const abort = (this._abort = new AbortController());
     // It throws if it has too much to hold already, or if policy says no.
     return (this._later = quietly(() =>
-      fetchLater(p._url, {
+      /** @type {NonNullable<typeof fetchLater>} */ (fetchLater)(p._url, {
         ...request(p, p._body("later")),
         signal: abort.signal,
         // Without it, browsers do not send early what they are about to lose.
@@ -328,6 +341,40 @@ export class PendingBeacon {
     ));
   }
 
+  /**
+   * Puts an item into the envelope.
+   * @param {unknown} d
+   * @param {string} [e]
+   */
+  _add(d, e) {
+    const item = JSON.stringify({ n: this._n + 1, t: now(), e, d: d ?? null });
+    const size = bytes(item) + 1;
+    if (this._off) return;
+    const renew = () => {
+      this._renew();
+      this._data = [];
+      // With room for what grows: revision, times, ids.
+      this._size = bytes(this._seal([])("later")) + 99;
+    };
+    if (!this._data || !this._open()) renew();
+    const { length } = this._data;
+    const large = this._size + size > LIMIT;
+    if (this._mode > "b") {
+      if (large) throw new RangeError("too large");
+      this._data = [];
+    } else {
+      if (length > 49 && !plug._gate()) return report(this, "consent");
+      if (length && large) {
+        this._send();
+        renew();
+      }
+      this._size += size;
+    }
+    this._data.push(item);
+    this._n++;
+    this._touch();
+  }
+
   /** @returns {Parcel} */
   _parcel() {
     const { _mode, _data, _id, _rev } = this;
@@ -335,8 +382,8 @@ export class PendingBeacon {
     const url = new URL(this._url, doc.baseURI);
     // By hand: searchParams would rewrite the rest of the query.
     if (idParam) url.search += `${url.search && "&"}${idParam}=${_id}.${_rev}`;
-    const seal = _mode && this._seal([..._data]);
-    return { ...this, _url: url.href, _body: seal || (() => _data), _tries: 0 };
+    const body = _mode ? this._seal([..._data]) : () => _data;
+    return { ...this, _url: url.href, _body: body, _tries: 0 };
   }
 
   /**
@@ -344,9 +391,8 @@ export class PendingBeacon {
    * @returns {(via: string) => string} what makes an envelope of them
    */
   _seal(items) {
-    const { _mode, _id, _rev, _view } = this;
-    const head = { v: 1, m: _mode, k: /** @type {any} */ (this)._key, b: _id, r: _rev, ...plug._who(), ..._view };
-    return (via) => `${JSON.stringify({ ...head, via, at: now() }).slice(0, -1)},"ev":[${items}]}`;
+    const head = { v: 1, m: this._mode, k: this._key, b: this._id, r: this._rev, ...plug._who(), ...this._view };
+    return (via) => JSON.stringify({ ...head, via, at: now(), ev: 0 }).slice(0, -2) + `[${items}]}`;
   }
 
   _send() {
@@ -414,84 +460,28 @@ export class PendingPostBeacon extends PendingBeacon {
   }
 }
 
-/** Sends envelopes, again and again, under one key. */
-class SeriesBeacon extends PendingBeacon {
+/** Collects items, which the server adds up. */
+export class AppendableBeacon extends PendingBeacon {
   /** @param {string} url @param {BeaconOptions} [options] */
   constructor(url, options) {
-    super(url, options);
-    this._key = `${this._options.key ?? newId()}`;
-    this._ids = true;
-    this._n = 0;
-    this._size = 0;
-    this._off = false;
+    super(url, options, "append");
   }
 
-  /** Whether it has something that was not sent. */
-  get pending() {
-    return this._open() && this._state === HELD;
-  }
-
-  sendNow() {
-    if (this.pending) super.sendNow();
-  }
-
-  deactivate() {
-    super.deactivate();
-    this._off = true;
-  }
-
-  _usable() {
-    return !this._off;
-  }
-
-  /**
-   * @param {"append" | "replace"} mode
-   * @param {unknown} d
-   * @param {string} [e]
-   */
-  _add(mode, d, e) {
-    const item = JSON.stringify({ n: this._n + 1, t: now(), e, d: d ?? null });
-    const size = bytes(item) + 1;
-    if (this._off) return;
-    const renew = () => {
-      this._renew();
-      this._data = [];
-      // With room for what grows: revision, times, ids.
-      this._size = bytes(this._seal([])("later")) + 99;
-    };
-    this._mode = mode;
-    if (!this._open() || !this._data) renew();
-    const { length } = this._data;
-    const large = this._size + size > LIMIT;
-    if (mode > "b") {
-      if (large) throw new RangeError("beacon: value is too large");
-      this._data = [];
-    } else {
-      if (length > 49 && !plug._gate()) return report(this, "consent");
-      if (length && large) {
-        this._send();
-        renew();
-      }
-      this._size += size;
-    }
-    this._data.push(item);
-    this._n++;
-    this._touch();
-  }
-}
-
-/** Collects items, which the server adds up. */
-export class AppendableBeacon extends SeriesBeacon {
   /** @param {unknown} data anything for JSON @param {string} [name] */
   appendData(data, name) {
-    this._add("append", data, name);
+    this._add(data, name);
   }
 }
 
 /** Holds one value, of which the server keeps the last. */
-export class ReplaceableBeacon extends SeriesBeacon {
+export class ReplaceableBeacon extends PendingBeacon {
+  /** @param {string} url @param {BeaconOptions} [options] */
+  constructor(url, options) {
+    super(url, options, "replace");
+  }
+
   /** @param {unknown} data anything for JSON @param {string} [name] */
   replaceData(data, name) {
-    this._add("replace", data, name);
+    this._add(data, name);
   }
 }

@@ -3,7 +3,7 @@
  * and whether the visitor agrees to any of it.
  */
 import { DAY, MINUTE, doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
-import { AppendableBeacon, PendingBeacon, PendingGetBeacon, PendingPostBeacon, ReplaceableBeacon, checkURL, hooks, listen, review } from "./core.js";
+import { AppendableBeacon, PendingBeacon, PendingGetBeacon, PendingPostBeacon, ReplaceableBeacon, checkURL, hooks, review } from "./core.js";
 import { parked, plug, report, unpark } from "./transport.js";
 import { openStore, purge } from "./store.js";
 
@@ -22,8 +22,6 @@ import { openStore, purge } from "./store.js";
 let options;
 let agreed = "granted";
 let viewId = page;
-/** What was logged before there was a page view. @type {[string, any][]} */
-const early = [];
 /** @type {AppendableBeacon} */
 let events;
 /** @type {ReplaceableBeacon} */
@@ -77,6 +75,8 @@ const account = () => {
   }
   counted = t;
   attention = hidden() ? 0 : doc.hasFocus() ? 2 : 1;
+  // What nobody has seen has not begun.
+  if (!visible) start = end = input = t;
 };
 
 /** Reports totals, so that a later report makes up for a lost one. */
@@ -94,7 +94,6 @@ const begin = (id) => {
   viewId = id;
   totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
   events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
-  start = end = counted = input = now();
   visible = engaged = attention = 0;
   reported = -1e3;
   tell();
@@ -115,10 +114,7 @@ export const view = () => {
  * @param {object} [data]
  */
 export const log = (msg, data) => {
-  if (!events) {
-    if (early.length < 50) early.push([msg, data]);
-    return;
-  }
+  if (!events) return;
   try {
     events.appendData({ msg, ...data }, "log");
   } catch (error) {
@@ -135,10 +131,8 @@ export const consent = (state) => {
   if (gate() < 0) {
     purge();
     parked.forEach(unpark);
-  } else if (gate() && options) {
-    openStore([location.origin, new URL(options.endpoint, doc.baseURI).origin, ...(options.origins || [])]);
-    tell();
   }
+  tell();
   review();
 };
 
@@ -147,18 +141,16 @@ export const consent = (state) => {
  * @param {InitOptions} [o]
  */
 export const init = (o) => {
-  const first = !options;
   const all = { endpoint: "/_pb", ...options, ...o };
   checkURL(all.endpoint);
+  const first = !options;
   options = all;
   plug._onerror = all.onerror;
   plug._keep = !!all.reliability;
-  consent(first || o?.consent ? (all.consent === "required" ? "pending" : "granted") : /** @type {any} */ (agreed));
-  if (!first) return;
-  listen();
-  const enter = () => {
+  if (first || o?.consent) agreed = all.consent === "required" ? "pending" : "granted";
+  openStore([location.origin, new URL(all.endpoint, doc.baseURI).origin, ...(all.origins || [])]);
+  if (first) {
     begin(page);
-    for (const [msg, data] of early.splice(0)) log(msg, data);
     on(w, "focus blur", account);
     on(w, "pointerdown pointermove keydown scroll touchstart", () => {
       if (now() - input > 1e3) {
@@ -167,7 +159,7 @@ export const init = (o) => {
       }
     });
     hooks.push((event) => {
-      if (event === "hide") tell();
+      if (event === "hide" || event === "review") tell();
       if (event === "back") begin(newId());
       if (event === "show") {
         // After so long it is another visit.
@@ -182,14 +174,8 @@ export const init = (o) => {
       setTimeout(beat, 3e4);
     };
     setTimeout(beat, 3e4);
-  };
-  // What nobody sees is no page view.
-  if (/** @type {any} */ (doc).prerendering) {
-    on(doc, "prerenderingchange", () => {
-      enter();
-      consent(/** @type {any} */ (agreed));
-    });
-  } else enter();
+  }
+  consent(/** @type {any} */ (agreed));
 };
 
 export const classes = { PendingBeacon, PendingGetBeacon, PendingPostBeacon, AppendableBeacon, ReplaceableBeacon };

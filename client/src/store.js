@@ -5,7 +5,7 @@
  * Each record has a key of its own, so that no tab ever rewrites another's. It
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
-import { DAY, MINUTE, bytes, nav, now, offline, page, quietly, setTimeout, w } from "./env.js";
+import { DAY, bytes, nav, now, offline, page, quietly, setTimeout, w } from "./env.js";
 import { hooks } from "./core.js";
 import { parked, plug, unpark, wait } from "./transport.js";
 
@@ -100,8 +100,9 @@ const take = () => {
 const recover = () => {
   if (!origins || offline() || plug._gate() < 1) return;
   // One page at a time, and only for this moment: who holds a lock is kept out
-  // of the back/forward cache.
-  if (nav.locks) nav.locks.request("bcn", { ifAvailable: true }, (lock) => lock && take()).catch(() => {});
+  // of the back/forward cache. So is, in Firefox 153, whoever asked for one with
+  // ifAvailable and was refused; in the queue it is a moment too.
+  if (nav.locks) nav.locks.request("bcn", take).catch(() => {});
   else quietly(take);
 };
 
@@ -112,7 +113,7 @@ const recover = () => {
 export const openStore = (to) => {
   const first = !origins;
   origins = to;
-  if (!first) return recover();
+  if (!first) return;
   plug._save = (p, soon) => {
     // A record of what survives a crash without it would make a twin.
     if (plug._gate() < 1 || (p._later && !p._ids)) return plug._drop(p._id);
@@ -126,7 +127,7 @@ export const openStore = (to) => {
   };
   plug._saved = (p) => written.has(p._id);
   hooks.push((event) => {
-    if (event === "online") recover();
+    if (event === "review") recover();
     if (event === "hidden") sync();
     if (event === "end") {
       sync();

@@ -12,7 +12,7 @@ import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page
  * @property {string} _method
  * @property {(via: string) => any} _body made when it leaves, as it holds the time
  * @property {string} [_mode] of an envelope; the server that takes those gives answers
- * @property {unknown} _ids truthy if the receiver can tell twins: trying again does no harm
+ * @property {unknown} _ids truthy if the receiver can tell twins, so that sending to be sure does no harm
  * @property {{credentials?: RequestCredentials, onerror?: (f: Failure) => void}} _options
  * @property {number} _born
  * @property {number} _tries
@@ -21,7 +21,7 @@ import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page
  * @property {any} [_timer]
  *
  * @typedef {object} Failure
- * @property {"size" | "status" | "network" | "attempts" | "expired" | "full" | "data" | "consent"} reason
+ * @property {"size" | "status" | "attempts" | "expired" | "full" | "data" | "consent"} reason
  * @property {string} url
  * @property {number} [status]
  * @property {unknown} [error]
@@ -30,13 +30,13 @@ import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page
 /** What the store and the session put their own in. Alone there is neither. */
 export const plug = {
   /** May beacons leave? 1 yes, 0 not yet, -1 never. */
-  _gate: () => (/** @type {any} */ (doc).prerendering ? 0 : 1),
-  /** @type {(p: Parcel, soon?: boolean) => void} writes a record, soon or at once */
-  _save() {},
+  _gate: () => (/** @type {any} */ (doc).prerendering ? 0 : /** @type {number} */ (1)),
+  /** @type {(p: Parcel, soon?: boolean) => unknown} writes a record, soon or at once */
+  _save: () => {},
   /** @type {(id: string) => unknown} deletes a record */
-  _drop() {},
-  /** @type {(p: Parcel) => unknown} whether there is a record */
-  _saved() {},
+  _drop: () => {},
+  /** @type {(p: Parcel) => boolean} whether there is a record */
+  _saved: () => false,
   /** @type {() => object} what an envelope says of the page view, as of its first item */
   _view: () => ({ pv: page }),
   /** @type {() => object} what an envelope says of the visitor, as of its sending */
@@ -100,7 +100,7 @@ export const send = (p, bye) => {
   const small = busy + size <= LIMIT && requests < 9;
   if (bye) {
     if (size > LIMIT) return fail(p, "size");
-    if (p._method > "P" && request(p)["credentials"] === "include" && quietly(() => sendBeacon?.(_url, body))) {
+    if (p._method > "P" && (p._options.credentials || "include") === "include" && quietly(() => sendBeacon?.(_url, body))) {
       // There will be no answer.
       return plug._keep && _ids ? plug._save(p) : plug._drop(_id);
     }
@@ -109,32 +109,24 @@ export const send = (p, bye) => {
   // Without ids, a record that outlives the request would be sent as a twin.
   if (_ids) plug._save(p);
   else plug._drop(_id);
-  /** @param {1 | -1} sign */
-  const count = (sign) => {
-    if (small) {
-      busy += sign * size;
-      requests += sign;
-    }
-  };
-  count(1);
+  const held = small ? size : 0;
+  busy += held;
+  requests += +small;
   p._tries++;
   // A promise even if fetch throws, as patched ones do.
-  new Promise((done) => done(fetch(_url, { ...request(p, body), keepalive: small }))).then(
-    ({ ok, type, status, headers }) => {
-      count(-1);
+  new Promise((done) => done(fetch(_url, { ...request(p, body), keepalive: small })))
+    .finally(() => {
+      busy -= held;
+      requests -= +small;
+    })
+    .then(({ ok, type, status, headers }) => {
       if (ok || type === "opaque") plug._drop(_id);
       else if (status > 499 || [408, 425, 429].includes(status)) {
         const after = headers.get("Retry-After"); // seconds or a date
         park(p, status, after ? now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0) : 0);
       } else fail(p, "status", status);
-    },
-    (error) => {
-      count(-1);
-      // Perhaps it arrived, and only the answer did not.
-      if (_ids || offline()) park(p);
-      else fail(p, "network", 0, error);
-    },
-  );
+      // It may have arrived, and only the answer did not: rather twice than never.
+    }, (error) => park(p, 0, 0, error));
 };
 
 /**
@@ -142,10 +134,11 @@ export const send = (p, bye) => {
  * @param {Parcel} p
  * @param {number} [status]
  * @param {number} [after]
+ * @param {unknown} [error]
  */
-const park = (p, status, after) => {
+const park = (p, status, after, error) => {
   if (plug._gate() < 0) return fail(p, "consent");
-  if (p._tries > 4) return fail(p, "attempts", status);
+  if (p._tries > 4) return fail(p, "attempts", status, error);
   p._after = after;
   plug._save(p);
   parked.add(p);

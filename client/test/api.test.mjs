@@ -411,3 +411,10 @@ test("the timeout of a series runs from the first unsent item", async () => {
   await w.tick(1);
   assert.equal(w.items.length, 3);
 });
+
+test("the beacons alone", { skip: process.env.CLIENT === "dist" && "of the source" }, async () => {
+  const core = await import("../src/core.entry.js?alone");
+  assert.deepEqual(Object.keys(core).sort(), ["AppendableBeacon", "PendingBeacon", "PendingGetBeacon", "PendingPostBeacon", "ReplaceableBeacon"]);
+  const dist = await import("../dist/core.min.mjs");
+  assert.deepEqual(Object.keys(dist).sort(), Object.keys(core).sort());
+});

@@ -156,13 +156,14 @@ class Tab {
     }
     if (o.locks !== false) {
       this.nav.locks = {
-        request: async (name, options, f) => {
-          const lock = world.locked ? null : { name };
-          if (lock) this.locks++;
+        request: async (name, f) => {
+          await null;
+          while (world.locked) await new Promise((done) => world.after(100, done, this));
+          this.locks++;
           try {
-            return await f(lock);
+            return await f({ name });
           } finally {
-            if (lock) this.locks--;
+            this.locks--;
           }
         },
       };

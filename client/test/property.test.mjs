@@ -19,7 +19,7 @@ async function run(seed) {
     const x = random();
     if (r.kind === "beacon") return { refused: x < bad / 2 };
     if (x < bad / 3) return { status: [408, 429, 500, 503][pick(4)], headers: random() < 0.3 ? { "Retry-After": `${pick(100)}` } : {} };
-    if (x < bad * 0.66) return { rejected: true, arrived: random() < 0.5 };
+    if (x < bad * 0.66) return { rejected: true, arrived: !!r.envelope && random() < 0.5 };
     if (x < bad * 0.7) return { status: 400 };
     return { status: 204, delay: random() < 0.3 ? pick(20_000) : 0 };
   };

@@ -46,7 +46,6 @@ func build(dir string, o output) ([]byte, error) {
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
 		MangleProps:       "^_", // what the source marks as its own
-		Banner:            map[string]string{"js": "/*! github.com/pagebeacon/beacon, MIT */"},
 	})
 	if len(r.Errors) > 0 {
 		return nil, errors.New(api.FormatMessages(r.Errors, api.FormatMessagesOptions{})[0])
