@@ -309,11 +309,13 @@ export class PendingBeacon {
     if (!hidden()) this._hideline = 0;
     else if (this._background >= 0) end = Math.min(end, (this._hideline ||= t + Math.min(this._background, CAP)));
     const left = Math.max(0, end - t);
-    if (!this._hand(left)) {
+    const p = this._parcel();
+    if (!this._hand(p, left)) {
       if (hidden() && (leaving || !(this._background > 0))) return this._flush();
       if (leaving) return this._leave();
     }
-    plug._save(this._parcel(), !hidden());
+    p._later = this._later;
+    plug._save(p, !hidden());
     if (left < Infinity || this._later) {
       // The browser must not end the wait of a page that is in use.
       this._timer = setTimeout(() => {
@@ -324,10 +326,9 @@ export class PendingBeacon {
     }
   }
 
-  /** Hands it to the browser. @param {number} left milliseconds until it is to be sent */
-  _hand(left) {
+  /** Hands it to the browser. @param {Parcel} p @param {number} left milliseconds until it is to be sent */
+  _hand(p, left) {
     if (!fetchLater || offline()) return;
-    const p = this._parcel();
     const abort = (this._abort = new AbortController());
     // It throws if it has too much to hold already, or if policy says no.
     return (this._later = quietly(() =>

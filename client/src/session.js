@@ -36,6 +36,8 @@ let reported = 0; // visible, when it was last reported
 let counted = 0; // up to when all is accounted for
 let attention = 0; // since then: 0 hidden, 1 visible, 2 focused
 let input = 0; // when the visitor last did something
+let known = ""; // the session
+let asked = -1e3; // when
 
 /** Whether the browser says that its user does not want this. */
 const gpc = () => nav.globalPrivacyControl === true;
@@ -55,13 +57,16 @@ const session = () =>
   quietly(() => {
     if (!options || gate() < 1) return;
     const t = now();
+    // Each change of a beacon asks, and the store is slow.
+    if (t - asked < 1e3) return known;
     const store = w.localStorage;
     let s = quietly(() => JSON.parse(store["bcn:s"])) || {};
     if (!(t - s.last < 30 * MINUTE && t - s.first < DAY)) s = { id: s.id ? newId() : page, first: t };
     // What is sent from a hidden page is no sign of life.
     if (!s.last || !hidden()) s.last = t;
     store["bcn:s"] = JSON.stringify(s);
-    return `${s.id}`;
+    asked = t;
+    return (known = `${s.id}`);
   }) || page;
 
 /** Accounts for the time until now. */
@@ -128,6 +133,7 @@ export const log = (msg, data) => {
  */
 export const consent = (state) => {
   agreed = state;
+  asked = -1e3;
   if (gate() < 0) {
     purge();
     parked.forEach(unpark);
