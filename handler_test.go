@@ -339,6 +339,20 @@ func TestHangUp(t *testing.T) {
 	}
 }
 
+// dial serves h and returns a connection to it, for what http.Client does not do.
+func dial(t *testing.T, h http.Handler) net.Conn {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second)) // no test takes longer
+	return c
+}
+
 // TestSlowBody sends half a body and then nothing.
 func TestSlowBody(t *testing.T) {
 	var dead []byte
@@ -346,14 +360,7 @@ func TestSlowBody(t *testing.T) {
 		Sink: &beacontest.Recorder{}, ReadTimeout: 100 * time.Millisecond,
 		OnRefused: func(_ *http.Request, body []byte, _ *beacon.RequestError) { dead = body },
 	})
-	srv := httptest.NewServer(h)
-	defer srv.Close()
-	c, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	c := dial(t, h)
 	_, _ = io.WriteString(c, "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -371,14 +378,7 @@ func TestSlowBody(t *testing.T) {
 // net/http reads some of it all the same, and must not wait for ever.
 func TestSlowUnwantedBody(t *testing.T) {
 	h := newHandler(t, beacon.Config{Sink: &beacontest.Recorder{}, ReadTimeout: 100 * time.Millisecond})
-	srv := httptest.NewServer(h)
-	defer srv.Close()
-	c, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	c := dial(t, h)
 	_, _ = io.WriteString(c, "POST /b HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\nContent-Length: 10\r\n\r\nhalf")
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || res.StatusCode != http.StatusForbidden {
@@ -392,15 +392,8 @@ func TestSlowUnwantedBody(t *testing.T) {
 // TestTrickle sends a byte now and then, which must not buy time.
 func TestTrickle(t *testing.T) {
 	h := newHandler(t, beacon.Config{Sink: &beacontest.Recorder{}, ReadTimeout: 200 * time.Millisecond})
-	srv := httptest.NewServer(h)
-	defer srv.Close()
-	c, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := dial(t, h)
 	start := time.Now()
-	_ = c.SetDeadline(start.Add(5 * time.Second))
 	_, _ = io.WriteString(c, "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
 	go func() {
 		for {
