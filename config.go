@@ -55,7 +55,7 @@ type Config struct {
 	// exceed it waits for up to a second and is then answered 429.
 	MaxInFlight int64
 
-	// ReadTimeout bounds the reading of one body; default
+	// ReadTimeout bounds the reading of one body, give or take an eighth; default
 	// [DefaultReadTimeout]. Slow headers are beyond a handler's reach: set
 	// http.Server.ReadHeaderTimeout.
 	ReadTimeout time.Duration
@@ -83,7 +83,8 @@ type Config struct {
 	// refused here or failed by the Sink, before it is answered: the last chance
 	// to keep a dead letter. body is what was sent, compressed if it was, and at
 	// most its first MaxBody bytes; it is complete unless why is about the body
-	// itself. OnRefused owns it. Concurrency is as for Sink.
+	// itself. It may be kept but not changed, since events may share it.
+	// Concurrency is as for Sink.
 	OnRefused func(r *http.Request, body []byte, why *RequestError)
 
 	// Logger gets refusals at Warn, at most one a second for each reason, and
