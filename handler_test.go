@@ -861,6 +861,11 @@ func TestMiddleware(t *testing.T) {
 	if got := serve(none.Middleware(next), httptest.NewRequest("GET", "/_pb.js", nil)).StatusCode; got != 418 || none.ScriptURL() != "" {
 		t.Errorf("script that is not to be served: %d %q", got, none.ScriptURL())
 	}
+	empty := httptest.NewRequest("GET", "/", nil) // "GET http://host" has no path
+	empty.URL.Path = ""
+	if got := serve(none.Middleware(next), empty).StatusCode; got != 418 {
+		t.Errorf("empty path: %d", got)
+	}
 	var w nopWriter
 	r := httptest.NewRequest("GET", "/other", nil)
 	quiet := h.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

@@ -2,6 +2,7 @@ package beacon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -14,7 +15,7 @@ import (
 // those for [Config.ScriptPath] get the browser client, and all others reach next
 // untouched.
 func (h *Handler) Middleware(next http.Handler) http.Handler {
-	hashed := h.ScriptURL()
+	hashed := cmp.Or(h.ScriptURL(), "-") // which no path is, but some are empty
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case h.cfg.Path:
