@@ -9,8 +9,7 @@ import (
 )
 
 // Limits bound what one request may hold. A field that is not positive is its
-// default. A
-// request beyond one of them is refused with 413.
+// default. A request beyond one of them is refused with 413.
 type Limits struct {
 	MaxDecoded int64 // bytes of a body after decompression; default [DefaultMaxDecoded]
 	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default [DefaultMaxRatio]
@@ -53,8 +52,7 @@ func orDefault[T int | int64](v, otherwise T) T {
 // is the pure step of the [Handler], for hosts that read requests elsewhere: it
 // checks no origin and no method, and leaves Received and Request.ClientIP to the
 // caller, and ID too where the client gave none; Time is the client's, on its own
-// clock, or zero. r needs no more than its Header, and r.Body is
-// not touched.
+// clock, or zero. r needs no more than its Header, and r.Body is not touched.
 //
 // Decode takes ownership of body: the events share its memory, so it must not be
 // changed afterwards.
@@ -198,7 +196,9 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 	case kindNone:
 		e.Body = sniffJSON(body, Binary{Data: body}, lim)
 	case kindJSON:
-		return decodeJSON(e, body, lim)
+		if err := setJSON(e, body, lim); err != nil {
+			return nil, err
+		}
 	case kindNDJSON:
 		return decodeLines(e, body, lim)
 	case kindReports:
@@ -228,17 +228,6 @@ func sniffJSON(body []byte, otherwise Body, lim *Limits) Body {
 		return JSON(body)
 	}
 	return otherwise
-}
-
-// decodeJSON reads a body that claims to be JSON.
-func decodeJSON(e *Event, body []byte, lim *Limits) ([]Event, error) {
-	if err := setJSON(e, body, lim); err != nil {
-		return nil, err
-	}
-	if _, ok := e.Body.(JSON); ok && isEnvelope(body) {
-		return decodeEnvelope(e, body, lim)
-	}
-	return []Event{*e}, nil
 }
 
 // setJSON makes b the event's body: JSON, or Binary with a note if it is not.

@@ -26,7 +26,7 @@ func inflate(body []byte, coding string, sniff bool, lim *Limits) (plain []byte,
 	declared := strings.ToLower(strings.TrimSpace(coding))
 	switch declared {
 	case "gzip", "x-gzip":
-		if !bytes.HasPrefix(body, []byte("\x1F\x8B\x08")) {
+		if !bytes.HasPrefix(body, gzipMagic) {
 			return body, "", nil
 		}
 		plain, err = expand(body, "gzip", lim)
@@ -66,7 +66,11 @@ func inflate(body []byte, coding string, sniff bool, lim *Limits) (plain []byte,
 	return plain, name, err
 }
 
-func isGzip(b []byte) bool { return len(b) >= 18 && b[0] == 0x1F && b[1] == 0x8B && b[2] == 8 }
+// gzipMagic starts every gzip member (RFC 1952 §2.3): its ID, and deflate.
+var gzipMagic = []byte{0x1F, 0x8B, 8}
+
+// isGzip says whether b may be a whole member: header, empty stream and trailer.
+func isGzip(b []byte) bool { return len(b) >= 18 && bytes.HasPrefix(b, gzipMagic) }
 
 // isZlib checks the header of RFC 1950 §2.2: deflate with a window of up to 32
 // KiB, no preset dictionary, and the check bits.

@@ -82,7 +82,7 @@ func setItem(e *Event, raw []byte) {
 	var item envelopeItem
 	e.Body = JSON(raw[:len(raw):len(raw)])
 	if err := json.Unmarshal(raw, &item); err != nil || item.Seq == 0 || item.Seq > 1<<53 {
-		e.Errors = append(e.Errors[:len(e.Errors):len(e.Errors)], fieldError("ev", text(raw), "not an event of an envelope"))
+		e.Errors = append(e.Errors, fieldError("ev", text(raw), "not an event of an envelope"))
 		return
 	}
 	e.ID = e.Series + ":" + strconv.FormatUint(item.Seq, 10)

@@ -80,7 +80,8 @@ func parseURLEncoded(src string, maxFields int) (Form, error) {
 }
 
 // unescape appends the decoded form of s to dst, which has room for it, and
-// returns it as a string that shares dst. A "%" without two hex digits stands for itself (URL §1.3).
+// returns it as a string that shares dst. A "%" without two hex digits stands for
+// itself (URL §1.3).
 func unescape(s string, dst []byte) (string, []byte) {
 	start := len(dst)
 	out := dst[start:cap(dst)]

@@ -65,7 +65,8 @@ func (k bodyKind) isJSON() bool {
 }
 
 // A mediaType is what decoding needs of a Content-Type: its essence in lower
-// case, empty if it is missing or cannot be parsed, and a multipart boundary.
+// case, empty if there is none and "?" if it cannot be parsed, and a multipart
+// boundary.
 type mediaType struct {
 	essence, boundary string
 }

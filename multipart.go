@@ -147,7 +147,7 @@ const (
 )
 
 // part reads one part into f. The exact header that browsers write is matched
-// first; whatever else a sender may write goes through header.
+// first; whatever else a sender may write is read line by line.
 func (s *partScanner) part(f *Field) error {
 	var (
 		isFile             bool

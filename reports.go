@@ -23,8 +23,9 @@ func decodeReports(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	if !ok {
 		items = [][]byte{body}
 	}
-	if len(items) == 0 {
-		return decodeJSON(e, body, lim) // "[]"
+	if len(items) == 0 { // "[]"
+		err := setJSON(e, body, lim)
+		return []Event{*e}, err
 	}
 	if len(items) > lim.MaxEvents {
 		return nil, tooLarge(ReasonTooManyEvents, "more than %d reports", lim.MaxEvents)

@@ -91,13 +91,17 @@ func SessionOf(events ...Event) (Session, error) {
 
 // sessionTimes reads the start and end of one event; a zero time was not given.
 func sessionTimes(e Event) (start, end time.Time, err error) {
-	start, errStart := sessionTime(e, "start")
-	end, errEnd := sessionTime(e, "end")
+	var object map[string]json.RawMessage
+	if b, ok := e.Body.(JSON); ok {
+		_ = json.Unmarshal(b, &object) // another kind of JSON has no fields
+	}
+	start, errStart := sessionTime(e, object, "start")
+	end, errEnd := sessionTime(e, object, "end")
 	return start, end, cmp.Or(errStart, errEnd)
 }
 
-func sessionTime(e Event, key string) (time.Time, error) {
-	value := strings.TrimSpace(lookup(e, key))
+func sessionTime(e Event, object map[string]json.RawMessage, key string) (time.Time, error) {
+	value := strings.TrimSpace(lookup(e, object, key))
 	if value == "" {
 		return time.Time{}, nil
 	}
@@ -119,21 +123,18 @@ func parseTime(s string) (time.Time, bool) {
 
 // lookup returns the value of a field in the form, the JSON object or else the
 // query, as text.
-func lookup(e Event, key string) string {
-	switch b := e.Body.(type) {
-	case Form:
-		if v := b.Get(key); v != "" {
+func lookup(e Event, object map[string]json.RawMessage, key string) string {
+	if form, ok := e.Body.(Form); ok {
+		if v := form.Get(key); v != "" {
 			return v
 		}
-	case JSON:
-		var m map[string]json.RawMessage
-		if json.Unmarshal(b, &m) == nil && m[key] != nil && string(m[key]) != "null" {
-			var s string
-			if json.Unmarshal(m[key], &s) == nil {
-				return s
-			}
-			return string(m[key])
+	}
+	if raw := object[key]; raw != nil && string(raw) != "null" {
+		var s string
+		if json.Unmarshal(raw, &s) == nil {
+			return s
 		}
+		return string(raw)
 	}
 	return e.Query.Get(key)
 }

@@ -11,6 +11,7 @@
 package client
 
 import (
+	"bytes"
 	"crypto/sha512"
 	"embed"
 	"encoding/base64"
@@ -21,6 +22,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 )
 
 //go:embed dist/beacon.min.js dist/beacon.min.mjs dist/core.min.mjs
@@ -112,14 +114,7 @@ func Serve(w http.ResponseWriter, r *http.Request, name string, immutable bool) 
 	} else {
 		h.Set("Cache-Control", "public, max-age=3600")
 	}
-	if r.Header.Get("If-None-Match") == `"`+f.hash+`"` {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	h.Set("Content-Length", fmt.Sprint(len(f.body)))
-	if r.Method == http.MethodGet {
-		_, _ = w.Write(f.body)
-	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }
 
 // lookUp finds the file of a plain or hashed name. A hash of another version gets

@@ -51,11 +51,7 @@ func TestCrash(t *testing.T) {
 // TestServerAway takes the network away from a page and gives it back.
 func TestServerAway(t *testing.T) {
 	each(t, func(t *testing.T, b *Browser, _ *site) {
-		s := &store{events: map[string]beacon.Event{}}
-		h, err := beacon.New(beacon.Config{Sink: beacon.SinkFunc(s.consume)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, h := newSink(t)
 		app := h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprint(w, "<!doctype html>", client.ScriptTag(client.Tag{Src: h.ScriptURL()}))
@@ -133,11 +129,7 @@ func TestClientKeepsBackForwardCache(t *testing.T) {
 // what it forbids may be tried.
 func TestStrictPolicy(t *testing.T) {
 	each(t, func(t *testing.T, b *Browser, _ *site) {
-		s := &store{events: map[string]beacon.Event{}}
-		h, err := beacon.New(beacon.Config{Sink: beacon.SinkFunc(s.consume)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, h := newSink(t)
 		srv := httptest.NewServer(h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-abc'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'")
 			w.Header().Set("Content-Type", "text/html")
