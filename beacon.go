@@ -307,7 +307,9 @@ func (f Form) File(name string) *File {
 // error usually means that the events are lost unless [Config.OnRefused] keeps
 // them.
 //
-// Capabilities beyond this are optional interfaces, found with a type assertion.
+// Capabilities beyond this are optional interfaces, found with a type assertion:
+// [Flusher], [Closer] and [HealthChecker]. A Sink that hands events on to another
+// passes these calls on too.
 type Sink interface {
 	Consume(ctx context.Context, events []Event) error
 }
@@ -319,3 +321,28 @@ type SinkFunc func(ctx context.Context, events []Event) error
 func (f SinkFunc) Consume(ctx context.Context, events []Event) error { return f(ctx, events) }
 
 var _ Sink = SinkFunc(nil)
+
+// A Flusher is a [Sink] that holds events back. Flush returns nil once every event
+// taken before the call has left it, for a Sink behind it or for its store, and
+// an error if that failed or ctx ended first. It may be called at any time.
+type Flusher interface {
+	Flush(ctx context.Context) error
+}
+
+// A Closer is a [Sink] with something to end. Close flushes it, for as long as
+// ctx lasts, ends it, and then closes the Sink behind it, if there is one: closing
+// the outermost of a chain closes all, in the right order. From then on Consume
+// fails with a temporary error. A second Close does nothing.
+//
+// An error says that something is lost or could not be ended. What is kept in a
+// durable place for the next start is not lost.
+type Closer interface {
+	Close(ctx context.Context) error
+}
+
+// A HealthChecker is a [Sink] that knows whether it can take events now. Healthy
+// returns nil, or why not. It answers from what it knows, without trying. See
+// [Handler.Ready].
+type HealthChecker interface {
+	Healthy(ctx context.Context) error
+}

@@ -1,0 +1,130 @@
+// Package delivery is what sinks that stand in front of another one share: what an
+// error means, how long to wait, how large an event is, and how to get a batch
+// past a sink that fails.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime/debug"
+	"time"
+	"unsafe"
+
+	"github.com/pagebeacon/beacon"
+)
+
+// Permanent says whether no retry can mend err: it wraps [beacon.ErrPermanent], or
+// is a [beacon.RequestError] whose status puts the fault on the request.
+func Permanent(err error) bool {
+	if re, ok := errors.AsType[*beacon.RequestError](err); ok && re.Status >= 400 {
+		switch re.Status {
+		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+			return false
+		}
+		return re.Status < 500
+	}
+	return errors.Is(err, beacon.ErrPermanent)
+}
+
+// RetryAfter returns the wait that err asks for, or 0.
+func RetryAfter(err error) time.Duration {
+	if re, ok := errors.AsType[*beacon.RequestError](err); ok && re.Status >= 400 {
+		return re.RetryAfter
+	}
+	if ra, ok := errors.AsType[*beacon.RetryAfterError](err); ok {
+		return ra.After
+	}
+	return 0
+}
+
+// Backoff returns how long to wait before a retry, the first being number 0: full
+// jitter, that is anything up to base doubled with each retry, and up to limit.
+// Jitter over the whole range is what spreads the callers of a sink that comes
+// back.
+func Backoff(base, limit time.Duration, retry int) time.Duration {
+	ceiling := limit
+	if retry < 32 && base<<retry > 0 {
+		ceiling = min(limit, base<<retry)
+	}
+	return rand.N(ceiling + 1)
+}
+
+// Size returns about how many bytes of memory an event takes.
+func Size(e *beacon.Event) int {
+	r := &e.Request
+	n := int(unsafe.Sizeof(*e)) + len(e.ID) + len(e.Name) + len(e.Page) + len(e.Session) + len(e.View) + len(e.Series) +
+		len(r.Method) + len(r.Host) + len(r.Path) + len(r.ContentType) + len(r.Encoding) + len(r.Origin) + len(r.UserAgent) +
+		len(r.FetchSite) + len(r.FetchMode) + len(r.FetchDest) + len(r.Purpose) + formSize(e.Query)
+	switch b := e.Body.(type) {
+	case beacon.Text:
+		n += len(b)
+	case beacon.JSON:
+		n += len(b)
+	case beacon.Form:
+		n += formSize(b)
+	case beacon.Binary:
+		n += len(b.Type) + len(b.Data)
+	case beacon.Ping:
+		n += len(b.From) + len(b.To)
+	case beacon.Report:
+		n += len(b.Type) + len(b.URL) + len(b.UserAgent) + len(b.Body)
+	}
+	for k, v := range e.Attrs {
+		n += len(k) + len(v) + 2*int(unsafe.Sizeof(k))
+	}
+	for i := range e.Errors {
+		x := &e.Errors[i]
+		n += int(unsafe.Sizeof(*x)) + len(x.Key) + len(x.Value) + len(x.Reason)
+	}
+	return n
+}
+
+func formSize(f beacon.Form) int {
+	n := 0
+	for i := range f {
+		n += int(unsafe.Sizeof(f[i])) + len(f[i].Name) + len(f[i].Value)
+		if file := f[i].File; file != nil {
+			n += int(unsafe.Sizeof(*file)) + len(file.Name) + len(file.Type) + len(file.Data)
+		}
+	}
+	return n
+}
+
+// Flush flushes s, if it holds anything back.
+func Flush(ctx context.Context, s beacon.Sink) error {
+	if f, ok := s.(beacon.Flusher); ok {
+		return f.Flush(ctx)
+	}
+	return nil
+}
+
+// Close closes s, if there is anything to close.
+func Close(ctx context.Context, s beacon.Sink) error {
+	if c, ok := s.(beacon.Closer); ok {
+		return c.Close(ctx)
+	}
+	return nil
+}
+
+// Healthy asks s whether it can take events; one that cannot tell can.
+func Healthy(ctx context.Context, s beacon.Sink) error {
+	if h, ok := s.(beacon.HealthChecker); ok {
+		return h.Healthy(ctx)
+	}
+	return nil
+}
+
+// Consume gives the events to s, and turns a panic into a temporary error: on a
+// goroutine that is not a request's, nobody else would stop it from ending the
+// host.
+func Consume(ctx context.Context, s beacon.Sink, events []beacon.Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in sink: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return s.Consume(ctx, events)
+}
