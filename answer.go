@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,18 +38,12 @@ func (h *Handler) refuse(w http.ResponseWriter, b *bodyReader, err error) {
 	if !ok {
 		why = &RequestError{Status: http.StatusInternalServerError, Reason: ReasonPanic, Err: err}
 	}
-	level := slog.LevelWarn
 	if why.Status >= 500 {
-		level = slog.LevelError
 		h.stats.failed.Add(1)
 	} else {
 		h.stats.refuse(why.Reason)
 	}
-	if suppressed, ok := h.stats.mayLog(why.Reason); ok {
-		h.cfg.Logger.LogAttrs(b.r.Context(), level, "beacon not taken",
-			slog.String("reason", why.Reason), slog.Int("status", why.Status),
-			slog.Any("error", why.Err), slog.Int("suppressed", suppressed))
-	}
+	h.log(b.r.Context(), "beacon not taken", why.Reason, why.Status, why.Err)
 	if h.cfg.OnRefused != nil {
 		if b.buf == nil && why.Reason != ReasonTooBusy {
 			_ = b.read() // refused before it was read: what can be had of it
@@ -70,6 +65,18 @@ func (h *Handler) refuse(w http.ResponseWriter, b *bodyReader, err error) {
 	w.WriteHeader(why.Status)
 	if b.r.Method != http.MethodHead {
 		_, _ = fmt.Fprintf(w, "beacon refused: %s\n", why.Reason) // nobody is left to tell
+	}
+}
+
+// log writes what an operator should know, at most once a second for each reason.
+func (h *Handler) log(ctx context.Context, msg, reason string, status int, err error) {
+	level := slog.LevelWarn
+	if status >= 500 {
+		level = slog.LevelError
+	}
+	if suppressed, ok := h.stats.mayLog(reason); ok {
+		h.cfg.Logger.LogAttrs(ctx, level, msg, slog.String("reason", reason), slog.Int("status", status),
+			slog.Any("error", err), slog.Int("suppressed", suppressed))
 	}
 }
 

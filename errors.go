@@ -48,6 +48,7 @@ const (
 	ReasonEncoding      = "malformed-encoding" // 400, as is malformed-multipart
 	ReasonSinkRefused   = "sink-refused"       // 422, see [ErrPermanent]
 	ReasonSinkFailed    = "sink-failed"        // 503
+	ReasonShuttingDown  = "shutting-down"      // 503, see [Handler.Shutdown]
 	ReasonPanic         = "panic"              // 500
 )
 

@@ -26,6 +26,7 @@ type Handler struct {
 
 	watchdog *watchdog
 	stats    stats
+	shutdown shutdown
 }
 
 // New returns a Handler for c, or all mistakes in c, joined.
@@ -41,6 +42,7 @@ func New(c Config) (*Handler, error) {
 	h := &Handler{cfg: cfg, origins: allowed, allow: strings.Join(cfg.Methods, ", ") + ", OPTIONS"}
 	h.budget.free = cfg.MaxInFlight
 	h.watchdog = newWatchdog(cfg.ReadTimeout)
+	h.shutdown.idle = make(chan struct{}, 1)
 	h.stats.refused = map[string]uint64{}
 	h.stats.logged = map[string]logState{}
 	return h, nil
@@ -57,7 +59,7 @@ func New(c Config) (*Handler, error) {
 //	too busy                        429 and Retry-After
 //	sink refused for good           422
 //	panic                           500
-//	sink failed                     503 and Retry-After
+//	sink failed, shutting down      503 and Retry-After
 //
 // It never redirects, since browsers turn a redirected POST into an empty GET,
 // and never answers 415. The reason of a refusal is in the Beacon-Refused header
@@ -81,12 +83,14 @@ type intake struct {
 // releases in.body.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in intake, ok bool) {
 	h.stats.active.Add(1)
-	defer h.stats.active.Add(-1)
+	defer h.leave()
 
 	header := w.Header()
-	values := []string{"Origin", "no-store"} // one allocation for both
-	header["Vary"] = append(values[:1:1], header["Vary"]...)
-	header["Cache-Control"] = values[1:]
+	if r.Method != http.MethodPost || isCrossOrigin(r) {
+		values := []string{"Origin", "no-store"} // one allocation for both
+		header["Vary"] = append(values[:1:1], header["Vary"]...)
+		header["Cache-Control"] = values[1:]
+	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http is faster without headers
 	in.body = bodyReader{h: h, r: r, w: w}
 
 	if r.Method == http.MethodOptions {
@@ -113,6 +117,9 @@ func (h *Handler) take(in *intake, keep bool) (err error) {
 	r := in.body.r
 	if err := h.admit(in.body.w.Header(), r); err != nil {
 		return err
+	}
+	if h.shutdown.begun.Load() {
+		return errShuttingDown
 	}
 	if !h.accepts(r.Method) {
 		return methodError(r.Method)
