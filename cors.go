@@ -120,18 +120,23 @@ func sameOrigin(r *http.Request, origin string) bool {
 	return ok && strings.EqualFold(host, r.Host)
 }
 
+func isCrossOrigin(r *http.Request) bool {
+	origin := r.Header["Origin"]
+	return len(origin) > 0 && !sameOrigin(r, origin[0])
+}
+
 // admit checks the origin of a request, and sets the headers that let an allowed
 // one see the answer (Fetch §3.2). sendBeacon always sends credentials, so the
 // origin is echoed and wildcards, which are literal then, are never used.
 func (h *Handler) admit(header http.Header, r *http.Request) error {
-	origin := r.Header["Origin"]
-	if len(origin) == 0 || sameOrigin(r, origin[0]) {
+	if !isCrossOrigin(r) {
 		return nil
 	}
-	if !h.origins.allow(origin[0]) {
-		return &RequestError{Status: http.StatusForbidden, Reason: ReasonOrigin, Err: fmt.Errorf("%q", cut(origin[0]))}
+	origin := r.Header["Origin"][0]
+	if !h.origins.allow(origin) {
+		return &RequestError{Status: http.StatusForbidden, Reason: ReasonOrigin, Err: fmt.Errorf("%q", cut(origin))}
 	}
-	header.Set("Access-Control-Allow-Origin", origin[0])
+	header.Set("Access-Control-Allow-Origin", origin)
 	header.Set("Access-Control-Allow-Credentials", "true")
 	header.Set("Access-Control-Expose-Headers", "Retry-After, Beacon-Refused") // for a client that tries again
 	return nil
