@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,6 +29,22 @@ func TestAllocations(t *testing.T) {
 	check("pixel query", 2, func() { _, _ = parseURLEncoded(benchPixel, DefaultMaxFields) })
 	check("JSON", 0, func() { checkJSON(benchJ300, DefaultMaxDepth) })
 	check("media type", 0, func() { parseMediaType("multipart/form-data; boundary=" + benchBoundary) })
+
+	form := benchEvent(t, "multipart/form-data; boundary="+benchBoundary, benchMP3)
+	report := Event{Body: Report{Type: "crash", URL: "https://example.com/", Age: time.Second, Body: benchJ4K}}
+	hard := form
+	hard.Name, hard.Request.UserAgent = strings.Repeat("<\u2028\x00", 50), strings.Repeat("caf\xe9", 50)
+	hard.Body = JSON(bytes.ReplaceAll(benchJ300, []byte("LCP"), []byte(" <é\u2028& ")))
+	hard.Request.ClientIP = netip.MustParseAddr("2001:db8::1")
+	hard.Attrs = map[string]string{"one": "1", "two": "2", "three": "3"}
+	hard.Errors = []FieldError{{Key: "k", Reason: "r"}}
+	ping, files := form, form
+	ping.Body, ping.Attrs = Ping{From: "https://example.com/"}, map[string]string{"user": "7"}
+	files.Body, files.Query = Binary{Data: benchMP64K}, Form{{Name: "f", File: &File{Data: benchMP3}}}
+	buf := make([]byte, 0, 256<<10)
+	for name, e := range map[string]*Event{"form": &form, "report": &report, "hard": &hard, "ping": &ping, "files": &files} {
+		check("AppendJSON of "+name, 0, func() { _, _ = e.AppendJSON(buf) })
+	}
 
 	h, err := New(Config{Sink: SinkFunc(func(context.Context, []Event) error { return nil })})
 	if err != nil {

@@ -1,6 +1,7 @@
 package beacon
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -170,6 +172,66 @@ func BenchmarkDecode(b *testing.B) {
 		body := bytes.Repeat([]byte("["), 64<<10)
 		benchCPU(b, len(body), func() { checkJSON(body, 1<<20) })
 	})
+}
+
+// BenchmarkEventJSON measures the JSON form of events that came from a browser:
+// what a durable sink does for each.
+func BenchmarkEventJSON(b *testing.B) {
+	const textType = "text/plain;charset=UTF-8"
+	cases := []struct {
+		name        string
+		contentType string
+		body        []byte
+	}{
+		{"form", "multipart/form-data; boundary=" + benchBoundary, benchMP3},
+		{"j300", textType, benchJ300},
+		{"j4k", textType, benchJ4K},
+		{"j300escaped", textType, bytes.ReplaceAll(benchJ300, []byte("LCP"), []byte("/?a=1&b=2"))},
+		{"text64k", textType, bytes.Repeat([]byte("some text "), 6554)},
+		{"cyrillic64k", textType, []byte(strings.Repeat("немного текста ", 2400))},
+	}
+	for _, c := range cases {
+		e := benchEvent(b, c.contentType, c.body)
+		text, err := e.AppendJSON(nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.name+"/append", func(b *testing.B) {
+			benchCPU(b, len(text), func() { text, _ = e.AppendJSON(text[:0]) })
+		})
+		b.Run(c.name+"/marshal", func(b *testing.B) {
+			benchCPU(b, len(text), func() { _, _ = json.Marshal(&e) })
+		})
+		b.Run(c.name+"/unmarshal", func(b *testing.B) {
+			benchCPU(b, len(text), func() {
+				var back Event
+				if err := json.Unmarshal(text, &back); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// benchEvent is the event that a beacon of Chromium's becomes.
+func benchEvent(t testing.TB, contentType string, body []byte) (e Event) {
+	t.Helper()
+	h, err := New(Config{Sink: SinkFunc(func(_ context.Context, events []Event) error {
+		e = events[0]
+		return nil
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(benchPost(contentType, body))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, r); w.Code != http.StatusNoContent {
+		t.Fatalf("%s: %d %s", contentType, w.Code, w.Body)
+	}
+	return e
 }
 
 // benchCPU runs f b.N times and reports the CPU time that the process spent, which

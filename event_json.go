@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // eventVersion is the version of the JSON form. Members may be added to a
@@ -51,38 +49,65 @@ const eventVersion = 1
 // would not survive in "json" (white space, characters that encoders escape)
 // has them a second time in "raw", as a string.
 func (e Event) MarshalJSON() ([]byte, error) {
-	w := wireEvent{
-		V: eventVersion, ID: wireString(e.ID), Name: wireString(e.Name),
-		Time: e.Time, Received: e.Received, Sent: e.Sent,
-		Query: wireFields(e.Query), Page: wireString(e.Page),
-		Session: wireString(e.Session), View: wireString(e.View),
-		Series: wireString(e.Series), Seq: e.Seq, Mode: wireString(e.Mode),
-		Request: wireRequest{
-			Method: wireString(e.Request.Method), Host: wireString(e.Request.Host),
-			Path: wireString(e.Request.Path), ContentType: wireString(e.Request.ContentType),
-			Encoding: wireString(e.Request.Encoding), Origin: wireString(e.Request.Origin),
-			UserAgent: wireString(e.Request.UserAgent), FetchSite: wireString(e.Request.FetchSite),
-			FetchMode: wireString(e.Request.FetchMode), FetchDest: wireString(e.Request.FetchDest),
-			Purpose: wireString(e.Request.Purpose), ClientIP: e.Request.ClientIP, TLS: e.Request.TLS,
-		},
-		GPC: e.Privacy.GPC, DNT: e.Privacy.DNT,
+	return e.AppendJSON(make([]byte, 0, 1<<10)) // most fit
+}
+
+// AppendJSON appends the JSON form of the event, the same as [Event.MarshalJSON]
+// returns, to b and returns the longer slice. On an error it returns b as it was.
+// It allocates nothing if b has room, unless Attrs is large or ClientIP has a zone.
+// It only reads the event: several goroutines may encode the same one.
+func (e *Event) AppendJSON(b []byte) ([]byte, error) {
+	// Every member is written with a comma behind it, and the last comma becomes
+	// the closing brace: none has to know what was left out before it.
+	out := append(b, `{"v":`...)
+	out = strconv.AppendInt(out, eventVersion, 10)
+	out = append(out, ',')
+	out = appendMember(out, `"id":`, e.ID)
+	out = appendMember(out, `"name":`, e.Name)
+	var err error
+	if out, err = appendTime(out, `"time":`, e.Time); err != nil {
+		return b, err
+	}
+	if out, err = appendTime(out, `"received":`, e.Received); err != nil {
+		return b, err
+	}
+	if out, err = appendTime(out, `"sent":`, e.Sent); err != nil {
+		return b, err
 	}
 	if e.Body != nil {
-		w.Body = wireBodyOf(e.Body)
+		out = append(out, `"body":`...)
+		out = appendBody(out, e.Body)
+		out = append(out, ',')
 	}
+	if e.Query != nil {
+		out = append(out, `"query":`...)
+		out = appendForm(out, e.Query)
+		out = append(out, ',')
+	}
+	out = appendMember(out, `"page":`, e.Page)
+	out = appendMember(out, `"session":`, e.Session)
+	out = appendMember(out, `"view":`, e.View)
+	out = appendMember(out, `"series":`, e.Series)
+	if e.Seq != 0 {
+		out = append(out, `"seq":`...)
+		out = strconv.AppendUint(out, e.Seq, 10)
+		out = append(out, ',')
+	}
+	out = appendMember(out, `"mode":`, string(e.Mode))
+	out = appendRequest(out, &e.Request)
+	out = appendFlag(out, `"gpc":true,`, e.Privacy.GPC)
+	out = appendFlag(out, `"dnt":true,`, e.Privacy.DNT)
 	if e.Attrs != nil {
-		w.Attrs = make([]wireField, 0, len(e.Attrs))
-		for _, k := range slices.Sorted(maps.Keys(e.Attrs)) {
-			w.Attrs = append(w.Attrs, wireField{Name: wireString(k), Value: wireString(e.Attrs[k])})
-		}
+		out = append(out, `"attrs":`...)
+		out = appendAttrs(out, e.Attrs)
+		out = append(out, ',')
 	}
 	if e.Errors != nil {
-		w.Errors = make([]wireError, len(e.Errors))
-		for i, x := range e.Errors {
-			w.Errors[i] = wireError{wireString(x.Key), wireString(x.Value), wireString(x.Reason)}
-		}
+		out = append(out, `"errors":`...)
+		out = appendErrors(out, e.Errors)
+		out = append(out, ',')
 	}
-	return json.Marshal(w)
+	return closeList(out, '}'), nil
 }
 
 // UnmarshalJSON reads what MarshalJSON writes. It ignores members it does not
@@ -132,82 +157,62 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 
 type wireEvent struct {
 	V        int          `json:"v"`
-	ID       wireString   `json:"id,omitzero"`
-	Name     wireString   `json:"name,omitzero"`
-	Time     time.Time    `json:"time,omitzero"`
-	Received time.Time    `json:"received,omitzero"`
-	Sent     time.Time    `json:"sent,omitzero"`
-	Body     *wireBody    `json:"body,omitzero"`
-	Query    wireFormList `json:"query,omitzero"`
-	Page     wireString   `json:"page,omitzero"`
-	Session  wireString   `json:"session,omitzero"`
-	View     wireString   `json:"view,omitzero"`
-	Series   wireString   `json:"series,omitzero"`
-	Seq      uint64       `json:"seq,omitzero"`
-	Mode     wireString   `json:"mode,omitzero"`
-	Request  wireRequest  `json:"request,omitzero"`
-	GPC      bool         `json:"gpc,omitzero"`
-	DNT      bool         `json:"dnt,omitzero"`
-	Attrs    []wireField  `json:"attrs,omitzero"`
-	Errors   []wireError  `json:"errors,omitzero"`
+	ID       wireString   `json:"id"`
+	Name     wireString   `json:"name"`
+	Time     time.Time    `json:"time"`
+	Received time.Time    `json:"received"`
+	Sent     time.Time    `json:"sent"`
+	Body     *wireBody    `json:"body"`
+	Query    wireFormList `json:"query"`
+	Page     wireString   `json:"page"`
+	Session  wireString   `json:"session"`
+	View     wireString   `json:"view"`
+	Series   wireString   `json:"series"`
+	Seq      uint64       `json:"seq"`
+	Mode     wireString   `json:"mode"`
+	Request  wireRequest  `json:"request"`
+	GPC      bool         `json:"gpc"`
+	DNT      bool         `json:"dnt"`
+	Attrs    []wireField  `json:"attrs"`
+	Errors   []wireError  `json:"errors"`
 }
 
 type wireRequest struct {
-	Method      wireString `json:"method,omitzero"`
-	Host        wireString `json:"host,omitzero"`
-	Path        wireString `json:"path,omitzero"`
-	ContentType wireString `json:"content_type,omitzero"`
-	Encoding    wireString `json:"encoding,omitzero"`
-	Origin      wireString `json:"origin,omitzero"`
-	UserAgent   wireString `json:"user_agent,omitzero"`
-	FetchSite   wireString `json:"fetch_site,omitzero"`
-	FetchMode   wireString `json:"fetch_mode,omitzero"`
-	FetchDest   wireString `json:"fetch_dest,omitzero"`
-	Purpose     wireString `json:"purpose,omitzero"`
-	ClientIP    netip.Addr `json:"client_ip,omitzero"`
-	TLS         bool       `json:"tls,omitzero"`
+	Method      wireString `json:"method"`
+	Host        wireString `json:"host"`
+	Path        wireString `json:"path"`
+	ContentType wireString `json:"content_type"`
+	Encoding    wireString `json:"encoding"`
+	Origin      wireString `json:"origin"`
+	UserAgent   wireString `json:"user_agent"`
+	FetchSite   wireString `json:"fetch_site"`
+	FetchMode   wireString `json:"fetch_mode"`
+	FetchDest   wireString `json:"fetch_dest"`
+	Purpose     wireString `json:"purpose"`
+	ClientIP    netip.Addr `json:"client_ip"`
+	TLS         bool       `json:"tls"`
 }
 
 type wireError struct {
-	Key    wireString `json:"key,omitzero"`
-	Value  wireString `json:"value,omitzero"`
-	Reason wireString `json:"reason,omitzero"`
+	Key    wireString `json:"key"`
+	Value  wireString `json:"value"`
+	Reason wireString `json:"reason"`
 }
 
 // A wireBody is any Body, told apart by Kind.
 type wireBody struct {
 	Kind      string          `json:"kind"`
-	Text      wireString      `json:"text,omitzero"`
-	JSON      json.RawMessage `json:"json,omitzero"`
-	Raw       *wireString     `json:"raw,omitzero"`
-	Fields    *wireFormList   `json:"fields,omitzero"`
-	Type      wireString      `json:"type,omitzero"`
-	Data      []byte          `json:"data,omitzero"`
-	From      wireString      `json:"from,omitzero"`
-	To        wireString      `json:"to,omitzero"`
-	URL       wireString      `json:"url,omitzero"`
-	UserAgent wireString      `json:"user_agent,omitzero"`
-	Age       time.Duration   `json:"age_ns,omitzero"`
-}
-
-func wireBodyOf(b Body) *wireBody {
-	w := &wireBody{Kind: b.Kind()}
-	switch b := b.(type) {
-	case Text:
-		w.Text = wireString(b)
-	case JSON:
-		w.setJSON(json.RawMessage(b))
-	case Form:
-		w.Fields = new(wireFields(b))
-	case Binary:
-		w.Type, w.Data = wireString(b.Type), b.Data
-	case Ping:
-		w.From, w.To = wireString(b.From), wireString(b.To)
-	case Report:
-		w.Type, w.URL, w.UserAgent, w.Age = wireString(b.Type), wireString(b.URL), wireString(b.UserAgent), b.Age
-		w.setJSON(b.Body)
-	}
-	return w
+	Text      wireString      `json:"text"`
+	JSON      json.RawMessage `json:"json"`
+	Raw       *wireString     `json:"raw"`
+	Fields    *wireFormList   `json:"fields"`
+	Type      wireString      `json:"type"`
+	Data      []byte          `json:"data"`
+	From      wireString      `json:"from"`
+	To        wireString      `json:"to"`
+	URL       wireString      `json:"url"`
+	UserAgent wireString      `json:"user_agent"`
+	Age       time.Duration   `json:"age_ns"`
 }
 
 func (w *wireBody) body() (Body, error) {
@@ -233,28 +238,12 @@ func (w *wireBody) body() (Body, error) {
 	return nil, fmt.Errorf("beacon: event: unknown body kind %q", w.Kind)
 }
 
-// setJSON stores raw as a JSON value if it is one, and its exact bytes too if an
-// encoder would write that value differently.
-func (w *wireBody) setJSON(raw json.RawMessage) {
-	if raw == nil {
-		return
-	}
-	if json.Valid(raw) && utf8.Valid(raw) {
-		w.JSON = raw
-		var same bytes.Buffer
-		if json.Compact(&same, raw) == nil && bytes.Equal(same.Bytes(), raw) && !bytes.ContainsAny(raw, "<>&\u2028\u2029") && string(raw) != "null" {
-			return
-		}
-	}
-	w.Raw = new(wireString(raw))
-}
-
 func (w *wireBody) json() json.RawMessage {
 	if w.Raw != nil {
 		return json.RawMessage(*w.Raw)
 	}
-	if w.JSON == nil {
-		return nil
+	if w.JSON == nil || plainJSON(w.JSON) {
+		return w.JSON
 	}
 	var exact bytes.Buffer // without what an indenting encoder put in
 	if json.Compact(&exact, w.JSON) != nil {
@@ -265,33 +254,19 @@ func (w *wireBody) json() json.RawMessage {
 
 type wireField struct {
 	Name  wireString `json:"name"`
-	Value wireString `json:"value,omitzero"`
-	File  *wireFile  `json:"file,omitzero"`
+	Value wireString `json:"value"`
+	File  *wireFile  `json:"file"`
 }
 
 type wireFile struct {
 	Name wireString `json:"name"`
-	Type wireString `json:"type,omitzero"`
+	Type wireString `json:"type"`
 	Data []byte     `json:"data"`
 }
 
 // A wireFormList is a Form. Nil and empty stay apart: a request without a query
 // is not one with an empty query.
 type wireFormList []wireField
-
-func wireFields(f Form) wireFormList {
-	if f == nil {
-		return nil
-	}
-	list := make(wireFormList, len(f))
-	for i, x := range f {
-		list[i] = wireField{Name: wireString(x.Name), Value: wireString(x.Value)}
-		if x.File != nil {
-			list[i].File = &wireFile{wireString(x.File.Name), wireString(x.File.Type), x.File.Data}
-		}
-	}
-	return list
-}
 
 func (l wireFormList) form() Form {
 	if l == nil {
@@ -315,14 +290,12 @@ type base64String struct {
 	Base64 []byte `json:"base64"`
 }
 
-func (s wireString) MarshalJSON() ([]byte, error) {
-	if utf8.ValidString(string(s)) {
-		return json.Marshal(string(s))
-	}
-	return json.Marshal(base64String{[]byte(s)})
-}
-
 func (s *wireString) UnmarshalJSON(b []byte) error {
+	// b is valid JSON: a quote that is not escaped is its last byte.
+	if len(b) > 0 && b[0] == '"' && plainLen(b[1:]) == len(b)-2 {
+		*s = wireString(b[1 : len(b)-1])
+		return nil
+	}
 	if len(b) > 0 && b[0] == '{' {
 		var x base64String
 		err := json.Unmarshal(b, &x)
