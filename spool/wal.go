@@ -1,0 +1,147 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// A wal appends records to segments. It is not safe for concurrent use.
+type wal struct {
+	fs     fsys
+	suffix string
+	sync   Sync
+	room   int64         // of a segment
+	number func() uint64 // of the next segment
+	opened func(seq uint64)
+	sealed func(seq uint64, end int64) // no more will be written to it
+	failed func(error)
+
+	f     file
+	seq   uint64
+	off   int64 // where the next record goes; everything before it was written, and synced if that is the mode
+	limit int64 // how much is allocated
+	dirty bool  // written since the last sync
+}
+
+// append writes records, which lack their checksums, behind one another, and makes
+// them durable in the mode Always. It returns where they are.
+//
+// When that fails the segment is given up: after a failed sync the kernel may have
+// thrown the data away and call the next one a success, so a file descriptor is
+// never synced again. The records then get a second chance in a new segment.
+func (w *wal) append(buf []byte) (start, end position, err error) {
+	for try := 0; ; try++ {
+		start, end, err = w.write(buf)
+		if err == nil || try == 1 || w.f == nil {
+			return start, end, err
+		}
+		w.failed(err)
+		w.abandon()
+	}
+}
+
+func (w *wal) write(buf []byte) (start, end position, err error) {
+	n := int64(len(buf))
+	if w.f != nil && w.off+n > w.limit {
+		if err := w.roll(); err != nil {
+			return start, end, err
+		}
+	}
+	if w.f == nil {
+		if err := w.create(n); err != nil {
+			return start, end, err
+		}
+	}
+	seal(buf, w.seq)
+	if _, err := w.f.WriteAt(buf, w.off); err != nil {
+		return start, end, err
+	}
+	w.dirty = true
+	if w.sync == Always {
+		if err := w.flush(); err != nil {
+			return start, end, err
+		}
+	}
+	start, end = position{w.seq, w.off}, position{w.seq, w.off + n}
+	w.off += n
+	return start, end, nil
+}
+
+// create starts a segment with room for n bytes of records. If the disk is too
+// full for a whole one it makes a smaller one.
+func (w *wal) create(n int64) error {
+	size := max(w.room, headerSize+n)
+	seq := w.number()
+	for {
+		f, err := w.fs.create(segmentName(seq, w.suffix), size)
+		if err == nil {
+			w.f, w.seq, w.off, w.limit = f, seq, headerSize, size
+			break
+		}
+		if !errors.Is(err, syscall.ENOSPC) || size == headerSize+n {
+			return err
+		}
+		size = max(size/8, headerSize+n)
+	}
+	_, err := w.f.WriteAt(appendHeader(nil, seq), 0)
+	if err == nil && w.sync != Never {
+		err = w.fs.sync()
+	}
+	if err != nil {
+		f := w.f
+		w.f = nil
+		return errors.Join(err, f.Close(), w.fs.remove(segmentName(seq, w.suffix)))
+	}
+	w.dirty = true
+	w.opened(seq)
+	return nil
+}
+
+// flush makes what was written durable.
+func (w *wal) flush() error {
+	if w.f == nil || !w.dirty {
+		return nil
+	}
+	if err := w.f.sync(); err != nil {
+		return err
+	}
+	w.dirty = false
+	return nil
+}
+
+// flushOrAbandon is flush for those who do not write.
+func (w *wal) flushOrAbandon() error {
+	err := w.flush()
+	if err != nil {
+		w.failed(err)
+		w.abandon()
+	}
+	return err
+}
+
+// roll ends the current segment.
+func (w *wal) roll() error {
+	if w.f == nil {
+		return nil
+	}
+	if w.sync != Never {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.abandon()
+	return nil
+}
+
+// abandon ends the current segment as it is. What lies behind its last good record
+// is cut off, as far as that works: it was never acknowledged, and the reader stops
+// before it anyway.
+func (w *wal) abandon() {
+	err := w.f.Truncate(w.off)
+	if err = errors.Join(err, w.f.Close()); err != nil {
+		w.failed(fmt.Errorf("end segment %016x: %w", w.seq, err))
+	}
+	w.f = nil
+	w.sealed(w.seq, w.off)
+}
