@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log"
 	"net/http"
@@ -16,11 +17,20 @@ import (
 func start(t *testing.T) (*demo, http.Handler, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
-	d, err := newDemo(log.New(&out, "", 0))
+	d, err := newDemo(log.New(&out, "", 0), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = d.events.Close(context.Background()) })
 	return d, d.routes(), &out
+}
+
+// stored waits until what was taken is in the store and in the log.
+func stored(t *testing.T, d *demo) {
+	t.Helper()
+	if err := d.events.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
@@ -96,7 +106,7 @@ func TestLog(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, h, out := start(t)
+			d, h, out := start(t)
 			target := "/log-tracking"
 			if tt.target != "" {
 				target = tt.target
@@ -104,6 +114,7 @@ func TestLog(t *testing.T) {
 			if w := send(h, beacontest.NewRequest(target, tt.body)); w.Code != http.StatusNoContent {
 				t.Errorf("status %d, want 204", w.Code)
 			}
+			stored(t, d)
 			if got := out.String(); got != tt.want {
 				t.Errorf("log:\n%swant:\n%s", got, tt.want)
 			}
@@ -112,7 +123,7 @@ func TestLog(t *testing.T) {
 }
 
 func TestAPI(t *testing.T) {
-	_, h, _ := start(t)
+	d, h, _ := start(t)
 	var events []beacon.Event
 	get(t, h, "/api/events", &events)
 	if events == nil || len(events) > 0 {
@@ -125,6 +136,7 @@ func TestAPI(t *testing.T) {
 	}
 	send(h, beacontest.NewRequest("/log-tracking", odd))
 	send(h, beacontest.NewRequest("/log-tracking", beacon.Text("second")))
+	stored(t, d)
 	get(t, h, "/api/events", &events)
 	if len(events) != 2 {
 		t.Fatalf("%d events, want 2", len(events))

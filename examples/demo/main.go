@@ -3,7 +3,8 @@
 //
 //	go run ./examples/demo
 //
-// Then open the address it prints.
+// Then open the address it prints. Events go through a spool into a file, so they are
+// there again when the program was killed and is started anew.
 package main
 
 import (
@@ -16,12 +17,16 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/pagebeacon/beacon/spool"
 )
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
+	data := flag.String("data", dataDir(), "`directory` to keep events in")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -29,29 +34,41 @@ func main() {
 	// From the first signal on, the next one ends the program the hard way.
 	context.AfterFunc(ctx, stop)
 
+	d, err := newDemo(log.Default(), *data)
+	if errors.Is(err, spool.ErrLocked) {
+		log.Fatalf("Another demo keeps its events in %s: give this one a directory with -data", *data)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Printf("Listening on http://%s/\n", ln.Addr())
-	if err := serve(ctx, ln, log.Default()); err != nil {
+	if err := d.serve(ctx, ln); err != nil {
 		log.Fatal(err)
 	}
 }
 
+// dataDir is where events are kept unless told otherwise.
+func dataDir() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "beacon-demo")
+}
+
 // serve runs the demo on ln until ctx ends, and then lets requests in flight
 // finish: they may be the last word of a page that is already gone.
-func serve(ctx context.Context, ln net.Listener, logger *log.Logger) error {
-	d, err := newDemo(logger)
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
+func (d *demo) serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           d.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          logger,
+		ErrorLog:          d.log,
 	}
 	srv.RegisterOnShutdown(d.hub.close) // event streams would never end by themselves
 
@@ -59,7 +76,7 @@ func serve(ctx context.Context, ln net.Listener, logger *log.Logger) error {
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:
-		return err
+		return errors.Join(err, d.events.Close(context.Background()))
 	case <-ctx.Done():
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -67,7 +84,9 @@ func serve(ctx context.Context, ln net.Listener, logger *log.Logger) error {
 	if srv.Shutdown(ctx) != nil {
 		// What is left are mostly connections that browsers opened ahead of need
 		// and have not used; Shutdown would give each 5 seconds.
-		return srv.Close()
+		_ = srv.Close()
 	}
-	return nil
+	ctx, cancel = context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	return errors.Join(d.beacons.Shutdown(ctx), d.events.Close(ctx))
 }

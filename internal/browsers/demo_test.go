@@ -47,7 +47,7 @@ func startDemo(t *testing.T) *demo {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	d := &demo{}
-	cmd := exec.Command(program, "-addr", "127.0.0.1:0")
+	cmd := exec.Command(program, "-addr", "127.0.0.1:0", "-data", t.TempDir())
 	cmd.Stderr = d
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
