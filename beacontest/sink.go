@@ -6,15 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// TestSink checks that a Sink keeps the contract of [beacon.Sink]. For each of
-// the rules, newSink makes a fresh Sink and a function that returns the events it
-// has stored, in any order, once everything it took responsibility for is there.
+// TestSink checks that a Sink keeps the contract of [beacon.Sink], and those of
+// [beacon.Flusher], [beacon.Closer] and [beacon.HealthChecker] if it has them. For
+// each of the rules, newSink makes a fresh Sink and a function that returns the
+// events it has stored, in any order, once everything it took responsibility for is
+// there. It has to work after Close too, which ends each rule. [TestWrapper] is for a Sink that stands in
+// front of another.
 //
 // It returns nil, or everything it found wrong, joined, each with the rule that
 // was broken:
@@ -31,6 +36,7 @@ func TestSink(newSink func() (sink beacon.Sink, stored func() []beacon.Event)) e
 		if err := rule.check(sink, stored); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w (rule: %s)", rule.name, err, rule.rule))
 		}
+		_ = closeSink(sink) // there is a rule for what it does
 	}
 	return errors.Join(errs...)
 }
@@ -44,6 +50,10 @@ var sinkRules = []struct {
 	{"shared values", "what events point to may be shared and must not be changed in place", checkShared},
 	{"no events", "an empty batch is taken without harm", checkNone},
 	{"ended context", "a sink that gives up because its context ended says so", checkContext},
+	{"context values", "the values of a context are the host's, and make no difference", checkValues},
+	{"flush", "after Flush everything taken before is stored", checkFlush},
+	{"close", "Close may be called twice, and Consume after it does not return nil for what is not stored", checkClose},
+	{"health", "Healthy is nil while events are taken", checkHealth},
 }
 
 // sample returns one event of each kind of body, with the bytes that stores tend
@@ -89,7 +99,8 @@ func compare(want map[string]string, stored []beacon.Event) error {
 	if err != nil {
 		return err
 	}
-	for id, form := range want {
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		form := want[id]
 		if g, ok := got[id]; !ok {
 			return fmt.Errorf("event %s is not stored", id)
 		} else if g != form {
@@ -169,4 +180,87 @@ func checkContext(sink beacon.Sink, stored func() []beacon.Event) error {
 		return nil // it said so
 	}
 	return compare(want, stored())
+}
+
+// A hostContext has a value for every key.
+type hostContext struct{ context.Context }
+
+func (hostContext) Value(any) any { return "a value of the host" }
+
+func checkValues(sink beacon.Sink, stored func() []beacon.Event) error {
+	events := sample("values")
+	want, err := forms(events)
+	if err != nil {
+		return err
+	}
+	if err := sink.Consume(hostContext{context.Background()}, events); err != nil {
+		return err
+	}
+	return compare(want, stored())
+}
+
+func checkFlush(sink beacon.Sink, stored func() []beacon.Event) error {
+	for round := range 2 { // it is not the end
+		events := sample(fmt.Sprint("flush", round))
+		want, err := forms(events)
+		if err != nil {
+			return err
+		}
+		if err := sink.Consume(context.Background(), events); err != nil {
+			return err
+		}
+		if err := flush(sink); err != nil {
+			return err
+		}
+		if err := compare(want, stored()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkClose(sink beacon.Sink, stored func() []beacon.Event) error {
+	if _, ok := sink.(beacon.Closer); !ok {
+		return nil
+	}
+	events, late := sample("close"), sample("late")
+	want, err := forms(events)
+	if err != nil {
+		return err
+	}
+	lateWant, err := forms(late)
+	if err != nil {
+		return err
+	}
+	if err := sink.Consume(context.Background(), events); err != nil {
+		return err
+	}
+	for _, when := range []string{"the first", "the second"} {
+		if err := closeSink(sink); err != nil {
+			return fmt.Errorf("%s time: %w", when, err)
+		}
+	}
+	if err := compare(want, stored()); err != nil {
+		return err
+	}
+	switch err := sink.Consume(context.Background(), late); {
+	case err == nil:
+		return compare(lateWant, stored())
+	case delivery.Permanent(err):
+		return fmt.Errorf("after Close the error of Consume is permanent: %w", err)
+	}
+	return nil
+}
+
+func checkHealth(sink beacon.Sink, _ func() []beacon.Event) error {
+	if err := delivery.Healthy(context.Background(), sink); err != nil {
+		return fmt.Errorf("at first: %w", err)
+	}
+	if err := sink.Consume(context.Background(), sample("health")); err != nil {
+		return err
+	}
+	if err := delivery.Healthy(context.Background(), sink); err != nil {
+		return fmt.Errorf("after events were taken: %w", err)
+	}
+	return nil
 }

@@ -1,0 +1,463 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
+)
+
+// Defaults of [QueueOptions].
+const (
+	DefaultQueueEvents  = 1 << 16
+	DefaultQueueBytes   = 64 << 20
+	DefaultQueueWait    = time.Second
+	DefaultQueueTries   = 10
+	DefaultQueueTimeout = 30 * time.Second
+)
+
+// ErrFull is what [Queue.Consume] returns, in a [*beacon.RetryAfterError], when
+// there was no room in time.
+var ErrFull = errors.New("sink: queue is full")
+
+// QueueOptions bound a [Queue]. The zero value is all defaults.
+type QueueOptions struct {
+	// MaxEvents and MaxBytes bound what is in memory; defaults
+	// [DefaultQueueEvents] and [DefaultQueueBytes]. Bytes are about those that
+	// events take. A call that exceeds a bound by itself is taken when the queue
+	// is empty.
+	MaxEvents int
+	MaxBytes  int64
+
+	// Wait is how long Consume waits for room; default [DefaultQueueWait]. A
+	// nanosecond is as good as not at all.
+	Wait time.Duration
+
+	// BatchEvents and BatchBytes bound what the sink behind gets at a time;
+	// defaults [DefaultBatchEvents] and [DefaultBatchBytes].
+	BatchEvents int
+	BatchBytes  int64
+
+	// Timeout bounds one call of the sink behind; default [DefaultQueueTimeout].
+	Timeout time.Duration
+
+	// MaxTries is how often one event may fail temporarily, each time with others
+	// accepted since, until it is given up; default [DefaultQueueTries]. While
+	// nothing is accepted at all, nothing is given up.
+	MaxTries int
+
+	// OnLost, if set, gets the events that are lost, and why: those that the sink
+	// behind refused for good or that were given up, one at a time, and those that
+	// Close had no time for. It owns the slice, may be called concurrently by Close
+	// and delivery, and should be quick, as both wait for it. A panic in it is
+	// ignored.
+	OnLost func(events []beacon.Event, err error)
+}
+
+// QueueStats says what became of the events of a [Queue]. At any moment
+//
+//	Taken = Delivered + LostPermanent + LostClosing + Pending
+type QueueStats struct {
+	Taken         uint64 // Consume returned nil
+	Refused       uint64 // Consume returned an error: no room, or closed
+	Delivered     uint64 // the sink behind has them
+	LostPermanent uint64 // the sink behind refused them for good, or they were given up
+	LostClosing   uint64 // Close had no time for them
+	Pending       int    // in memory
+	PendingBytes  int64  // about what they take
+}
+
+// A Queue keeps events in memory and delivers them in the background. Make one
+// with [VolatileQueue]. It is safe for concurrent use.
+type Queue struct {
+	lifetime
+	next beacon.Sink
+	o    QueueOptions
+
+	ctx     context.Context // of delivery
+	cancel  context.CancelFunc
+	courier delivery.Courier // of the goroutine alone, as is buried
+	buried  int              // how many of the events settled next are lost
+	more    chan struct{}    // there are events, or it is time to close
+	hurry   chan struct{}    // do not wait for the next attempt
+	ended   chan struct{}    // closed when the goroutine has
+
+	mu      sync.Mutex
+	closing bool
+	ring    []beacon.Event // the n from head on are pending
+	sizes   []int64        // of each of them
+	head, n int
+	held    int   // how many from head on the goroutine is at
+	bytes   int64 // of all pending
+	stats   QueueStats
+	lastErr error         // of the last attempt
+	changed chan struct{} // closed, and a new one made, when events leave
+}
+
+var _ Sink = (*Queue)(nil)
+
+// VolatileQueue returns a Queue in front of next that answers before it has
+// delivered: its Consume returns nil as soon as there is room in memory. Events
+// that were answered 204 are lost
+//
+//   - if the process dies: all that are in memory
+//   - if next refuses them for good, or they are given up; see MaxTries
+//   - if the context of Close ends before next has taken them
+//
+// It suits data that may be lost now and then, and sinks whose slowness is to
+// delay no one, as behind [BestEffort]. Package spool keeps events on disk instead.
+//
+// A full queue keeps what it has and, after Wait, refuses what comes. Delivery
+// goes in order, one batch at a time; a temporary failure is retried for as long as
+// it lasts, with growing waits of up to 5 seconds, and a panic in next is one. An
+// event that next refuses for good is narrowed down to, and costs no other.
+//
+// The context of next carries no values of a request.
+//
+// VolatileQueue starts a goroutine, which Close ends. It panics if next is nil or
+// an option is negative.
+func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
+	mustSink("VolatileQueue", next)
+	o.MaxEvents = orDefault("QueueOptions.MaxEvents", o.MaxEvents, DefaultQueueEvents)
+	o.MaxBytes = orDefault("QueueOptions.MaxBytes", o.MaxBytes, DefaultQueueBytes)
+	o.Wait = orDefault("QueueOptions.Wait", o.Wait, DefaultQueueWait)
+	o.BatchEvents = orDefault("QueueOptions.BatchEvents", o.BatchEvents, DefaultBatchEvents)
+	o.BatchBytes = orDefault("QueueOptions.BatchBytes", o.BatchBytes, DefaultBatchBytes)
+	o.Timeout = orDefault("QueueOptions.Timeout", o.Timeout, DefaultQueueTimeout)
+	o.MaxTries = orDefault("QueueOptions.MaxTries", o.MaxTries, DefaultQueueTries)
+	q := &Queue{
+		next: next, o: o,
+		more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), ended: make(chan struct{}),
+		changed: make(chan struct{}),
+	}
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.courier = delivery.Courier{
+		Next: next, Timeout: o.Timeout, Base: 50 * time.Millisecond, Limit: 5 * time.Second, MaxTries: o.MaxTries,
+		Bury: func(_ context.Context, e beacon.Event, why error) error {
+			q.tell([]beacon.Event{e}, why)
+			q.buried++
+			return nil
+		},
+	}
+	go q.run()
+	return q
+}
+
+// Consume takes the events if there is room, or when there is within Wait. Else it
+// returns a [*beacon.RetryAfterError] with [ErrFull], or the error of ctx.
+func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	var few [16]int64 // spares most calls an allocation
+	sizes, size := few[:0], int64(0)
+	for i := range events {
+		sizes = append(sizes, int64(delivery.Size(&events[i])))
+		size += sizes[i]
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.waitForRoom(ctx, len(events), size); err != nil {
+		q.stats.Refused += uint64(len(events))
+		return err
+	}
+	q.push(events, sizes)
+	q.bytes += size
+	q.stats.Taken += uint64(len(events))
+	signal(q.more)
+	return nil
+}
+
+// waitForRoom returns nil when there is room. The lock is held before and after.
+func (q *Queue) waitForRoom(ctx context.Context, events int, size int64) error {
+	var timeout <-chan time.Time
+	for {
+		if q.closing {
+			return ErrClosed
+		}
+		if q.n == 0 || q.n+events <= q.o.MaxEvents && q.bytes+size <= q.o.MaxBytes {
+			return nil
+		}
+		if timeout == nil {
+			t := time.NewTimer(q.o.Wait)
+			defer t.Stop()
+			timeout = t.C
+		}
+		changed := q.changed
+		q.mu.Unlock()
+		var err error
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-timeout:
+			err = &beacon.RetryAfterError{After: 5 * time.Second, Err: ErrFull}
+		}
+		q.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// signal wakes the one that waits for c, or will.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run delivers until the queue is closed and empty, or delivery is cancelled.
+func (q *Queue) run() {
+	defer func() {
+		q.mu.Lock()
+		q.closing, q.held = true, 0 // it is, unless next has ended the goroutine
+		q.mu.Unlock()
+		q.lose(context.Canceled)
+		close(q.ended)
+	}()
+	for {
+		events, batch, closing := q.batch()
+		if batch == 0 {
+			if closing {
+				return
+			}
+			<-q.more
+			continue
+		}
+		n, wait, err := q.courier.Try(q.ctx, events, batch)
+		q.settle(n, err)
+		if q.ctx.Err() != nil {
+			return
+		}
+		if wait > 0 {
+			t := time.NewTimer(wait)
+			select {
+			case <-t.C:
+			case <-q.hurry:
+			case <-q.ctx.Done():
+			}
+			t.Stop()
+		}
+	}
+}
+
+// push appends to the ring. The caller holds the lock.
+func (q *Queue) push(events []beacon.Event, sizes []int64) {
+	if need := q.n + len(events); need > len(q.ring) {
+		// The goroutine may still be at events of the old one, but it only reads.
+		ring, ringSizes := make([]beacon.Event, max(need, 2*len(q.ring))), make([]int64, max(need, 2*len(q.ring)))
+		for i := range q.n {
+			ring[i], ringSizes[i] = q.ring[q.at(i)], q.sizes[q.at(i)]
+		}
+		q.ring, q.sizes, q.head = ring, ringSizes, 0
+	}
+	for i := range events {
+		at := q.at(q.n + i)
+		q.ring[at], q.sizes[at] = events[i], sizes[i]
+	}
+	q.n += len(events)
+}
+
+// at is where event i of those pending is.
+func (q *Queue) at(i int) int { return (q.head + i) % len(q.ring) }
+
+// batch returns events that are pending, from the first up to where the ring begins
+// again, and how many of them make a batch. They stay as they are until settle.
+func (q *Queue) batch() (events []beacon.Event, n int, closing bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var size int64
+	last := min(q.head+q.n, len(q.ring))
+	end := q.head
+	for ; end < min(last, q.head+q.o.BatchEvents); end++ {
+		if size += q.sizes[end]; end > q.head && size > q.o.BatchBytes {
+			break
+		}
+	}
+	if !q.courier.Stuck() {
+		last = end // the others are of no interest
+	}
+	q.held = last - q.head
+	return q.ring[q.head:last], end - q.head, q.closing
+}
+
+// settle notes that the first n events have left.
+func (q *Queue) settle(n int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = 0
+	if q.ctx.Err() == nil { // else it says no more than that
+		q.lastErr = err
+	}
+	q.stats.Delivered += uint64(n - q.buried)
+	q.stats.LostPermanent += uint64(q.buried)
+	q.buried = 0
+	q.drop(n)
+}
+
+// drop lets go of the first n events. The caller holds the lock, and the goroutine
+// is at none of them.
+func (q *Queue) drop(n int) {
+	if n == 0 {
+		return
+	}
+	for i := range n {
+		at := q.at(i)
+		q.bytes -= q.sizes[at]
+		q.ring[at] = beacon.Event{} // for the garbage collector
+	}
+	q.head, q.n = q.at(n), q.n-n
+	if q.n == 0 && len(q.ring) > 4*q.o.BatchEvents { // what a bad hour needed
+		q.ring, q.sizes, q.head = nil, nil, 0
+	}
+	q.wake()
+}
+
+// wake wakes all that wait for a change. The caller holds the lock.
+func (q *Queue) wake() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// lose gives up what is pending, but for those that the goroutine is at.
+func (q *Queue) lose(cause error) {
+	q.mu.Lock()
+	var lost []beacon.Event
+	for i := q.held; i < q.n; i++ {
+		at := q.at(i)
+		lost = append(lost, q.ring[at])
+		q.bytes -= q.sizes[at]
+		q.ring[at] = beacon.Event{}
+	}
+	q.n = q.held
+	q.stats.LostClosing += uint64(len(lost))
+	why := undelivered(len(lost), cause, q.lastErr)
+	q.wake()
+	q.mu.Unlock()
+	q.tell(lost, why)
+}
+
+func (q *Queue) tell(lost []beacon.Event, why error) {
+	if q.o.OnLost != nil && len(lost) > 0 {
+		_ = guard(func() error { q.o.OnLost(lost, why); return nil })
+	}
+}
+
+// Flush waits until everything taken before the call has left the queue, with an
+// attempt at once, and then flushes the sink behind. It returns an error if ctx ends
+// first or if events were lost while it waited.
+func (q *Queue) Flush(ctx context.Context) error {
+	if err := q.drain(ctx); err != nil {
+		return err
+	}
+	return delivery.Flush(ctx, q.next)
+}
+
+func (q *Queue) drain(ctx context.Context) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	signal(q.hurry)
+	before := q.stats
+	for {
+		left := before.Taken - (q.stats.Delivered + q.stats.LostPermanent + q.stats.LostClosing)
+		if int64(left) <= 0 {
+			break
+		}
+		changed := q.changed
+		q.mu.Unlock()
+		select {
+		case <-changed:
+			q.mu.Lock()
+		case <-ctx.Done():
+			q.mu.Lock()
+			return undelivered(int(left), ctx.Err(), q.lastErr)
+		}
+	}
+	if lost := q.stats.LostPermanent + q.stats.LostClosing - before.LostPermanent - before.LostClosing; lost > 0 {
+		return fmt.Errorf("sink: queue: %d events lost", lost)
+	}
+	return nil
+}
+
+func undelivered(n int, cause, last error) error {
+	if last == nil {
+		return fmt.Errorf("sink: queue: %d events not delivered: %w", n, cause)
+	}
+	// The text of the last error only: whether it would have lasted is not known.
+	return fmt.Errorf("sink: queue: %d events not delivered: %w; last attempt: %v", n, cause, last)
+}
+
+// closeGrace is how long Close waits for a call of the sink behind whose context it
+// has ended.
+const closeGrace = time.Second
+
+// Close takes no more events and delivers what is pending until ctx ends; give it
+// a deadline, as it waits for a sink that fails for as long. What is left then goes
+// to OnLost, is counted, and Close returns an error that says how many these
+// were. A call of the sink behind that is under way has its context ended; if it
+// takes more than a second to return, what becomes of its events is only counted
+// when it does. Close closes the sink behind at last.
+func (q *Queue) Close(ctx context.Context) error {
+	return q.end(ctx, func() error {
+		q.mu.Lock()
+		q.closing = true
+		q.wake() // those that wait for room
+		q.mu.Unlock()
+		signal(q.more)
+		signal(q.hurry)
+		var err error
+		select {
+		case <-q.ended:
+		case <-ctx.Done():
+			err = q.giveUp(ctx.Err())
+		}
+		q.cancel()
+		return errors.Join(err, delivery.Close(ctx, q.next))
+	})
+}
+
+// giveUp ends delivery before it is done.
+func (q *Queue) giveUp(cause error) error {
+	q.lose(cause)
+	q.cancel()
+	t := time.NewTimer(closeGrace)
+	defer t.Stop()
+	select {
+	case <-q.ended:
+	case <-t.C:
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if n := int(q.stats.LostClosing) + q.held; n > 0 {
+		return undelivered(n, cause, q.lastErr)
+	}
+	return nil
+}
+
+// Healthy returns nil while there is room, whether or not the sink behind is well.
+func (q *Queue) Healthy(context.Context) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closing:
+		return ErrClosed
+	case q.n >= q.o.MaxEvents || q.bytes >= q.o.MaxBytes:
+		return ErrFull
+	}
+	return nil
+}
+
+// Stats returns what became of the events so far.
+func (q *Queue) Stats() QueueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stats
+	s.Pending, s.PendingBytes = q.n, q.bytes
+	return s
+}

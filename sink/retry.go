@@ -1,0 +1,148 @@
+package sink
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
+)
+
+// Defaults of [RetryOptions].
+const (
+	DefaultRetryBase       = 50 * time.Millisecond
+	DefaultRetryCap        = 2 * time.Second
+	DefaultRetryMaxElapsed = 5 * time.Second
+	DefaultRetryBudget     = 100
+)
+
+// RetryOptions say how often and how long to try again. The zero value is all
+// defaults.
+type RetryOptions struct {
+	// The wait before retry n, from 0, is random between nothing and the smaller
+	// of Cap and Base times 2 to the n; defaults [DefaultRetryBase] and
+	// [DefaultRetryCap].
+	Base, Cap time.Duration
+
+	// MaxElapsed bounds the time from the first attempt to the last one's
+	// beginning; default [DefaultRetryMaxElapsed]. The deadline of the context does
+	// too, if it is earlier.
+	MaxElapsed time.Duration
+
+	// Budget bounds retries over all calls: each takes one from it, and each
+	// attempt that succeeds puts back a tenth, up to Budget; default
+	// [DefaultRetryBudget]. So a short failure is retried freely, and in an outage
+	// the sink gets about the load that it would get without Retry.
+	Budget int
+}
+
+// Retry returns a sink that calls next again when it fails temporarily. It waits
+// at least as long as a [*beacon.RetryAfterError] or a [*beacon.RequestError] says.
+// It gives up, with the last error of next as it is, when
+//
+//   - the error is permanent: [beacon.ErrPermanent], or a [*beacon.RequestError]
+//     with a status from 400 to 499 other than 408, 425 and 429
+//   - the wait would exceed MaxElapsed or the deadline of the context
+//   - the budget is used up
+//   - the context ends or the sink is closed
+//
+// Each attempt gets a copy of the slice. A panic in next is not retried and goes
+// through. Retry panics if next is nil or an option is negative.
+func Retry(next beacon.Sink, o RetryOptions) Sink {
+	mustSink("Retry", next)
+	r := &retry{
+		front:      front{next: next},
+		base:       orDefault("RetryOptions.Base", o.Base, DefaultRetryBase),
+		limit:      orDefault("RetryOptions.Cap", o.Cap, DefaultRetryCap),
+		maxElapsed: orDefault("RetryOptions.MaxElapsed", o.MaxElapsed, DefaultRetryMaxElapsed),
+		stop:       make(chan struct{}),
+	}
+	r.budget.max = perRetry * int64(orDefault("RetryOptions.Budget", o.Budget, DefaultRetryBudget))
+	r.budget.left.Store(r.budget.max)
+	return r
+}
+
+type retry struct {
+	front
+	base, limit, maxElapsed time.Duration
+	budget                  retryBudget
+	stop                    chan struct{} // closed by Close
+}
+
+// A retryBudget counts in what one success is worth.
+type retryBudget struct {
+	max  int64
+	left atomic.Int64
+}
+
+const perRetry = 10
+
+func (b *retryBudget) take() bool {
+	for {
+		left := b.left.Load()
+		if left < perRetry {
+			return false
+		}
+		if b.left.CompareAndSwap(left, left-perRetry) {
+			return true
+		}
+	}
+}
+
+func (b *retryBudget) giveBack() {
+	for {
+		left := b.left.Load()
+		if left >= b.max || b.left.CompareAndSwap(left, left+1) {
+			return
+		}
+	}
+}
+
+func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
+	if r.closed.Load() {
+		return ErrClosed
+	}
+	end := time.Now().Add(r.maxElapsed)
+	if d, ok := ctx.Deadline(); ok && d.Before(end) {
+		end = d
+	}
+	for n := 0; ; n++ {
+		err := r.next.Consume(ctx, slices.Clone(events))
+		if err == nil {
+			r.budget.giveBack()
+			return nil
+		}
+		if delivery.Permanent(err) || !r.wait(ctx, n, end, err) {
+			return err
+		}
+	}
+}
+
+// wait waits before retry n and says whether it may be made.
+func (r *retry) wait(ctx context.Context, n int, end time.Time, err error) bool {
+	// The jitter comes on top of what the sink asked for: it asks all the same.
+	wait := delivery.RetryAfter(err) + delivery.Backoff(r.base, r.limit, n)
+	if !time.Now().Add(wait).Before(end) || r.closed.Load() || ctx.Err() != nil || !r.budget.take() {
+		return false
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-r.stop:
+	}
+	return false
+}
+
+// Close ends all waiting: those calls return the error they have. Then it closes
+// next.
+func (r *retry) Close(ctx context.Context) error {
+	return r.end(ctx, func() error {
+		close(r.stop)
+		return delivery.Close(ctx, r.next)
+	})
+}

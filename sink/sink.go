@@ -1,0 +1,149 @@
+// Package sink has sinks that stand in front of other sinks.
+//
+//	Batch          group commit: many calls become one, and each gets its answer
+//	Retry          tries again when the sink behind fails temporarily
+//	Dedup          lets an event pass once
+//	Tee            hands events to several sinks
+//	Filter, Sample leave events out
+//	Log            writes a log record for each event; it is the last of its chain
+//	VolatileQueue  answers before it has delivered, and so can lose events
+//
+// They nest. The outermost is called first, so
+//
+//	sink.Batch(sink.Retry(store, sink.RetryOptions{}), sink.BatchOptions{})
+//
+// tries whole batches again.
+//
+// # What holds for all of them
+//
+// They keep the contract of [beacon.Sink]: they are safe for concurrent use, and
+// but for VolatileQueue they return nil only once the sink behind has. Delivery
+// is at least once: after an error, part of the events may be stored all the same,
+// and whoever tries again makes duplicates of them. [beacon.Event.ID] is what
+// tells these apart.
+//
+// An error keeps its kind on the way out: what is permanent behind (see
+// [beacon.ErrPermanent]) is permanent in front, and a delay that a
+// [*beacon.RetryAfterError] asks for is still found. Exceptions say so.
+//
+// Close closes what is behind too, once, however often it is called; Consume
+// fails with [ErrClosed] from then on. Flush, Close and Healthy are passed on to
+// sinks that have them and are nil for sinks that do not.
+//
+// Functions that make a sink panic if what they get makes no sense, such as no
+// sink to stand in front of or a negative number: that is a mistake in the
+// program, not one of its input. Zero means the default that each field names.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
+)
+
+// Sink is what the functions here return: a [beacon.Sink] with all its optional
+// interfaces, which are passed on to the sink within.
+type Sink interface {
+	beacon.Sink
+	beacon.Flusher
+	beacon.Closer
+	beacon.HealthChecker
+}
+
+// ErrClosed is what Consume and Healthy return after Close. It is temporary: the
+// process that comes next may take the events.
+var ErrClosed = errors.New("sink: closed")
+
+// A lifetime is what every sink here has: it can be closed once.
+type lifetime struct {
+	closed atomic.Bool
+
+	mu   sync.Mutex
+	done chan struct{} // closed when the close that the first Close began is over
+	err  error         // of that; read it after done
+}
+
+// end closes the sink: it runs f, but only the first time. Others wait for that
+// and get its error, or that of their own context.
+func (l *lifetime) end(ctx context.Context, f func() error) error {
+	l.mu.Lock()
+	first := l.done == nil
+	if first {
+		l.done = make(chan struct{})
+	}
+	done := l.done
+	l.mu.Unlock()
+
+	if first {
+		defer close(done)
+		l.err = ErrClosed // should f end the goroutine
+		l.closed.Store(true)
+		l.err = guard(f)
+		return l.err
+	}
+	select {
+	case <-done:
+		return l.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A front is a sink before another that has nothing of its own to flush.
+type front struct {
+	lifetime
+	next beacon.Sink
+}
+
+func (f *front) Flush(ctx context.Context) error { return delivery.Flush(ctx, f.next) }
+
+func (f *front) Close(ctx context.Context) error {
+	return f.end(ctx, func() error { return delivery.Close(ctx, f.next) })
+}
+
+func (f *front) Healthy(ctx context.Context) error {
+	if f.closed.Load() {
+		return ErrClosed
+	}
+	return delivery.Healthy(ctx, f.next)
+}
+
+// guard calls f and makes an error of a panic: the one that the handler would make
+// of it, so that it is answered and counted as a panic.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &beacon.RequestError{
+				Status: http.StatusInternalServerError, Reason: beacon.ReasonPanic,
+				Err: fmt.Errorf("sink: panic: %v\n%s", p, debug.Stack()),
+			}
+		}
+	}()
+	return f()
+}
+
+// mustSink panics if next is nil; name is the function that got it.
+func mustSink(name string, next beacon.Sink) {
+	if next == nil {
+		panic("sink: " + name + ": no sink to stand in front of")
+	}
+}
+
+// orDefault returns v, or def if v is zero. It panics if v is negative.
+func orDefault[T int | int64 | time.Duration](name string, v, def T) T {
+	if v < 0 {
+		panic(fmt.Sprintf("sink: %s is negative: %v", name, v))
+	}
+	if v == 0 {
+		return def
+	}
+	return v
+}

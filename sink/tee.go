@@ -1,0 +1,167 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
+)
+
+// A Member is a sink in a [Tee]. Make one with [Required] or [BestEffort]; the
+// zero value makes Tee panic.
+type Member struct {
+	sink     beacon.Sink
+	required bool
+	onError  func(error)
+}
+
+// Required returns a Member without which a [Tee] has not taken the events.
+func Required(s beacon.Sink) Member { return Member{sink: s, required: true} }
+
+// BestEffort returns a Member whose errors, those of Flush and Close and panics
+// included, go to onError and nowhere else; nil ignores them. onError may be called
+// concurrently; a panic in it is ignored.
+//
+// The call waits for s all the same. If it may be slow, put a [VolatileQueue] in
+// front of it.
+func BestEffort(s beacon.Sink, onError func(error)) Member {
+	return Member{sink: s, onError: onError}
+}
+
+// Tee returns a sink that hands each event to all members. It calls the required
+// ones first, in order, all of them even if one fails; then, if they took the
+// events, the others. Each gets a slice of its own.
+//
+// If required members fail, the error of Consume is theirs, joined. A retry after it
+// reaches all members, so those that took the events get them twice, with the same
+// ID; see [Dedup]. The error is permanent only if all of them are: if one is
+// temporary, a retry can help that member, and the permanent ones are part of the
+// text only. The one with the longest delay decides when. A panic in a required
+// member is an error that is answered like one, 500.
+//
+// Flush and Close reach all members, concurrently: each has all the time there is.
+// Healthy asks the required ones.
+//
+// Tee copies members. It panics if one has no sink, or none is required: then nil
+// would not mean that anybody took the events.
+func Tee(members ...Member) Sink {
+	t := &tee{}
+	for _, m := range members {
+		mustSink("Tee", m.sink)
+		if m.required {
+			t.required = append(t.required, m)
+		} else {
+			t.bestEffort = append(t.bestEffort, m)
+		}
+	}
+	if len(t.required) == 0 {
+		panic("sink: Tee: no member is required")
+	}
+	return t
+}
+
+type tee struct {
+	lifetime
+	required, bestEffort []Member
+}
+
+func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
+	if t.closed.Load() {
+		return ErrClosed
+	}
+	left := len(t.required) + len(t.bestEffort)
+	give := func(m Member) error {
+		mine := events
+		if left--; left > 0 {
+			mine = slices.Clone(events)
+		}
+		return guard(func() error { return m.sink.Consume(ctx, mine) })
+	}
+	var errs []error
+	for _, m := range t.required {
+		if err := give(m); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return joinKinds(errs)
+	}
+	for _, m := range t.bestEffort {
+		m.failed(give(m))
+	}
+	return nil
+}
+
+// failed tells the host about an error of a member that is not required.
+func (m Member) failed(err error) {
+	if err != nil && m.onError != nil {
+		_ = guard(func() error { m.onError(err); return nil })
+	}
+}
+
+// joinKinds joins errors so that what is found in them is right for all: temporary
+// if one is, with the longest delay. What would be found instead is text only.
+func joinKinds(errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	if !slices.ContainsFunc(errs, func(err error) bool { return !delivery.Permanent(err) }) {
+		return errors.Join(errs...)
+	}
+	rank := func(err error) time.Duration {
+		if delivery.Permanent(err) {
+			return -1
+		}
+		return delivery.RetryAfter(err)
+	}
+	slices.SortStableFunc(errs, func(a, b error) int { return cmp.Compare(rank(b), rank(a)) })
+	for i, err := range errs[1:] {
+		// A RequestError chooses the answer wherever it stands.
+		_, answers := errors.AsType[*beacon.RequestError](err)
+		if answers || delivery.Permanent(err) {
+			errs[i+1] = fmt.Errorf("and: %v", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// all calls f for all members and joins the errors of the required ones.
+func (t *tee) all(f func(beacon.Sink) error) error {
+	errs := make([]error, len(t.required))
+	var wg sync.WaitGroup
+	for i, m := range t.required {
+		wg.Go(func() { errs[i] = guard(func() error { return f(m.sink) }) })
+	}
+	for _, m := range t.bestEffort {
+		wg.Go(func() { m.failed(guard(func() error { return f(m.sink) })) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (t *tee) Flush(ctx context.Context) error {
+	return t.all(func(s beacon.Sink) error { return delivery.Flush(ctx, s) })
+}
+
+func (t *tee) Close(ctx context.Context) error {
+	return t.end(ctx, func() error {
+		return t.all(func(s beacon.Sink) error { return delivery.Close(ctx, s) })
+	})
+}
+
+func (t *tee) Healthy(ctx context.Context) error {
+	if t.closed.Load() {
+		return ErrClosed
+	}
+	var errs []error
+	for _, m := range t.required {
+		errs = append(errs, delivery.Healthy(ctx, m.sink))
+	}
+	return errors.Join(errs...)
+}
