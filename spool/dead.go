@@ -32,6 +32,12 @@ func (s *Spool) bury(_ context.Context, e beacon.Event, why error) error {
 }
 
 func (s *Spool) buryJSON(event []byte, why error) error {
+	if !json.Valid(event) { // its checksum is right, but it is not what a spool writes
+		var err error
+		if event, err = json.Marshal(event); err != nil { // as base64
+			return err
+		}
+	}
 	text := why.Error()
 	payload, err := json.Marshal(deadLetter{time.Now().UTC(), text[:min(len(text), maxWhy)], event})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -91,7 +92,7 @@ func (s *Spool) deliver(ctx context.Context) {
 			tries++
 		} else if len(b.events) > 0 {
 			tries, s.buried = 0, 0
-			n, wait, err = s.courier.Try(ctx, b.window())
+			n, wait, err = s.courier.Try(ctx, b.events, b.window())
 			b.settle(n)
 			report.outcome(err, n)
 		} else if !s.idle(ctx) {
@@ -136,8 +137,8 @@ func (s *Spool) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// window is the part of the backlog that goes to the next sink in one call.
-func (b *backlog) window() []beacon.Event {
+// window is how many events go to the next sink in one call.
+func (b *backlog) window() int {
 	n, bytes := 0, int64(0)
 	for n < len(b.events) && n < b.s.opts.BatchEvents {
 		if bytes += b.sizes[n]; n > 0 && bytes > b.s.opts.BatchBytes {
@@ -145,17 +146,22 @@ func (b *backlog) window() []beacon.Event {
 		}
 		n++
 	}
-	return b.events[:n]
+	return n
 }
 
-// fill reads until there is enough for a batch or nothing more to read.
+// fill reads until there is enough for a batch or nothing more to read. When the
+// courier is stuck it needs more than a batch, to find an event that is not.
 func (b *backlog) fill() error {
 	s := b.s
+	wantEvents, wantBytes := s.opts.BatchEvents, s.opts.BatchBytes
+	if s.courier.Stuck() {
+		wantEvents, wantBytes = math.MaxInt, max(wantBytes, s.opts.MemoryBytes)
+	}
 	bytes := int64(0)
 	for _, n := range b.sizes {
 		bytes += n
 	}
-	for len(b.events) < s.opts.BatchEvents && bytes < s.opts.BatchBytes {
+	for len(b.events) < wantEvents && bytes < wantBytes {
 		s.mu.Lock()
 		c, ok, limit := s.tail.take(s.committed)
 		from := s.tail.read
@@ -296,6 +302,7 @@ func (b *backlog) openFile(from, limit position) (bool, error) {
 		return false, err
 	}
 	b.f, b.scan = f, newScanner(f, from.segment, from.offset, 0)
+	b.scan.exact = true
 	return true, nil
 }
 
@@ -379,14 +386,14 @@ func (s *Spool) moveCursor(at position) {
 // it makes a second name for the whole segment, which takes no space.
 func (b *backlog) keepAside(g *gap) error {
 	s, seq := b.s, b.scan.seq
-	name := fmt.Sprintf("%016x-%x%s", seq, g.from, badSuffix)
 	kept := g.to - g.from
-	err := b.copyGap(name, g)
-	if errors.Is(err, os.ErrExist) {
-		err, kept = nil, 0 // before a restart
-	} else if err != nil {
+	name, err := b.copyGap(g)
+	if err != nil {
 		name = segmentName(seq, badSuffix)
 		if err := s.fs.link(segmentName(seq, dataSuffix), name); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		if err := s.fs.sync(); err != nil {
 			return err
 		}
 		kept = s.limit(seq, position{})
@@ -401,13 +408,19 @@ func (b *backlog) keepAside(g *gap) error {
 	return nil
 }
 
-func (b *backlog) copyGap(name string, g *gap) error {
+func (b *backlog) copyGap(g *gap) (name string, err error) {
 	if b.scan.unreadable {
-		return errors.New("unreadable")
+		return "", errors.New("unreadable")
 	}
-	f, err := b.s.fs.create(name, 0)
+	var f file
+	for n := range 100 { // there may be one from before a crash, and incomplete
+		name = badName(b.scan.seq, g.from, n)
+		if f, err = b.s.fs.create(name, 0); !errors.Is(err, os.ErrExist) {
+			break
+		}
+	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	buf := make([]byte, min(g.to-g.from, scanWindow))
 	for off := g.from; off < g.to && err == nil; {
@@ -424,9 +437,9 @@ func (b *backlog) copyGap(name string, g *gap) error {
 		err = f.sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, b.s.fs.remove(name))
+		return "", errors.Join(err, b.s.fs.remove(name))
 	}
-	return b.s.fs.sync()
+	return name, b.s.fs.sync()
 }
 
 // A reporter logs failures to deliver, the first of a row and then one a minute.

@@ -44,6 +44,15 @@ func (p position) before(q position) bool {
 
 func segmentName(seq uint64, suffix string) string { return fmt.Sprintf("%016x%s", seq, suffix) }
 
+// badName is the name of the copy of what is at an offset of a segment; try tells
+// apart those of several attempts.
+func badName(seq uint64, offset int64, try int) string {
+	if try > 0 {
+		return fmt.Sprintf("%016x-%x-%d%s", seq, offset, try, badSuffix)
+	}
+	return fmt.Sprintf("%016x-%x%s", seq, offset, badSuffix)
+}
+
 // parseName takes the name of a segment apart; ok is false for other files.
 func parseName(name string) (seq uint64, suffix string, ok bool) {
 	hex, rest, found := strings.Cut(name, ".")
@@ -126,6 +135,10 @@ type scanner struct {
 	off  int64 // of the next record
 	end  int64
 
+	// exact says that records go up to end: zeros before it are not the rest of a
+	// segment that was allocated and not written.
+	exact bool
+
 	buf        []byte // bytes of f from base on
 	base       int64
 	unreadable bool // some of f could not be read; it was taken for 0xFF
@@ -143,8 +156,7 @@ type gap struct {
 }
 
 // next returns the payload of the next record, valid until the call after. At a
-// gap it returns that instead. It returns io.EOF at the end, at which the zeros of
-// a preallocated tail are not a gap.
+// gap it returns that instead. It returns io.EOF at the end.
 func (s *scanner) next() (payload []byte, g *gap, err error) {
 	if s.off < headerSize {
 		herr := checkHeader(s.bytes(0, int(min(headerSize, s.end))), s.seq)
@@ -153,7 +165,7 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 		}
 		s.off = min(headerSize, s.end)
 		if herr != nil {
-			if s.zeroUpTo(0, s.end) {
+			if s.zeroUpTo(0, s.end) && (!s.exact || s.end <= headerSize) {
 				s.off = s.end // the crash came before anything was written
 				return nil, nil, io.EOF
 			}
@@ -168,7 +180,7 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 		s.off += int64(frameSize + len(p))
 		return p, nil, nil
 	}
-	if s.zeroUpTo(s.off, s.end) {
+	if !s.exact && s.zeroUpTo(s.off, s.end) {
 		s.off = s.end
 		return nil, nil, io.EOF
 	}
@@ -291,12 +303,16 @@ func (c cursor) append(b []byte) []byte {
 }
 
 // readCursor returns the later of the slots that are intact, and whether one that
-// was written is not.
-func readCursor(f io.ReaderAt) (c cursor, damaged bool) {
+// was written is not. It has to know what is there: a later cursor that came back
+// would pass for the delivery of segments that were made since.
+func readCursor(f io.ReaderAt) (c cursor, damaged bool, err error) {
 	for slot := range int64(cursorSlots) {
 		b := make([]byte, cursorSize)
-		n, _ := f.ReadAt(b, slot*blockSize) // an unreadable cursor is none
-		if n == 0 || strings.Trim(string(b), "\x00") == "" {
+		n, err := f.ReadAt(b, slot*blockSize)
+		if err != nil && err != io.EOF {
+			return c, false, err
+		}
+		if strings.Trim(string(b), "\x00") == "" {
 			continue
 		}
 		if n < cursorSize || crc32.Checksum(b[:28], castagnoli) != binary.LittleEndian.Uint32(b[28:]) || binary.LittleEndian.Uint32(b) != version {
@@ -308,5 +324,5 @@ func readCursor(f io.ReaderAt) (c cursor, damaged bool) {
 			c.at = position{binary.LittleEndian.Uint64(b[12:]), int64(binary.LittleEndian.Uint64(b[20:]))}
 		}
 	}
-	return c, damaged
+	return c, damaged, nil
 }

@@ -56,7 +56,7 @@ func Read(dir string) iter.Seq2[Record, error] {
 		}
 		var at position
 		if f, err := fs.open(cursorName); err == nil {
-			c, _ := readCursor(f)
+			c, _, _ := readCursor(f) // without it, all is pending
 			at = c.at
 			_ = f.Close() // it was only read
 		}

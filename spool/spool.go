@@ -170,6 +170,7 @@ type Spool struct {
 	used      int64 // bytes of all files
 	number    uint64
 	stats     Stats
+	logged    time.Time // a failure of the disk
 	waiters   []waiter
 
 	commit  sync.Mutex // held while a group is written; taken before mu
@@ -276,6 +277,9 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 		Next: next, Timeout: o.Timeout, Base: retryBase, Limit: retryLimit, MaxTries: o.MaxTries, Bury: s.bury,
 	}
 	if err := s.load(); err != nil {
+		if s.cursorFile != nil {
+			err = errors.Join(err, s.cursorFile.Close())
+		}
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -301,7 +305,10 @@ func (s *Spool) load() error {
 		return err
 	}
 	var damaged bool
-	if s.cursor, damaged = readCursor(s.cursorFile); damaged {
+	if s.cursor, damaged, err = readCursor(s.cursorFile); err != nil {
+		return err
+	}
+	if damaged {
 		s.logger.Error("spool: the cursor is damaged; events may be delivered again")
 		s.stats.Damaged++
 	}
@@ -360,8 +367,8 @@ func (s *Spool) trim(name string, size int64) (int64, error) {
 	}
 	end := size
 	buf := make([]byte, min(size, scanWindow))
-	for end > 0 {
-		b := buf[:min(end, int64(len(buf)))]
+	for end > headerSize { // which may itself end with zeros
+		b := buf[:min(end-headerSize, int64(len(buf)))]
 		if _, err := f.ReadAt(b, end-int64(len(b))); err != nil {
 			return size, nil
 		}
@@ -397,18 +404,28 @@ func (s *Spool) sealed(seq uint64, end int64) {
 	s.limits[seq] = end
 }
 
+// diskFailed counts and logs a failure, one a second: every request may meet it.
 func (s *Spool) diskFailed(err error) {
 	s.mu.Lock()
 	s.stats.DiskErrors++
+	quiet := time.Since(s.logged) < time.Second
+	if !quiet {
+		s.logged = time.Now()
+	}
 	s.mu.Unlock()
-	s.logger.Error("spool: disk", "error", err)
+	if !quiet {
+		s.logger.Error("spool: disk", "error", err)
+	}
 }
 
 // Consume stores the events and returns when they are safe, as [Options.Sync] has
 // it. They are then delivered however long that takes. An error means that they
-// were not taken, with one exception: if ctx ends while Consume waits for the disk,
-// it returns the context's error, and the events may have been stored.
-func (s *Spool) Consume(ctx context.Context, events []beacon.Event) error {
+// were not taken.
+//
+// It does not look at the context: its events are on their way to the disk from the
+// start, and to give up waiting for them would only turn what was stored into an
+// error.
+func (s *Spool) Consume(_ context.Context, events []beacon.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -423,14 +440,10 @@ func (s *Spool) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	if leads {
 		s.write(g)
-		return g.err
+	} else {
+		<-g.done
 	}
-	select {
-	case <-g.done:
-		return g.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return g.err
 }
 
 // join adds the events to the group that is gathering. Who starts a group leads it.

@@ -217,6 +217,16 @@ func TestFullRefusesAndRecovers(t *testing.T) {
 	}
 }
 
+func TestConformance(t *testing.T) {
+	for name, o := range map[string]spool.Options{"usual": {}, "small": {SegmentBytes: 2048, MemoryBytes: 1000, BatchEvents: 2}} {
+		t.Run(name, func(t *testing.T) {
+			if err := beacontest.TestWrapper(func(next beacon.Sink) beacon.Sink { return open(t, t.TempDir(), next, o) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestSecondOpenIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, new(beacontest.Recorder), spool.Options{})

@@ -22,6 +22,7 @@ type wal struct {
 	off   int64 // where the next record goes; everything before it was written, and synced if that is the mode
 	limit int64 // how much is allocated
 	dirty bool  // written since the last sync
+	lost  bool  // a sync failed: do not trust another
 }
 
 // append writes records, which lack their checksums, behind one another, and makes
@@ -33,11 +34,17 @@ type wal struct {
 func (w *wal) append(buf []byte) (start, end position, err error) {
 	for try := 0; ; try++ {
 		start, end, err = w.write(buf)
-		if err == nil || try == 1 || w.f == nil {
-			return start, end, err
+		if err == nil {
+			return start, end, nil
 		}
 		w.failed(err)
+		if w.f == nil {
+			return start, end, err // there is no room for another segment
+		}
 		w.abandon()
+		if try == 1 {
+			return start, end, err
+		}
 	}
 }
 
@@ -76,7 +83,7 @@ func (w *wal) create(n int64) error {
 	for {
 		f, err := w.fs.create(segmentName(seq, w.suffix), size)
 		if err == nil {
-			w.f, w.seq, w.off, w.limit = f, seq, headerSize, size
+			w.f, w.seq, w.off, w.limit, w.lost = f, seq, headerSize, size, false
 			break
 		}
 		if !errors.Is(err, syscall.ENOSPC) || size == headerSize+n {
@@ -104,6 +111,7 @@ func (w *wal) flush() error {
 		return nil
 	}
 	if err := w.f.sync(); err != nil {
+		w.lost = true
 		return err
 	}
 	w.dirty = false
@@ -136,10 +144,14 @@ func (w *wal) roll() error {
 
 // abandon ends the current segment as it is. What lies behind its last good record
 // is cut off, as far as that works: it was never acknowledged, and the reader stops
-// before it anyway.
+// before it anyway. What an interval was to sync is synced now, since nobody comes
+// back for it.
 func (w *wal) abandon() {
-	err := w.f.Truncate(w.off)
-	if err = errors.Join(err, w.f.Close()); err != nil {
+	var err error
+	if w.sync > 0 && !w.lost {
+		err = w.flush()
+	}
+	if err = errors.Join(err, w.f.Truncate(w.off), w.f.Close()); err != nil {
 		w.failed(fmt.Errorf("end segment %016x: %w", w.seq, err))
 	}
 	w.f = nil

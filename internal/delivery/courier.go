@@ -13,10 +13,10 @@ import (
 //
 // A temporary failure is harder: the sink may be away, or one event may be poison
 // to it. The Courier waits and retries; when that does not help it makes the
-// batch smaller, and when the first event fails alone it lets others, of other
-// sessions, try their luck. Only an event that failed MaxTries times, each time
-// with another one accepted since, is buried. While nothing is accepted, nothing
-// is buried, however long it takes.
+// batch smaller, and when the first event fails alone it lets others try their
+// luck, those of other sessions first. Only an event that failed MaxTries times,
+// each time with another one accepted since, is buried. While nothing is accepted,
+// nothing is buried, however long it takes.
 //
 // A Courier is not safe for concurrent use. Its first five fields are required.
 type Courier struct {
@@ -37,12 +37,16 @@ type Courier struct {
 	turn    int                 // whose turn it is to be tried instead of the first
 }
 
-// Try makes one attempt at events, which are those that follow the ones settled
-// before. It returns how many from the front are settled, that is delivered or
-// buried, and, if it failed, why and how long to wait before the next attempt.
-// It does not keep or change events.
-func (c *Courier) Try(ctx context.Context, events []beacon.Event) (settled int, wait time.Duration, err error) {
-	n := len(events)
+// Stuck says that the first event may be poison: it is time to look further ahead
+// for others.
+func (c *Courier) Stuck() bool { return c.tries >= c.MaxTries }
+
+// Try makes one attempt at the first n events, which are those that follow the
+// ones settled before; any others are there to be tried when it is stuck. It
+// returns how many from the front are settled, that is delivered or buried, and,
+// if it failed, why and how long to wait before the next attempt. It does not keep
+// or change events.
+func (c *Courier) Try(ctx context.Context, events []beacon.Event, n int) (settled int, wait time.Duration, err error) {
 	if c.size > 0 {
 		n = min(n, c.size)
 	}
@@ -64,7 +68,7 @@ func (c *Courier) Try(ctx context.Context, events []beacon.Event) (settled int, 
 	}
 	c.tries++
 	wait = max(Backoff(c.Base, c.Limit, c.tries-1), RetryAfter(err))
-	if c.tries < c.MaxTries {
+	if !c.Stuck() {
 		return 0, wait, err
 	}
 	if n > 1 {
@@ -116,23 +120,10 @@ func (c *Courier) bury(ctx context.Context, e beacon.Event, why error) (int, tim
 	return 1, 0, nil
 }
 
-// tryAnother tries one event that may be delivered before the first without
-// changing the order within a session, a different one each time, and says
+// tryAnother tries one event besides the first, a different one each time, and says
 // whether it was accepted.
 func (c *Courier) tryAnother(ctx context.Context, events []beacon.Event) bool {
-	var others []int
-	waiting := map[string]bool{session(&events[0]): true}
-	for i := 1; i < len(events); i++ {
-		if _, done := c.ahead[c.pos+uint64(i)]; done {
-			continue
-		}
-		if s := session(&events[i]); s == "" {
-			others = append(others, i)
-		} else if !waiting[s] {
-			waiting[s] = true
-			others = append(others, i)
-		}
-	}
+	others := c.others(events)
 	if len(others) == 0 {
 		return false
 	}
@@ -148,6 +139,34 @@ func (c *Courier) tryAnother(ctx context.Context, events []beacon.Event) bool {
 	}
 	c.ahead[c.pos+uint64(i)] = struct{}{}
 	return true
+}
+
+// others returns the events that may be delivered before the first without changing
+// the order within a session. If all belong to the session of the first, that is the
+// next one of it: if the first is poison it will have no place in the order.
+func (c *Courier) others(events []beacon.Event) []int {
+	var others []int
+	own := -1
+	waiting := map[string]bool{}
+	for i := 1; i < len(events); i++ {
+		if _, done := c.ahead[c.pos+uint64(i)]; done {
+			continue
+		}
+		switch s := session(&events[i]); {
+		case s == "":
+			others = append(others, i)
+		case waiting[s]:
+		case s == session(&events[0]):
+			waiting[s], own = true, i
+		default:
+			waiting[s] = true
+			others = append(others, i)
+		}
+	}
+	if len(others) == 0 && own > 0 {
+		others = []int{own}
+	}
+	return others
 }
 
 // session is what events are kept in order by.

@@ -59,7 +59,7 @@ func deliver(t *testing.T, c *delivery.Courier, evs []beacon.Event, attempts int
 		if len(evs) == 0 {
 			break
 		}
-		n, wait, err := c.Try(t.Context(), evs)
+		n, wait, err := c.Try(t.Context(), evs, len(evs))
 		if wait < 0 || wait > time.Second || n > 0 && err != nil {
 			t.Fatalf("settled %d, wait %v, %v", n, wait, err)
 		}
@@ -164,6 +164,42 @@ func TestCourierTellsPoisonFromAnOutage(t *testing.T) {
 			t.Error(left, "left; buried", r.buried)
 		}
 	})
+	t.Run("one session", func(t *testing.T) {
+		var r run
+		one := many(40, 1)
+		c := r.courier(func(id string) error {
+			if id == one[3] {
+				return errors.New("deadlock detected")
+			}
+			return nil
+		})
+		if left := deliver(t, c, events(one...), 100); left != 0 {
+			t.Fatal(left, "left")
+		}
+		if d := cmp.Diff([]string{one[3]}, r.buried); d != "" || len(r.taken) != len(one)-1 || inOrder(r.taken) != nil {
+			t.Error(d, r.taken)
+		}
+	})
+	t.Run("one at a time", func(t *testing.T) { // the others are only looked at
+		var r run
+		c := r.courier(func(id string) error {
+			if id == poison {
+				return errors.New("deadlock detected")
+			}
+			return nil
+		})
+		left := events(ids...)
+		for range 100 {
+			if len(left) == 0 {
+				break
+			}
+			n, _, _ := c.Try(t.Context(), left, 1)
+			left = left[n:]
+		}
+		if d := cmp.Diff([]string{poison}, r.buried); d != "" || len(left) != 0 || len(r.taken) != len(ids)-1 {
+			t.Error(d, len(left), r.taken)
+		}
+	})
 	t.Run("flaky", func(t *testing.T) { // every third call works
 		var r run
 		n := 0
@@ -210,7 +246,7 @@ func TestCourierKeepsWhatItCannotBury(t *testing.T) {
 func TestCourierSurvivesAPanic(t *testing.T) {
 	var r run
 	c := r.courier(func(string) error { panic("boom") })
-	n, wait, err := c.Try(t.Context(), events("a.0"))
+	n, wait, err := c.Try(t.Context(), events("a.0"), 1)
 	if n != 0 || wait < 0 || err == nil || !strings.Contains(err.Error(), "boom") {
 		t.Error(n, wait, err)
 	}
