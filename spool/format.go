@@ -158,6 +158,9 @@ type gap struct {
 // next returns the payload of the next record, valid until the call after. At a
 // gap it returns that instead. It returns io.EOF at the end.
 func (s *scanner) next() (payload []byte, g *gap, err error) {
+	if s.off >= s.end {
+		return nil, nil, io.EOF
+	}
 	if s.off < headerSize {
 		herr := checkHeader(s.bytes(0, int(min(headerSize, s.end))), s.seq)
 		if errors.Is(herr, errVersion) {
@@ -173,7 +176,7 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 			return nil, &gap{from: 0, to: s.off, torn: s.off == s.end, why: herr.Error()}, nil
 		}
 	}
-	if s.off >= s.end {
+	if s.off == s.end {
 		return nil, nil, io.EOF
 	}
 	if p, ok := s.record(s.off); ok {

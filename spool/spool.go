@@ -175,7 +175,9 @@ type Spool struct {
 
 	commit  sync.Mutex // held while a group is written; taken before mu
 	log     wal
-	dead    wal // used by the delivery goroutine only, until it has ended
+	calls   int           // in the last group
+	took    time.Duration // to write it
+	dead    wal           // used by the delivery goroutine only, until it has ended
 	courier delivery.Courier
 	buried  int // by the current attempt
 
@@ -203,6 +205,8 @@ type group struct {
 	buf   []byte
 	calls [][]beacon.Event // what each call brought; it is the spool's now
 	ends  []int            // in buf, behind each event
+	want  int              // calls that the leader waits for
+	full  chan struct{}    // closed when they are there
 	err   error
 	done  chan struct{}
 }
@@ -401,6 +405,11 @@ func (s *Spool) opened(seq uint64) {
 func (s *Spool) sealed(seq uint64, end int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if end == 0 {
+		s.used -= headerSize
+		s.segments = slices.DeleteFunc(s.segments, func(n uint64) bool { return n == seq })
+		return
+	}
 	s.limits[seq] = end
 }
 
@@ -472,6 +481,9 @@ func (s *Spool) join(buf *buffer, events []beacon.Event) (g *group, leads bool, 
 	for _, end := range buf.ends {
 		g.ends = append(g.ends, start+end)
 	}
+	if len(g.calls) == g.want {
+		close(g.full)
+	}
 	return g, leads, nil
 }
 
@@ -479,11 +491,14 @@ func (s *Spool) join(buf *buffer, events []beacon.Event) (g *group, leads bool, 
 // written, which is when this one gathers, and writes it.
 func (s *Spool) write(g *group) {
 	s.commit.Lock()
+	s.linger(g)
 	s.mu.Lock()
 	s.open = nil
 	s.mu.Unlock()
 
+	begun := time.Now()
 	start, end, err := s.log.append(g.buf)
+	s.calls, s.took = len(g.calls), time.Since(begun)
 
 	s.mu.Lock()
 	s.failure = err
@@ -506,6 +521,32 @@ func (s *Spool) write(g *group) {
 	select {
 	case s.wake <- struct{}{}:
 	default:
+	}
+}
+
+// maxLinger bounds what lingering adds to the time of a call.
+const maxLinger = 5 * time.Millisecond
+
+// linger waits for as many calls as the last group had, for at most the time that a
+// sync takes. The callers that were released together come back one by one, and the
+// first of them would otherwise pay for a sync of its own, which costs far more
+// than this. A caller that is alone does not wait.
+func (s *Spool) linger(g *group) {
+	if s.opts.Sync != Always || s.calls < 2 {
+		return
+	}
+	s.mu.Lock()
+	if len(g.calls) >= s.calls {
+		s.mu.Unlock()
+		return
+	}
+	g.want, g.full = s.calls, make(chan struct{})
+	s.mu.Unlock()
+	t := time.NewTimer(min(8*s.took, maxLinger))
+	defer t.Stop()
+	select {
+	case <-g.full:
+	case <-t.C:
 	}
 }
 

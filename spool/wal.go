@@ -14,7 +14,7 @@ type wal struct {
 	room   int64         // of a segment
 	number func() uint64 // of the next segment
 	opened func(seq uint64)
-	sealed func(seq uint64, end int64) // no more will be written to it
+	sealed func(seq uint64, end int64) // no more will be written to it; end is 0 if it is gone
 	failed func(error)
 
 	f     file
@@ -155,5 +155,13 @@ func (w *wal) abandon() {
 		w.failed(fmt.Errorf("end segment %016x: %w", w.seq, err))
 	}
 	w.f = nil
-	w.sealed(w.seq, w.off)
+	end := w.off
+	if end == headerSize { // a disk that fails for long would leave many of these
+		if err := w.fs.remove(segmentName(w.seq, w.suffix)); err != nil {
+			w.failed(err)
+		} else {
+			end = 0
+		}
+	}
+	w.sealed(w.seq, end)
 }
