@@ -17,7 +17,8 @@ const (
 	version     = 1
 	headerSize  = 32
 	frameSize   = 8         // before each payload: its length and its checksum
-	maxRecord   = 1<<29 - 1 // see resync
+	maxRecord   = 1<<29 - 1
+	maxResync   = 1<<21 - 1 // see record
 	minRecord   = len("{}")
 	scanWindow  = 1 << 20
 	blockSize   = 4096
@@ -179,7 +180,7 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 	if s.off == s.end {
 		return nil, nil, io.EOF
 	}
-	if p, ok := s.record(s.off); ok {
+	if p, ok := s.record(s.off, maxRecord); ok {
 		s.off += int64(frameSize + len(p))
 		return p, nil, nil
 	}
@@ -189,7 +190,7 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 	}
 	g = &gap{from: s.off, why: "checksum or length does not fit"}
 	for s.off++; s.off < s.end; s.off++ {
-		if _, ok := s.record(s.off); ok {
+		if _, ok := s.record(s.off, maxResync); ok {
 			break
 		}
 	}
@@ -197,19 +198,20 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 	return nil, g, nil
 }
 
-// record returns the payload of the record at off, if there is one.
+// record returns the payload of the record at off, if there is one of at most limit
+// bytes.
 //
 // It is also how the reader finds its way back behind a gap. Nothing that a client
-// sent can pass for a record there: the highest byte of a length is less than
-// 0x20, and a JSON text does not have such bytes other than white space between
-// its tokens, which the writer does not make.
-func (s *scanner) record(off int64) (payload []byte, ok bool) {
+// sent can pass for a record there, not even with a bit flipped: the two highest
+// bytes of a length up to maxResync are less than 0x20, and a JSON text has such
+// bytes only as white space between its tokens, which the writer does not make.
+func (s *scanner) record(off, limit int64) (payload []byte, ok bool) {
 	frame := s.bytes(off, frameSize+1)
 	if len(frame) < frameSize+1 {
 		return nil, false
 	}
 	n := int64(binary.LittleEndian.Uint32(frame))
-	if n < int64(minRecord) || n > maxRecord || off+frameSize+n > s.end || frame[frameSize] != '{' {
+	if n < int64(minRecord) || n > limit || off+frameSize+n > s.end || frame[frameSize] != '{' {
 		return nil, false
 	}
 	rec := s.bytes(off, frameSize+int(n))

@@ -15,8 +15,8 @@
 //
 //   - Delivery is at least once. After a crash, events that were already delivered
 //     may come again, with the same ID; what was never acknowledged may come too.
-//   - Events are delivered in the order in which Consume took them. Only where one
-//     event alone fails may those of other sessions pass it.
+//   - Events are delivered in the order in which Consume took them. Only an event
+//     that keeps failing by itself may be passed by others.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
 //   - A spool that is full, or whose disk fails, refuses. It never drops an event.
@@ -98,8 +98,9 @@ type Options struct {
 	MemoryBytes int64
 
 	// MaxTries is how often the next sink may fail with one event while it takes
-	// others; then the event is a dead letter; default 10. While it takes nothing,
-	// it is tried for ever.
+	// others; then the event is a dead letter; default 10. While it takes nothing
+	// that may be tried, which is the next event of each session, it is taken to
+	// be away, and tried for ever.
 	MaxTries int
 
 	// Timeout is of one call of the next sink; default 30 s.
@@ -157,7 +158,6 @@ type Spool struct {
 	open     *group
 	closed   bool
 	spare    []byte // the buffer of a group that was written
-	gathered int    // events in the last group
 	failure  error  // why the last commit failed
 	failed   time.Time
 
