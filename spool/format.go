@@ -16,7 +16,7 @@ const (
 	magic       = "\x89BCNWAL\n" // like PNG's: not text, and shows what line ending conversion did
 	version     = 1
 	headerSize  = 32
-	frameSize   = 8         // before each payload: its length and its checksum
+	frameSize   = 8 // before each payload: its length and its checksum
 	maxRecord   = 1<<29 - 1
 	maxResync   = 1<<21 - 1 // see record
 	minRecord   = len("{}")

@@ -154,12 +154,12 @@ type Spool struct {
 	unlock func() error
 
 	// The group that is gathering, while the one before it is written.
-	mu       sync.Mutex
-	open     *group
-	closed   bool
-	spare    []byte // the buffer of a group that was written
-	failure  error  // why the last commit failed
-	failed   time.Time
+	mu      sync.Mutex
+	open    *group
+	closed  bool
+	spare   []byte // the buffer of a group that was written
+	failure error  // why the last commit failed
+	failed  time.Time
 
 	// What is on disk; also under mu.
 	segments  []uint64         // that hold records or may, in order
