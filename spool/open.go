@@ -1,0 +1,152 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/pagebeacon/beacon"
+)
+
+// Open opens the spool in a directory, which it makes if need be, and begins to
+// deliver what is in it to next. The directory must be on a local file system and
+// belong to this spool alone. The error is [ErrLocked] if it is in use.
+func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
+	if next == nil {
+		return nil, errors.New("spool: next is nil")
+	}
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	l, err := lock(filepath.Join(dir, lockName))
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	s, err := start(dirFS(dir), next, o)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	s.unlock = l.Close
+	return s, nil
+}
+
+// makeDir makes a directory that is still there after a power cut.
+func makeDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	var parents []string // of what is missing
+	for d := dir; ; d = filepath.Dir(d) {
+		if _, err := os.Stat(d); !errors.Is(err, os.ErrNotExist) {
+			break // there, or MkdirAll will say what is wrong
+		}
+		parents = append(parents, filepath.Dir(d))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := syncDir(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load reads the directory and the cursor.
+func (s *Spool) load() error {
+	entries, err := s.fs.list()
+	if err != nil {
+		return err
+	}
+	if s.cursorFile, err = s.fs.openRW(cursorName); err != nil {
+		return err
+	}
+	var damaged bool
+	if s.cursor, damaged, err = readCursor(s.cursorFile); err != nil {
+		return err
+	}
+	if damaged {
+		s.logger.Error("spool: the cursor is damaged; events may be delivered again")
+		s.stats.Damaged++
+	}
+	s.settled = s.cursor.at
+	s.number = s.settled.segment
+	for _, e := range entries {
+		seq, suffix, ok := parseName(e.name)
+		if !ok {
+			continue
+		}
+		s.number = max(s.number, seq)
+		if suffix != dataSuffix {
+			s.used += e.size
+			continue
+		}
+		if seq < s.settled.segment { // delivered, and then the crash undid its removal
+			if err := s.fs.remove(e.name); err != nil {
+				return err
+			}
+			continue
+		}
+		size, err := s.trim(e.name, e.size)
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.name, err)
+		}
+		s.segments = append(s.segments, seq)
+		s.limits[seq] = size
+		s.used += size
+	}
+	slices.Sort(s.segments)
+	s.committed = s.settled
+	if n := len(s.segments); n > 0 {
+		last := s.segments[n-1]
+		s.committed = position{last, s.limits[last]}
+	}
+	s.tail.read = s.settled
+	return nil
+}
+
+// trim cuts off what a segment of a run that crashed has allocated but not
+// written, and returns the size of the rest: the zeros take space that new events
+// need. It leaves alone a version that it does not know.
+func (s *Spool) trim(name string, size int64) (int64, error) {
+	f, err := s.fs.openRW(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var header [headerSize]byte
+	if n, err := f.ReadAt(header[:], 0); n == headerSize {
+		if err := checkHeader(header[:], 0); errors.Is(err, errVersion) {
+			return 0, err
+		}
+	} else if err != nil && !errors.Is(err, io.EOF) {
+		return size, nil // the reader will deal with it
+	}
+	end := size
+	buf := make([]byte, min(size, scanWindow))
+	for end > headerSize { // which may itself end with zeros
+		b := buf[:min(end-headerSize, int64(len(buf)))]
+		if _, err := f.ReadAt(b, end-int64(len(b))); err != nil {
+			return size, nil
+		}
+		rest := bytes.TrimRight(b, "\x00")
+		end -= int64(len(b) - len(rest))
+		if len(rest) > 0 {
+			break
+		}
+	}
+	if end == size {
+		return size, nil
+	}
+	return end, f.Truncate(end)
+}

@@ -1,0 +1,87 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Sync says when events are forced to stable storage. See [Always], [Never] and
+// [Interval].
+type Sync time.Duration
+
+const (
+	// Always syncs before Consume returns. A power cut loses nothing that was
+	// acknowledged, given a disk that does not lie.
+	Always Sync = 0
+
+	// Never leaves it to the operating system. The end of the process loses
+	// nothing, but a power cut or a kernel crash loses what was taken in the last
+	// half minute or so.
+	Never Sync = -1
+)
+
+// Interval syncs every d. The end of the process loses nothing, but a power cut or
+// a kernel crash loses what was taken in the last d, and the duration of one sync.
+func Interval(d time.Duration) Sync { return Sync(d) }
+
+// Options are the settings of a spool. The zero value of each is its default.
+type Options struct {
+	// Sync is when events are forced to stable storage; default [Always].
+	Sync Sync
+
+	// SegmentBytes is the size of one file, which is allocated in advance; default
+	// 64 MiB, or a quarter of MaxBytes if that is less. A segment is deleted when
+	// all of it was delivered.
+	SegmentBytes int64
+
+	// MaxBytes bounds what the spool takes on disk, dead letters and damaged parts
+	// included, give or take a segment; default 1 GiB. Beyond it Consume refuses
+	// with [ErrFull], in a [beacon.RetryAfterError].
+	MaxBytes int64
+
+	// BatchEvents and BatchBytes bound what the next sink gets in one call, as events
+	// and as bytes on disk; defaults 1,000 and 1 MiB. One event always fits.
+	BatchEvents int
+	BatchBytes  int64
+
+	// MemoryBytes bounds the events that wait in memory for their delivery, by
+	// their bytes on disk; default 8 MiB. Those beyond are read back from disk.
+	MemoryBytes int64
+
+	// MaxTries is how often the next sink may fail with one event while it takes
+	// others; then the event is a dead letter; default 10. While it takes nothing
+	// that may be tried, which is the next event of each session, it is taken to
+	// be away, and tried for ever.
+	MaxTries int
+
+	// Timeout is of one call of the next sink; default 30 s.
+	Timeout time.Duration
+
+	// Logger gets what needs an operator: failures of the disk and of the next sink,
+	// damage, dead letters. By default nothing is logged.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.SegmentBytes < 0 || o.MaxBytes < 0 || o.BatchEvents < 0 || o.BatchBytes < 0 || o.MemoryBytes < 0 ||
+		o.MaxTries < 0 || o.Timeout < 0 || o.Sync < Never {
+		return o, errors.New("spool: an option is negative")
+	}
+	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, min(64<<20, o.MaxBytes/4))
+	o.BatchEvents = cmp.Or(o.BatchEvents, 1000)
+	o.BatchBytes = cmp.Or(o.BatchBytes, 1<<20)
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, 8<<20)
+	o.MaxTries = cmp.Or(o.MaxTries, 10)
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	if o.SegmentBytes > o.MaxBytes/2 { // or the current segment alone could fill the spool
+		return o, fmt.Errorf("spool: SegmentBytes %d is more than half of MaxBytes %d", o.SegmentBytes, o.MaxBytes)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
