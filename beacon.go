@@ -28,6 +28,10 @@
 //	}
 //	mux.Handle("/log-tracking", h) // no method: the mux would answer preflights itself
 //
+// Between the handler and a store that may be slow or away belongs package spool,
+// which makes a 204 mean that the events are on stable storage. Package sink has
+// what else may stand in front of a store: batches, retries, and more.
+//
 // # Guarantees
 //
 //   - A 204 means the Sink took the events; nothing else is ever answered 204,
@@ -341,7 +345,7 @@ type Closer interface {
 }
 
 // A HealthChecker is a [Sink] that knows whether it can take events now. Healthy
-// returns nil, or why not. It answers from what it knows, without trying. See
+// returns nil, or why not. It should be quick: probes ask every few seconds. See
 // [Handler.Ready].
 type HealthChecker interface {
 	Healthy(ctx context.Context) error
