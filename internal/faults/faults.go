@@ -4,7 +4,7 @@
 // measures what durability costs.
 //
 // The tests load a program of their own, the test binary run again, which serves
-// a [beacon.Handler] in front of a [spool.Spool]. An event counts as acknowledged
+// a beacon.Handler in front of a spool.Spool. An event counts as acknowledged
 // once this side has read the 204, or the report of a writer inside the program.
 // After the fault nothing acknowledged may be missing.
 //
@@ -12,8 +12,3 @@
 // each is short; with BEACON_FAULTS=full in the environment they run at length.
 // BEACON_SPEED=1 adds the measurements, which want a build without -race.
 package faults
-
-import (
-	_ "github.com/pagebeacon/beacon"       // for the links above
-	_ "github.com/pagebeacon/beacon/spool" // for the links above
-)
