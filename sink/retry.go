@@ -48,6 +48,9 @@ type RetryOptions struct {
 //   - the budget is used up
 //   - the context ends or the sink is closed
 //
+// A spool and a [VolatileQueue] try again by themselves, for as long as it takes;
+// Retry behind one only makes it slower to notice.
+//
 // Each attempt gets a copy of the slice. A panic in next is not retried and goes
 // through. Retry panics if next is nil or an option is negative.
 func Retry(next beacon.Sink, o RetryOptions) Sink {

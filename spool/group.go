@@ -22,7 +22,10 @@ type group struct {
 
 // Consume stores the events and returns when they are safe, as [Options.Sync] has
 // it. They are then delivered however long that takes. An error means that they
-// were not taken.
+// were not taken; it is temporary, unless an event has no JSON form.
+//
+// Concurrent calls share a write and a sync. Among many, a call may wait up to 5 ms
+// for others to join it.
 //
 // It does not look at the context: its events are on their way to the disk from the
 // start, and to give up waiting for them would only turn what was stored into an

@@ -15,6 +15,9 @@ import (
 // Open opens the spool in a directory, which it makes if need be, and begins to
 // deliver what is in it to next. The directory must be on a local file system and
 // belong to this spool alone. The error is [ErrLocked] if it is in use.
+//
+// The files hold what visitors sent. Only the user that the process runs as can
+// read them.
 func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
 	if next == nil {
 		return nil, errors.New("spool: next is nil")
