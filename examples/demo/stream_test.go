@@ -68,6 +68,7 @@ func TestStream(t *testing.T) {
 	t.Cleanup(d.hub.close)
 
 	send(h, beacontest.NewRequest("/log-tracking", session("1700000000000", "1700000012340", "early")))
+	stored(t, d)
 	next := listen(t, srv.URL, "")
 	want(t, next(), "hello", d.hub.run)
 	early := next() // what came before is part of it
@@ -75,6 +76,7 @@ func TestStream(t *testing.T) {
 	want(t, next(), "stats", `"delivered":1`)
 
 	send(h, beacontest.NewRequest("/log-tracking", beacon.Text("late")))
+	stored(t, d)
 	late := next()
 	for late.event == "stats" { // counters of a request that is under way
 		late = next()
