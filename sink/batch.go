@@ -202,7 +202,7 @@ func (b *batch) lead(g *group) {
 func (b *batch) write(g *group, lo, hi int) {
 	ctx, cancel := context.WithTimeout(context.Background(), b.timeout)
 	panicked := true
-	err := guard(func() error {
+	err := delivery.Guard(func() error {
 		err := b.next.Consume(ctx, merge(g.shares[lo:hi]))
 		panicked = false
 		return err

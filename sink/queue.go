@@ -345,7 +345,7 @@ func (q *Queue) lose(cause error) {
 
 func (q *Queue) tell(lost []beacon.Event, why error) {
 	if q.o.OnLost != nil && len(lost) > 0 {
-		_ = guard(func() error { q.o.OnLost(lost, why); return nil })
+		_ = delivery.Guard(func() error { q.o.OnLost(lost, why); return nil })
 	}
 }
 

@@ -39,8 +39,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,7 +84,7 @@ func (l *lifetime) end(ctx context.Context, f func() error) error {
 		defer close(done)
 		l.err = ErrClosed // should f end the goroutine
 		l.closed.Store(true)
-		l.err = guard(f)
+		l.err = delivery.Guard(f)
 		return l.err
 	}
 	select {
@@ -114,20 +112,6 @@ func (f *front) Healthy(ctx context.Context) error {
 		return ErrClosed
 	}
 	return delivery.Healthy(ctx, f.next)
-}
-
-// guard calls f and makes an error of a panic: the one that the handler would make
-// of it, so that it is answered and counted as a panic.
-func guard(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &beacon.RequestError{
-				Status: http.StatusInternalServerError, Reason: beacon.ReasonPanic,
-				Err: fmt.Errorf("sink: panic: %v\n%s", p, debug.Stack()),
-			}
-		}
-	}()
-	return f()
 }
 
 // mustSink panics if next is nil; name is the function that got it.

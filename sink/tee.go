@@ -81,7 +81,7 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 		if left--; left > 0 {
 			mine = slices.Clone(events)
 		}
-		return guard(func() error { return m.sink.Consume(ctx, mine) })
+		return delivery.Guard(func() error { return m.sink.Consume(ctx, mine) })
 	}
 	var errs []error
 	for _, m := range t.required {
@@ -101,7 +101,7 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 // failed tells the host about an error of a member that is not required.
 func (m Member) failed(err error) {
 	if err != nil && m.onError != nil {
-		_ = guard(func() error { m.onError(err); return nil })
+		_ = delivery.Guard(func() error { m.onError(err); return nil })
 	}
 }
 
@@ -136,10 +136,10 @@ func (t *tee) all(f func(beacon.Sink) error) error {
 	errs := make([]error, len(t.required))
 	var wg sync.WaitGroup
 	for i, m := range t.required {
-		wg.Go(func() { errs[i] = guard(func() error { return f(m.sink) }) })
+		wg.Go(func() { errs[i] = delivery.Guard(func() error { return f(m.sink) }) })
 	}
 	for _, m := range t.bestEffort {
-		wg.Go(func() { m.failed(guard(func() error { return f(m.sink) })) })
+		wg.Go(func() { m.failed(delivery.Guard(func() error { return f(m.sink) })) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -117,14 +117,23 @@ func Healthy(ctx context.Context, s beacon.Sink) error {
 	return nil
 }
 
-// Consume gives the events to s, and turns a panic into a temporary error: on a
-// goroutine that is not a request's, nobody else would stop it from ending the
+// Consume gives the events to s, guarded.
+func Consume(ctx context.Context, s beacon.Sink, events []beacon.Event) error {
+	return Guard(func() error { return s.Consume(ctx, events) })
+}
+
+// Guard calls f and makes an error of a panic: the one that the handler would make
+// of it, so that it is answered and counted as a panic. It is temporary. On a
+// goroutine that is not a request's, nobody else would stop a panic from ending the
 // host.
-func Consume(ctx context.Context, s beacon.Sink, events []beacon.Event) (err error) {
+func Guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in sink: %v\n%s", p, debug.Stack())
+			err = &beacon.RequestError{
+				Status: http.StatusInternalServerError, Reason: beacon.ReasonPanic,
+				Err: fmt.Errorf("sink: panic: %v\n%s", p, debug.Stack()),
+			}
 		}
 	}()
-	return s.Consume(ctx, events)
+	return f()
 }
