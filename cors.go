@@ -128,8 +128,8 @@ func isCrossOrigin(r *http.Request) bool {
 // admit checks the origin of a request, and sets the headers that let an allowed
 // one see the answer (Fetch §3.2). sendBeacon always sends credentials, so the
 // origin is echoed and wildcards, which are literal then, are never used.
-func (h *Handler) admit(header http.Header, r *http.Request) error {
-	if !isCrossOrigin(r) {
+func (h *Handler) admit(header http.Header, r *http.Request, crossOrigin bool) error {
+	if !crossOrigin {
 		return nil
 	}
 	origin := r.Header["Origin"][0]
@@ -145,9 +145,9 @@ func (h *Handler) admit(header http.Header, r *http.Request) error {
 // preflight answers an OPTIONS request. A preflight that is refused costs the
 // beacon behind it, which is then never sent: it is counted and reported like
 // any request that was not taken.
-func (h *Handler) preflight(header http.Header, r *http.Request) error {
+func (h *Handler) preflight(header http.Header, r *http.Request, crossOrigin bool) error {
 	header.Set("Allow", h.allow)
-	if err := h.admit(header, r); err != nil {
+	if err := h.admit(header, r, crossOrigin); err != nil {
 		return err
 	}
 	method := r.Header.Get("Access-Control-Request-Method")

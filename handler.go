@@ -73,8 +73,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // An intake is a request on its way from the wire to the sink.
 type intake struct {
-	body   bodyReader
-	events []Event
+	body        bodyReader
+	crossOrigin bool
+	events      []Event
 }
 
 // receive takes a request to the sink; keep asks for a copy of the events, since
@@ -86,7 +87,8 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in
 	defer h.leave()
 
 	header := w.Header()
-	if r.Method != http.MethodPost || isCrossOrigin(r) {
+	in.crossOrigin = isCrossOrigin(r)
+	if r.Method != http.MethodPost || in.crossOrigin {
 		values := []string{"Origin", "no-store"} // one allocation for both
 		header["Vary"] = append(values[:1:1], header["Vary"]...)
 		header["Cache-Control"] = values[1:]
@@ -94,7 +96,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in
 	in.body = bodyReader{h: h, r: r, w: w}
 
 	if r.Method == http.MethodOptions {
-		if err := h.preflight(header, r); err != nil {
+		if err := h.preflight(header, r, in.crossOrigin); err != nil {
 			h.refuse(w, &in.body, err)
 			return in, false
 		}
@@ -115,7 +117,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in
 func (h *Handler) take(in *intake, keep bool) (err error) {
 	defer recoverTo(&err)
 	r := in.body.r
-	if err := h.admit(in.body.w.Header(), r); err != nil {
+	if err := h.admit(in.body.w.Header(), r, in.crossOrigin); err != nil {
 		return err
 	}
 	if h.shutdown.begun.Load() {

@@ -18,8 +18,8 @@ import (
 // [beacon.Flusher], [beacon.Closer] and [beacon.HealthChecker] if it has them. For
 // each of the rules, newSink makes a fresh Sink and a function that returns the
 // events it has stored, in any order, once everything it took responsibility for is
-// there. It has to work after Close too, which ends each rule. [TestWrapper] is for a Sink that stands in
-// front of another.
+// there. It has to work after Close too, which ends each rule. [TestWrapper] is for
+// a Sink that stands in front of another.
 //
 // It returns nil, or everything it found wrong, joined, each with the rule that
 // was broken:

@@ -136,8 +136,8 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 	}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.courier = delivery.Courier{
-		Next: next, Timeout: o.Timeout, Base: 50 * time.Millisecond, Limit: 5 * time.Second, MaxTries: o.MaxTries,
-		Bury: func(_ context.Context, e beacon.Event, why error) error {
+		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
+		Bury: func(e beacon.Event, why error) error {
 			q.tell([]beacon.Event{e}, why)
 			q.buried++
 			return nil

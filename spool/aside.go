@@ -20,7 +20,7 @@ func (b *backlog) keepAside(g *gap) error {
 		if err := s.fs.sync(); err != nil {
 			return err
 		}
-		kept = s.limit(seq, position{})
+		kept = b.scan.end
 	}
 	s.mu.Lock()
 	s.used += kept

@@ -216,15 +216,10 @@ func (b *backlog) openFile(from, limit position) (bool, error) {
 	b.closeFile()
 	s := b.s
 	s.mu.Lock()
-	found := false
-	for _, seq := range s.segments {
-		if seq >= from.segment {
-			if seq > from.segment {
-				from = position{seq, 0}
-			}
-			found = true
-			break
-		}
+	i, exact := slices.BinarySearch(s.segments, from.segment)
+	found := i < len(s.segments)
+	if found && !exact {
+		from = position{s.segments[i], 0}
 	}
 	s.mu.Unlock()
 	if !found || limit.before(from) {

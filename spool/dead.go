@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"context"
 	"encoding/json"
 	"time"
 
@@ -19,7 +18,7 @@ type deadLetter struct {
 const maxWhy = 1 << 10
 
 // bury puts an event that next does not take into the dead-letter segment.
-func (s *Spool) bury(_ context.Context, e beacon.Event, why error) error {
+func (s *Spool) bury(e beacon.Event, why error) error {
 	event, err := e.AppendJSON(nil)
 	if err != nil {
 		return err

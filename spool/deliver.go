@@ -17,7 +17,7 @@ func (s *Spool) deliver(ctx context.Context) {
 		n, wait, err := 0, time.Duration(0), b.fill()
 		if err != nil {
 			s.diskFailed(err)
-			wait = delivery.Backoff(retryBase, retryLimit, tries)
+			wait = delivery.Backoff(delivery.RetryBase, delivery.RetryLimit, tries)
 			tries++
 		} else if len(b.events) > 0 {
 			tries, s.buried = 0, 0

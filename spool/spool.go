@@ -49,12 +49,6 @@ var (
 	ErrLocked = errors.New("spool: directory is in use")
 )
 
-// Waits between attempts to deliver, see [delivery.Backoff].
-const (
-	retryBase  = 50 * time.Millisecond
-	retryLimit = 5 * time.Second
-)
-
 // retryAfter is what a client is told when the spool cannot take its events.
 const retryAfter = 5 * time.Second
 
@@ -134,7 +128,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 		opened: func(uint64) {}, sealed: func(uint64, int64) {},
 	}
 	s.courier = delivery.Courier{
-		Next: next, Timeout: o.Timeout, Base: retryBase, Limit: retryLimit, MaxTries: o.MaxTries, Bury: s.bury,
+		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries, Bury: s.bury,
 	}
 	if err := s.load(); err != nil {
 		if s.cursorFile != nil {

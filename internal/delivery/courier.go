@@ -27,7 +27,7 @@ type Courier struct {
 
 	// Bury keeps an event that Next does not take. If it fails, the event is
 	// tried again.
-	Bury func(ctx context.Context, e beacon.Event, why error) error
+	Bury func(e beacon.Event, why error) error
 
 	pos     uint64              // how many events were settled so far
 	ahead   map[uint64]struct{} // positions of events delivered before their turn
@@ -64,7 +64,7 @@ func (c *Courier) Try(ctx context.Context, events []beacon.Event, n int) (settle
 		c.size = n / 2
 		return 0, 0, err
 	case Permanent(err):
-		return c.bury(ctx, events[0], err)
+		return c.bury(events[0], err)
 	}
 	c.tries++
 	wait = max(Backoff(c.Base, c.Limit, c.tries-1), RetryAfter(err))
@@ -79,7 +79,7 @@ func (c *Courier) Try(ctx context.Context, events []beacon.Event, n int) (settle
 		return 0, wait, err
 	}
 	if c.strikes++; c.strikes >= c.MaxTries {
-		return c.bury(ctx, events[0], err)
+		return c.bury(events[0], err)
 	}
 	return 0, Backoff(c.Base, c.Limit, 0), err // the sink is there: no reason to wait for it
 }
@@ -111,8 +111,8 @@ func (c *Courier) settle(n int) {
 	c.tries, c.strikes = 0, 0
 }
 
-func (c *Courier) bury(ctx context.Context, e beacon.Event, why error) (int, time.Duration, error) {
-	if err := c.Bury(ctx, e, why); err != nil {
+func (c *Courier) bury(e beacon.Event, why error) (int, time.Duration, error) {
+	if err := c.Bury(e, why); err != nil {
 		c.tries++
 		return 0, Backoff(c.Base, c.Limit, c.tries-1), err
 	}

@@ -37,7 +37,7 @@ func (r *run) courier(consume func(id string) error) *delivery.Courier {
 			return nil
 		}),
 		Timeout: time.Minute, Base: time.Millisecond, Limit: time.Second, MaxTries: 4,
-		Bury: func(_ context.Context, e beacon.Event, _ error) error {
+		Bury: func(e beacon.Event, _ error) error {
 			r.buried = append(r.buried, e.ID)
 			return nil
 		},
@@ -227,11 +227,11 @@ func TestCourierKeepsWhatItCannotBury(t *testing.T) {
 		return nil
 	})
 	bury, full := c.Bury, true
-	c.Bury = func(ctx context.Context, e beacon.Event, why error) error {
+	c.Bury = func(e beacon.Event, why error) error {
 		if full {
 			return errors.New("no space")
 		}
-		return bury(ctx, e, why)
+		return bury(e, why)
 	}
 	evs := events("a.0", "b.0")
 	if left := deliver(t, c, evs, 10); left != 2 {

@@ -40,6 +40,13 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
+// RetryBase and RetryLimit are the waits, see [Backoff], of those that deliver in the
+// background for as long as it takes.
+const (
+	RetryBase  = 50 * time.Millisecond
+	RetryLimit = 5 * time.Second
+)
+
 // Backoff returns how long to wait before a retry, the first being number 0: full
 // jitter, that is anything up to base doubled with each retry, and up to limit.
 // Jitter over the whole range is what spreads the callers of a sink that comes
