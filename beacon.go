@@ -56,6 +56,7 @@ package beacon
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -311,9 +312,11 @@ func (f Form) File(name string) *File {
 // error usually means that the events are lost unless [Config.OnRefused] keeps
 // them.
 //
-// Capabilities beyond this are optional interfaces, found with a type assertion:
-// [Flusher], [Closer] and [HealthChecker]. A Sink that hands events on to another
-// passes these calls on too.
+// Capabilities beyond this are optional interfaces: [Flusher], [Closer] (or
+// [io.Closer]) and [HealthChecker]. A Sink that hands events on to another either
+// passes these calls on, with [Flush], [Close] and [Healthy], or has a method
+// Unwrap() Sink that returns the other one. An error that is true for some of the
+// events only is a [*PartialError].
 type Sink interface {
 	Consume(ctx context.Context, events []Event) error
 }
@@ -349,4 +352,55 @@ type Closer interface {
 // [Handler.Ready].
 type HealthChecker interface {
 	Healthy(ctx context.Context) error
+}
+
+// Flush flushes s if it is a [Flusher], or else the first Sink behind it that is,
+// as Unwrap() Sink leads there. It is nil if there is none.
+func Flush(ctx context.Context, s Sink) error {
+	if f, ok := capability[Flusher](s); ok {
+		return f.Flush(ctx)
+	}
+	return nil
+}
+
+// Close closes s if it is a [Closer] or an [io.Closer], or else the first Sink
+// behind it that is, as Unwrap() Sink leads there. It is nil if there is none. A
+// [Closer] is told of ctx; an io.Closer takes the time that it takes.
+func Close(ctx context.Context, s Sink) error {
+	for ; s != nil; s = unwrap(s) {
+		switch c := s.(type) {
+		case Closer:
+			return c.Close(ctx)
+		case io.Closer:
+			return c.Close()
+		}
+	}
+	return nil
+}
+
+// Healthy asks s whether it can take events if it is a [HealthChecker], or else the
+// first Sink behind it that is, as Unwrap() Sink leads there. It is nil if there is
+// none: a Sink that cannot tell can.
+func Healthy(ctx context.Context, s Sink) error {
+	if h, ok := capability[HealthChecker](s); ok {
+		return h.Healthy(ctx)
+	}
+	return nil
+}
+
+// capability finds the first Sink of a chain that is a T too.
+func capability[T any](s Sink) (t T, ok bool) {
+	for ; s != nil; s = unwrap(s) {
+		if t, ok = s.(T); ok {
+			return t, true
+		}
+	}
+	return t, false
+}
+
+func unwrap(s Sink) Sink {
+	if u, ok := s.(interface{ Unwrap() Sink }); ok {
+		return u.Unwrap()
+	}
+	return nil
 }

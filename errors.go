@@ -1,9 +1,11 @@
 package beacon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -29,6 +31,112 @@ func (e *RetryAfterError) Error() string {
 
 // Unwrap returns e.Err.
 func (e *RetryAfterError) Unwrap() error { return e.Err }
+
+// A PartialError is the error of a [Sink] that did not take some of the events of a
+// call, and took the others. Whoever called it does not give it those again.
+//
+// [On] returns one; package sink and package spool understand it.
+type PartialError struct {
+	// Failed are the positions, in the slice that Consume got, of the events that
+	// were not taken. If it is empty or holds a position that there is not, none
+	// counts as taken.
+	Failed []int
+
+	// Err says why. Its kind, permanent or temporary, is that of all of Failed:
+	// where they differ it is temporary, as [JoinErrors] makes it, and what can
+	// never be taken is told when it comes again.
+	Err error
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("%d events not taken: %v", len(e.Failed), e.Err)
+}
+
+// Unwrap returns e.Err.
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// IsPermanent says whether no retry can mend err: it wraps [ErrPermanent], or a
+// [*RequestError] whose status puts the fault on the request, which is one from 400
+// to 499 other than 408, 425 and 429.
+func IsPermanent(err error) bool {
+	if re, ok := errors.AsType[*RequestError](err); ok && re.Status != 0 {
+		switch re.Status {
+		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+			return false
+		}
+		return 400 <= re.Status && re.Status < 500
+	}
+	return errors.Is(err, ErrPermanent)
+}
+
+// RetryAfter returns the wait that err asks for, which a [*RequestError] and a
+// [*RetryAfterError] can. ok is false if it asks for none.
+func RetryAfter(err error) (wait time.Duration, ok bool) {
+	if re, ok := errors.AsType[*RequestError](err); ok && re.Status != 0 {
+		return re.RetryAfter, re.RetryAfter > 0
+	}
+	if ra, ok := errors.AsType[*RetryAfterError](err); ok {
+		return ra.After, ra.After > 0
+	}
+	return 0, false
+}
+
+// JoinErrors joins the errors of several Sinks that got the same events, so that
+// what is found in the result is right for all of them. It is permanent only if all
+// are, since a retry may help the others; of several delays the longest is found;
+// and it is a [*PartialError], with all that failed anywhere, if all are. What would
+// be found instead of that is kept as text. Nil errors are left out; without any
+// other it returns nil.
+func JoinErrors(errs ...error) error {
+	errs = slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	var failed []int
+	all := false // failed, at one of the sinks
+	for i, err := range errs {
+		part, ok := errors.AsType[*PartialError](err)
+		if !ok || len(part.Failed) == 0 {
+			all = true
+		}
+		if ok {
+			failed = append(failed, part.Failed...)
+			errs[i] = part.Err // what is left of it may say that it is about a part
+		}
+	}
+	err := joinKinds(errs)
+	if all {
+		return err
+	}
+	slices.Sort(failed)
+	return &PartialError{Failed: slices.Compact(failed), Err: err}
+}
+
+// joinKinds joins two or more errors: temporary if one is, with the longest delay.
+func joinKinds(errs []error) error {
+	if !slices.ContainsFunc(errs, func(err error) bool { return !IsPermanent(err) }) {
+		return errors.Join(errs...)
+	}
+	rank := func(err error) time.Duration {
+		if IsPermanent(err) {
+			return -1
+		}
+		wait, _ := RetryAfter(err)
+		return wait
+	}
+	slices.SortStableFunc(errs, func(a, b error) int { return cmp.Compare(rank(b), rank(a)) })
+	for i, err := range errs[1:] {
+		// A RequestError chooses the answer wherever it stands.
+		_, answers := errors.AsType[*RequestError](err)
+		if answers || IsPermanent(err) {
+			errs[i+1] = fmt.Errorf("and: %v", err)
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // The reasons for which a request is not taken. They are what
 // [RequestError.Reason], [Stats.Refused] and the Beacon-Refused header hold, and

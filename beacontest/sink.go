@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
-	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // TestSink checks that a Sink keeps the contract of [beacon.Sink], and those of
@@ -246,20 +245,20 @@ func checkClose(sink beacon.Sink, stored func() []beacon.Event) error {
 	switch err := sink.Consume(context.Background(), late); {
 	case err == nil:
 		return compare(lateWant, stored())
-	case delivery.Permanent(err):
+	case beacon.IsPermanent(err):
 		return fmt.Errorf("after Close the error of Consume is permanent: %w", err)
 	}
 	return nil
 }
 
 func checkHealth(sink beacon.Sink, _ func() []beacon.Event) error {
-	if err := delivery.Healthy(context.Background(), sink); err != nil {
+	if err := beacon.Healthy(context.Background(), sink); err != nil {
 		return fmt.Errorf("at first: %w", err)
 	}
 	if err := sink.Consume(context.Background(), sample("health")); err != nil {
 		return err
 	}
-	if err := delivery.Healthy(context.Background(), sink); err != nil {
+	if err := beacon.Healthy(context.Background(), sink); err != nil {
 		return fmt.Errorf("after events were taken: %w", err)
 	}
 	return nil

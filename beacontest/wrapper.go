@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
-	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // TestWrapper checks a Sink that stands in front of another and passes on all it
@@ -168,7 +167,7 @@ func wrapped(wrap wrapFunc, check func(sink beacon.Sink, p *probe) error) error 
 	p.failWith(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_ = delivery.Close(ctx, sink) // there is a rule for what it does
+	_ = beacon.Close(ctx, sink) // there is a rule for what it does
 	return err
 }
 
@@ -208,7 +207,7 @@ func consume(ctx context.Context, sink beacon.Sink, events []beacon.Event) (err 
 func take(sink beacon.Sink, events []beacon.Event) error {
 	var err error
 	for range 20 {
-		if err, _ = consume(context.Background(), sink, events); err == nil || err == errHangs || delivery.Permanent(err) {
+		if err, _ = consume(context.Background(), sink, events); err == nil || err == errHangs || beacon.IsPermanent(err) {
 			return err
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -219,7 +218,7 @@ func take(sink beacon.Sink, events []beacon.Event) error {
 func flush(sink beacon.Sink) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := delivery.Flush(ctx, sink); err != nil {
+	if err := beacon.Flush(ctx, sink); err != nil {
 		return fmt.Errorf("Flush: %w", err)
 	}
 	return nil
@@ -228,7 +227,7 @@ func flush(sink beacon.Sink) error {
 func closeSink(sink beacon.Sink) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := delivery.Close(ctx, sink); err != nil {
+	if err := beacon.Close(ctx, sink); err != nil {
 		return fmt.Errorf("Close: %w", err)
 	}
 	return nil
@@ -409,7 +408,7 @@ func wrapsOutage(wrap wrapFunc) error {
 		switch {
 		case err == errHangs:
 			return err
-		case delivery.Permanent(err):
+		case beacon.IsPermanent(err):
 			return fmt.Errorf("a temporary error became permanent: %w", err)
 		}
 		p.failWith(nil)
@@ -453,14 +452,14 @@ func wrapsKinds(wrap wrapFunc) error {
 		got, panicked := consume(context.Background(), sink, sample("kinds"))
 		// Whoever waits for as long as it was told to is not to be waited for here.
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		_ = delivery.Close(ctx, sink)
+		_ = beacon.Close(ctx, sink)
 		cancel()
 		switch {
 		case got == errHangs || panicked:
 			errs = append(errs, fmt.Errorf("%s: %w", c.name, got))
 		case got == nil: // it answers for itself
-		case delivery.Permanent(got) != delivery.Permanent(c.err):
-			errs = append(errs, fmt.Errorf("%s came out with permanent = %v: %w", c.name, delivery.Permanent(got), got))
+		case beacon.IsPermanent(got) != beacon.IsPermanent(c.err):
+			errs = append(errs, fmt.Errorf("%s came out with permanent = %v: %w", c.name, beacon.IsPermanent(got), got))
 		case !c.kept(got):
 			errs = append(errs, fmt.Errorf("%s is not found in %T: %w", c.name, got, got))
 		}
@@ -484,7 +483,7 @@ func wrapsPoison(wrap wrapFunc) error {
 		})
 		time.AfterFunc(100*time.Millisecond, func() { close(gate) })
 		want, errs := concurrently(sink, callers, "call")
-		if err := errs[guilty]; err == errHangs || err != nil && !delivery.Permanent(err) {
+		if err := errs[guilty]; err == errHangs || err != nil && !beacon.IsPermanent(err) {
 			return fmt.Errorf("the guilty call: %w", err)
 		}
 		flushErr := flush(sink) // which may tell of the one that is lost
@@ -598,7 +597,7 @@ func wrapsClose(wrap wrapFunc) error {
 			return errors.New("Consume returned nil after Close")
 		case err == errHangs:
 			return err
-		case delivery.Permanent(err):
+		case beacon.IsPermanent(err):
 			return fmt.Errorf("after Close the error of Consume is permanent: %w", err)
 		}
 		p.mu.Lock()
@@ -614,7 +613,7 @@ func wrapsHealth(wrap wrapFunc) error {
 	return wrapped(wrap, func(sink beacon.Sink, p *probe) error {
 		ctx := context.Background()
 		well := func(when string) error {
-			if err := delivery.Healthy(ctx, sink); err != nil {
+			if err := beacon.Healthy(ctx, sink); err != nil {
 				return fmt.Errorf("%s: %w", when, err)
 			}
 			return nil
@@ -635,7 +634,7 @@ func wrapsHealth(wrap wrapFunc) error {
 		}
 		// One that keeps events for the next sink may be well while that is not.
 		sick(errors.New("no connection"))
-		_ = delivery.Healthy(ctx, sink)
+		_ = beacon.Healthy(ctx, sink)
 		sick(nil)
 		if err := well("after the next sink became well again"); err != nil {
 			return err
@@ -643,7 +642,7 @@ func wrapsHealth(wrap wrapFunc) error {
 		if err := closeSink(sink); err != nil {
 			return err
 		}
-		if delivery.Healthy(ctx, sink) == nil {
+		if beacon.Healthy(ctx, sink) == nil {
 			return errors.New("nil after Close")
 		}
 		return nil

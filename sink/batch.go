@@ -210,7 +210,7 @@ func (b *batch) write(g *group, lo, hi int) {
 	cancel()
 	switch {
 	case err == nil:
-	case hi-lo > 1 && (panicked || delivery.Permanent(err)):
+	case hi-lo > 1 && (panicked || beacon.IsPermanent(err)):
 		mid := int(uint(lo+hi) / 2)
 		b.write(g, lo, mid)
 		b.write(g, mid, hi)
@@ -268,5 +268,5 @@ func (b *batch) wait(ctx context.Context) error {
 // Close closes next even if ctx ends before the last batch is written: its callers
 // wait, and hear what becomes of it.
 func (b *batch) Close(ctx context.Context) error {
-	return b.end(ctx, func() error { return errors.Join(b.wait(ctx), delivery.Close(ctx, b.next)) })
+	return b.end(ctx, func() error { return errors.Join(b.wait(ctx), beacon.Close(ctx, b.next)) })
 }

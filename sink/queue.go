@@ -356,7 +356,7 @@ func (q *Queue) Flush(ctx context.Context) error {
 	if err := q.drain(ctx); err != nil {
 		return err
 	}
-	return delivery.Flush(ctx, q.next)
+	return beacon.Flush(ctx, q.next)
 }
 
 func (q *Queue) drain(ctx context.Context) error {
@@ -418,7 +418,7 @@ func (q *Queue) Close(ctx context.Context) error {
 			err = q.giveUp(ctx.Err())
 		}
 		q.cancel()
-		return errors.Join(err, delivery.Close(ctx, q.next))
+		return errors.Join(err, beacon.Close(ctx, q.next))
 	})
 }
 

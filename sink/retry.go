@@ -117,7 +117,7 @@ func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 			r.budget.giveBack()
 			return nil
 		}
-		if delivery.Permanent(err) || !r.wait(ctx, n, end, err) {
+		if beacon.IsPermanent(err) || !r.wait(ctx, n, end, err) {
 			return err
 		}
 	}
@@ -125,9 +125,14 @@ func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 
 // wait waits before retry n and says whether it may be made.
 func (r *retry) wait(ctx context.Context, n int, end time.Time, err error) bool {
+	asked, _ := beacon.RetryAfter(err)
+	left := time.Until(end)
+	if asked >= left { // compared before anything is added: it may be as long as can be
+		return false
+	}
 	// The jitter comes on top of what the sink asked for: it asks all the same.
-	wait := delivery.RetryAfter(err) + delivery.Backoff(r.base, r.limit, n)
-	if !time.Now().Add(wait).Before(end) || r.closed.Load() || ctx.Err() != nil || !r.budget.take() {
+	wait := asked + delivery.Backoff(r.base, r.limit, n)
+	if wait >= left || r.closed.Load() || ctx.Err() != nil || !r.budget.take() {
 		return false
 	}
 	t := time.NewTimer(wait)
@@ -146,6 +151,6 @@ func (r *retry) wait(ctx context.Context, n int, end time.Time, err error) bool 
 func (r *retry) Close(ctx context.Context) error {
 	return r.end(ctx, func() error {
 		close(r.stop)
-		return delivery.Close(ctx, r.next)
+		return beacon.Close(ctx, r.next)
 	})
 }

@@ -101,17 +101,17 @@ type front struct {
 	next beacon.Sink
 }
 
-func (f *front) Flush(ctx context.Context) error { return delivery.Flush(ctx, f.next) }
+func (f *front) Flush(ctx context.Context) error { return beacon.Flush(ctx, f.next) }
 
 func (f *front) Close(ctx context.Context) error {
-	return f.end(ctx, func() error { return delivery.Close(ctx, f.next) })
+	return f.end(ctx, func() error { return beacon.Close(ctx, f.next) })
 }
 
 func (f *front) Healthy(ctx context.Context) error {
 	if f.closed.Load() {
 		return ErrClosed
 	}
-	return delivery.Healthy(ctx, f.next)
+	return beacon.Healthy(ctx, f.next)
 }
 
 // mustSink panics if next is nil; name is the function that got it.

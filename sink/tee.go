@@ -1,13 +1,10 @@
 package sink
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
@@ -90,7 +87,7 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 		}
 	}
 	if len(errs) > 0 {
-		return joinKinds(errs)
+		return beacon.JoinErrors(errs...)
 	}
 	for _, m := range t.bestEffort {
 		m.failed(give(m))
@@ -103,32 +100,6 @@ func (m Member) failed(err error) {
 	if err != nil && m.onError != nil {
 		_ = delivery.Guard(func() error { m.onError(err); return nil })
 	}
-}
-
-// joinKinds joins errors so that what is found in them is right for all: temporary
-// if one is, with the longest delay. What would be found instead is text only.
-func joinKinds(errs []error) error {
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	if !slices.ContainsFunc(errs, func(err error) bool { return !delivery.Permanent(err) }) {
-		return errors.Join(errs...)
-	}
-	rank := func(err error) time.Duration {
-		if delivery.Permanent(err) {
-			return -1
-		}
-		return delivery.RetryAfter(err)
-	}
-	slices.SortStableFunc(errs, func(a, b error) int { return cmp.Compare(rank(b), rank(a)) })
-	for i, err := range errs[1:] {
-		// A RequestError chooses the answer wherever it stands.
-		_, answers := errors.AsType[*beacon.RequestError](err)
-		if answers || delivery.Permanent(err) {
-			errs[i+1] = fmt.Errorf("and: %v", err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // all calls f for all members and joins the errors of the required ones.
@@ -146,12 +117,12 @@ func (t *tee) all(f func(beacon.Sink) error) error {
 }
 
 func (t *tee) Flush(ctx context.Context) error {
-	return t.all(func(s beacon.Sink) error { return delivery.Flush(ctx, s) })
+	return t.all(func(s beacon.Sink) error { return beacon.Flush(ctx, s) })
 }
 
 func (t *tee) Close(ctx context.Context) error {
 	return t.end(ctx, func() error {
-		return t.all(func(s beacon.Sink) error { return delivery.Close(ctx, s) })
+		return t.all(func(s beacon.Sink) error { return beacon.Close(ctx, s) })
 	})
 }
 
@@ -161,7 +132,7 @@ func (t *tee) Healthy(ctx context.Context) error {
 	}
 	var errs []error
 	for _, m := range t.required {
-		errs = append(errs, delivery.Healthy(ctx, m.sink))
+		errs = append(errs, beacon.Healthy(ctx, m.sink))
 	}
 	return errors.Join(errs...)
 }

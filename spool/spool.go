@@ -201,7 +201,7 @@ func (s *Spool) Flush(ctx context.Context) error {
 	s.mu.Unlock()
 	select {
 	case <-w.reached:
-		return delivery.Flush(ctx, s.next)
+		return beacon.Flush(ctx, s.next)
 	case <-s.ended:
 		return ErrClosed
 	case <-ctx.Done():
@@ -247,7 +247,7 @@ func (s *Spool) Close(ctx context.Context) error {
 		}
 	}
 	s.cancel()
-	return errors.Join(err, s.endFiles(), delivery.Close(ctx, s.next), s.unlock())
+	return errors.Join(err, s.endFiles(), beacon.Close(ctx, s.next), s.unlock())
 }
 
 // endFiles leaves the directory as the next Open should find it.

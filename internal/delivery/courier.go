@@ -60,14 +60,15 @@ func (c *Courier) Try(ctx context.Context, events []beacon.Event, n int) (settle
 		return n, 0, nil
 	case ctx.Err() != nil:
 		return 0, 0, err
-	case Permanent(err) && n > 1:
+	case beacon.IsPermanent(err) && n > 1:
 		c.size = n / 2
 		return 0, 0, err
-	case Permanent(err):
+	case beacon.IsPermanent(err):
 		return c.bury(events[0], err)
 	}
 	c.tries++
-	wait = max(Backoff(c.Base, c.Limit, c.tries-1), RetryAfter(err))
+	asked, _ := beacon.RetryAfter(err)
+	wait = max(Backoff(c.Base, c.Limit, c.tries-1), asked)
 	if !c.Stuck() {
 		return 0, wait, err
 	}

@@ -252,27 +252,6 @@ func TestCourierSurvivesAPanic(t *testing.T) {
 	}
 }
 
-func TestPermanentAndRetryAfter(t *testing.T) {
-	cases := []struct {
-		err       error
-		permanent bool
-		after     time.Duration
-	}{
-		{errors.New("x"), false, 0},
-		{fmt.Errorf("%w: x", beacon.ErrPermanent), true, 0},
-		{&beacon.RetryAfterError{After: time.Second, Err: errors.New("x")}, false, time.Second},
-		{fmt.Errorf("x: %w", &beacon.RequestError{Status: 403}), true, 0},
-		{&beacon.RequestError{Status: 429, RetryAfter: time.Minute}, false, time.Minute},
-		{&beacon.RequestError{Status: 503, Err: beacon.ErrPermanent}, false, 0},
-		{&beacon.RequestError{Err: beacon.ErrPermanent}, true, 0},
-	}
-	for _, c := range cases {
-		if p, a := delivery.Permanent(c.err), delivery.RetryAfter(c.err); p != c.permanent || a != c.after {
-			t.Errorf("%v: permanent %v, after %v", c.err, p, a)
-		}
-	}
-}
-
 func TestBackoffStaysWithinItsBounds(t *testing.T) {
 	for retry := range 80 {
 		for range 50 {

@@ -5,7 +5,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -15,30 +14,6 @@ import (
 
 	"github.com/pagebeacon/beacon"
 )
-
-// Permanent says whether no retry can mend err: it wraps [beacon.ErrPermanent], or
-// is a [beacon.RequestError] whose status puts the fault on the request.
-func Permanent(err error) bool {
-	if re, ok := errors.AsType[*beacon.RequestError](err); ok && re.Status >= 400 {
-		switch re.Status {
-		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-			return false
-		}
-		return re.Status < 500
-	}
-	return errors.Is(err, beacon.ErrPermanent)
-}
-
-// RetryAfter returns the wait that err asks for, or 0.
-func RetryAfter(err error) time.Duration {
-	if re, ok := errors.AsType[*beacon.RequestError](err); ok && re.Status >= 400 {
-		return re.RetryAfter
-	}
-	if ra, ok := errors.AsType[*beacon.RetryAfterError](err); ok {
-		return ra.After
-	}
-	return 0
-}
 
 // RetryBase and RetryLimit are the waits, see [Backoff], of those that deliver in the
 // background for as long as it takes.
@@ -98,30 +73,6 @@ func formSize(f beacon.Form) int {
 		}
 	}
 	return n
-}
-
-// Flush flushes s, if it holds anything back.
-func Flush(ctx context.Context, s beacon.Sink) error {
-	if f, ok := s.(beacon.Flusher); ok {
-		return f.Flush(ctx)
-	}
-	return nil
-}
-
-// Close closes s, if there is anything to close.
-func Close(ctx context.Context, s beacon.Sink) error {
-	if c, ok := s.(beacon.Closer); ok {
-		return c.Close(ctx)
-	}
-	return nil
-}
-
-// Healthy asks s whether it can take events; one that cannot tell can.
-func Healthy(ctx context.Context, s beacon.Sink) error {
-	if h, ok := s.(beacon.HealthChecker); ok {
-		return h.Healthy(ctx)
-	}
-	return nil
 }
 
 // Consume gives the events to s, guarded.
