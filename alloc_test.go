@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // TestAllocations holds the budgets of the hot path. Time is for benchmarks; the
@@ -21,14 +23,15 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations, budget %v", name, got, budget)
 		}
 	}
-	check("multipart", 1, func() { _, _ = parseMultipart(benchMP3, benchBoundary, DefaultMaxFields) })
-	check("multipart with a file", 2, func() { _, _ = parseMultipart(benchMP20File, benchBoundary, DefaultMaxFields) })
-	check("urlencoded", 2, func() { _, _ = parseURLEncoded(benchUE3, DefaultMaxFields) })
-	check("urlencoded, 40 pairs", 2, func() { _, _ = parseURLEncoded(benchUE40, DefaultMaxFields) })
-	check("urlencoded without escapes", 1, func() { _, _ = parseURLEncoded("a=1&b=2", DefaultMaxFields) })
-	check("pixel query", 2, func() { _, _ = parseURLEncoded(benchPixel, DefaultMaxFields) })
-	check("JSON", 0, func() { checkJSON(benchJ300, DefaultMaxDepth) })
-	check("media type", 0, func() { parseMediaType("multipart/form-data; boundary=" + benchBoundary) })
+	lim := Limits{}.withDefaults()
+	check("multipart", 1, func() { _, _ = parseMultipart(benchMP3, benchBoundary, &lim) })
+	check("multipart with a file", 2, func() { _, _ = parseMultipart(benchMP20File, benchBoundary, &lim) })
+	check("urlencoded", 2, func() { _, _, _ = parseURLEncoded(benchUE3, &lim) })
+	check("urlencoded, 40 pairs", 2, func() { _, _, _ = parseURLEncoded(benchUE40, &lim) })
+	check("urlencoded without escapes", 1, func() { _, _, _ = parseURLEncoded("a=1&b=2", &lim) })
+	check("pixel query", 2, func() { _, _, _ = parseURLEncoded(benchPixel, &lim) })
+	check("JSON", 0, func() { checkJSON(benchJ300, &lim) })
+	check("media type", 0, func() { wire.ParseMediaType("multipart/form-data; boundary=" + benchBoundary) })
 
 	form := benchEvent(t, "multipart/form-data; boundary="+benchBoundary, benchMP3)
 	report := Event{Body: Report{Type: "crash", URL: "https://example.com/", Age: time.Second, Body: benchJ4K}}

@@ -9,48 +9,28 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// sinkError is the one place that decides what a sink's error does to the answer.
-func sinkError(err error) error {
-	if err == nil {
-		return nil
-	}
-	if re, ok := errors.AsType[*RequestError](err); ok && re.Status >= 400 {
-		return re
-	}
-	if errors.Is(err, ErrPermanent) {
-		return &RequestError{Status: http.StatusUnprocessableEntity, Reason: ReasonSinkRefused, Err: err}
-	}
-	after := 5 * time.Second
-	if ra, ok := errors.AsType[*RetryAfterError](err); ok {
-		after = ra.After
-	}
-	return &RequestError{Status: http.StatusServiceUnavailable, Reason: ReasonSinkFailed, RetryAfter: after, Err: err}
-}
 
 // refuse counts, logs, reports and answers a request that was not taken. It is
 // the only place that turns an error into an answer.
-func (h *Handler) refuse(w http.ResponseWriter, b *bodyReader, err error) {
-	defer b.release()
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err error) {
 	why, ok := errors.AsType[*RequestError](err)
 	if !ok {
-		why = &RequestError{Status: http.StatusInternalServerError, Reason: ReasonPanic, Err: err}
+		why = refusal(ReasonPanic, err)
 	}
 	if why.Status >= 500 {
 		h.stats.failed.Add(1)
 	} else {
 		h.stats.refuse(why.Reason)
 	}
-	h.log(b.r.Context(), "beacon not taken", why.Reason, why.Status, why.Err)
+	h.log(r.Context(), "beacon not taken", why.Reason, why.Status, why.Err)
 	if h.cfg.OnRefused != nil {
-		if b.buf == nil && why.Reason != ReasonTooBusy {
-			_ = b.read() // refused before it was read: what can be had of it
+		if a.body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead {
+			_ = a.body.Read(true) // refused before it was read: what can be had of it
 		}
-		h.onRefused(b, why)
+		h.guard("OnRefused", func() { h.cfg.OnRefused(r, a.body.Bytes, why) })
 	}
-	b.limitRest(why)
+	a.body.LimitRest(why.Err)
 
 	header := w.Header()
 	header.Set("Beacon-Refused", why.Reason)
@@ -63,7 +43,7 @@ func (h *Handler) refuse(w http.ResponseWriter, b *bodyReader, err error) {
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(why.Status)
-	if b.r.Method != http.MethodHead {
+	if r.Method != http.MethodHead {
 		_, _ = fmt.Fprintf(w, "beacon refused: %s\n", why.Reason) // nobody is left to tell
 	}
 }
@@ -80,22 +60,34 @@ func (h *Handler) log(ctx context.Context, msg, reason string, status int, err e
 	}
 }
 
-func (h *Handler) onRefused(b *bodyReader, why *RequestError) {
+// noDeadline tells the operator that a time-out is none.
+func (h *Handler) noDeadline() {
+	h.log(context.Background(), "beacon: ReadTimeout cannot end the reading of a body: a middleware's ResponseWriter "+
+		"has neither SetReadDeadline nor Unwrap", "no-read-deadline", http.StatusRequestTimeout, http.ErrNotSupported)
+}
+
+// guard calls a hook of the host's that cannot change what happens, not even by a
+// panic.
+func (h *Handler) guard(name string, hook func()) {
 	var err error
 	defer func() {
 		if err != nil {
-			h.cfg.Logger.Error("beacon: OnRefused", slog.Any("error", err))
+			h.cfg.Logger.Error("beacon: "+name, slog.Any("error", err))
 		}
 	}()
 	defer recoverTo(&err)
-	h.cfg.OnRefused(b.r, b.buf, why)
+	hook()
 }
 
 // gif is a transparent image of one pixel.
 const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 // answer tells the browser that its beacon was taken.
-func answer(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
+	if h.cfg.Answer != nil {
+		h.guard("Answer", func() { h.cfg.Answer(w, r) })
+		return
+	}
 	if !wantsImage(r) {
 		w.WriteHeader(http.StatusNoContent)
 		return

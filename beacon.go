@@ -34,17 +34,19 @@
 //
 // # Guarantees
 //
-//   - A 204 means the Sink took the events; nothing else is ever answered 204,
-//     except what the host itself chose to drop (see [ErrDrop]).
+//   - A beacon is answered 204 (or as [Config.Answer] has it) only if the Sink took
+//     the events, or the host itself chose to drop them (see [ErrDrop]). The one
+//     other 204 is that of a preflight, which carries none.
 //   - The Sink's context survives the browser hanging up, which it does as soon
 //     as the body is out.
 //   - A body decodes to what the page handed over, byte for byte and in order.
-//     A field that does not fit, or a bad item of a batch, is reported beside
-//     the event ([Event.Errors]) and never costs its neighbours.
+//     A field that does not fit, or an item of a batch that is malformed or nests too
+//     deeply, is reported beside the event ([Event.Errors]) and never costs its
+//     neighbours.
 //   - A request that is refused is counted under a reason ([Handler.Stats]),
 //     answered with it, and offered to [Config.OnRefused] with its raw body.
-//   - Everything is bounded: bytes, decompressed bytes, fields, JSON depth,
-//     events, memory in flight, time.
+//   - Everything is bounded: bytes, decompressed bytes, the query, fields, JSON
+//     depth, events, bodies in flight, time.
 //
 // # Stability
 //
@@ -65,13 +67,19 @@ import (
 // An Event is one beacon, or one of several that a single request carried.
 //
 // The zero value of a field means that the browser did not say; only ID,
-// Received, Time and Body are always set by a [Handler]. An Event is a plain
-// value: copying it is cheap, but Body, Query, Attrs and Errors are shared
-// between copies, and events of one request share their Query.
+// Received, Time, Body and Request.ID are always set by a [Handler]. An Event is a
+// plain value of about 500 bytes: Body, Query, Attrs and Errors are shared between
+// copies, and events of one request share their Query.
+//
+// The strings and bytes of an event share memory with each other and with the request
+// that they came in, so all of it lives as long as any of them: see [Event.Size]. To
+// keep a part of an event for long, or to change what it points to, use [Event.Clone]
+// or strings.Clone. What [Event.Bind] fills in is a copy already, but for files.
 type Event struct {
-	// ID is the idempotency key: the client's if it sent one, else a random
-	// UUIDv7 made on arrival. Browsers repeat a request whose connection broke,
-	// and such a twin has a new ID unless the client chose it.
+	// ID is the idempotency key: the client's if it sent one, as the script of
+	// package client does and the header Idempotency-Key can, else [Request.ID], with
+	// ".0", ".1" and so on behind it in a batch. Browsers repeat a request whose
+	// connection broke, and such a twin has a new ID unless the client chose it.
 	ID string
 
 	// Name is the client's name for the event, the type of a report
@@ -106,8 +114,9 @@ type Event struct {
 	Session, View string
 
 	// Series is the client's name for a series of events, and Seq the position in
-	// it, from 1; empty and 0 without one. The two identify an event: one that
-	// comes again has the same, and the same ID. Mode is what the series means.
+	// it, from 1; empty and 0 without one. View, Series and Seq identify an event:
+	// one that comes again has the same, and the same ID. Mode is what the series
+	// means.
 	Series string
 	Seq    uint64
 	Mode   Mode
@@ -117,6 +126,10 @@ type Event struct {
 
 	// Privacy holds the privacy preferences sent along.
 	Privacy Privacy
+
+	// Verified is the host's: set it in [Config.Enrich] for an event that it knows to
+	// come from one of its own pages.
+	Verified bool
 
 	// Attrs is the host's: set it in [Config.Enrich].
 	Attrs map[string]string
@@ -137,9 +150,13 @@ const (
 )
 
 // A Request is what the HTTP request said about itself. All of it is
-// unverified client text, except TLS and, behind [Config.TrustedProxies],
+// unverified client text, except ID, TLS and, behind [Config.TrustedProxies],
 // ClientIP. Cookies and Authorization are never copied.
 type Request struct {
+	// ID is random, and the same for all events of one request: what a batch says
+	// in one of its items about all others can be found again.
+	ID string
+
 	Method      string // as received; methods are case-sensitive
 	Host        string
 	Path        string // decoded URL path
@@ -183,9 +200,24 @@ type Empty struct{}
 type Text string
 
 // JSON is a valid JSON text, byte for byte: a body with a JSON type, or one of
-// text/plain or no type that is a JSON object or array. Pages send JSON as text
-// to spare themselves the CORS preflight.
+// text/plain, application/x-www-form-urlencoded, application/octet-stream or no type
+// that is a JSON object or array. Pages send JSON as text to spare themselves the
+// CORS preflight. It marshals as the JSON that it is, and prints as text.
 type JSON json.RawMessage
+
+// String returns the JSON text.
+func (j JSON) String() string { return string(j) }
+
+// MarshalJSON returns the JSON text itself, and null for an empty one.
+func (j JSON) MarshalJSON() ([]byte, error) {
+	if len(j) == 0 {
+		return []byte("null"), nil
+	}
+	return j, nil
+}
+
+// UnmarshalJSON sets j to a copy of b.
+func (j *JSON) UnmarshalJSON(b []byte) error { return (*json.RawMessage)(j).UnmarshalJSON(b) }
 
 // Form is an entry list (XHR §4.3): the names and values of FormData,
 // URLSearchParams, a <form> or a query. Order and duplicates are kept.
@@ -303,7 +335,9 @@ func (f Form) File(name string) *File {
 //
 // The context carries the request's values but not its cancellation: the page
 // is closing, and the browser hangs up as soon as the body is out. It ends after
-// [Config.SinkTimeout], and when Consume returns.
+// [Config.SinkTimeout], and when Consume returns. A Sink that delivers later, such as
+// a spool, or for several requests at once gives the one behind it a context without
+// those values: what is needed there belongs in [Event.Attrs].
 //
 // A nil error means that the Sink takes responsibility for every event, and is
 // answered 204. An error that wraps [ErrPermanent] will never succeed and is

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // The bodies that targets and comparisons are stated for.
@@ -30,6 +32,8 @@ var (
 	benchJ300     = benchJSON(5)
 	benchJ4K      = benchJSON(75)
 )
+
+var benchLimits = Limits{}.withDefaults()
 
 const benchBoundary = "----WebKitFormBoundaryTmAdoUlni2Uu1c8W"
 
@@ -87,7 +91,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			benchCPU(b, len(body), func() {
 				// Owned: the copy stands for reading the body into its own buffer.
-				if _, err := parseMultipart(bytes.Clone(body), benchBoundary, DefaultMaxFields); err != nil {
+				if _, err := parseMultipart(bytes.Clone(body), benchBoundary, &benchLimits); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -109,7 +113,7 @@ func BenchmarkDecode(b *testing.B) {
 	urlencodedCase := func(name, body string) {
 		b.Run(name, func(b *testing.B) {
 			benchCPU(b, len(body), func() {
-				if _, err := parseURLEncoded(body, DefaultMaxFields); err != nil {
+				if _, _, err := parseURLEncoded(body, &benchLimits); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -129,7 +133,7 @@ func BenchmarkDecode(b *testing.B) {
 	jsonCase := func(name string, body []byte) {
 		b.Run(name, func(b *testing.B) {
 			benchCPU(b, len(body), func() {
-				if checkJSON(body, DefaultMaxDepth) != jsonValid {
+				if checkJSON(body, &benchLimits) != wire.JSONValid {
 					b.Fatal("invalid")
 				}
 			})
@@ -154,7 +158,7 @@ func BenchmarkDecode(b *testing.B) {
 	for name, body := range hostile {
 		b.Run(name, func(b *testing.B) {
 			benchCPU(b, len(body), func() {
-				if _, err := parseMultipart(body, "B", DefaultMaxFields); err != nil {
+				if _, err := parseMultipart(body, "B", &benchLimits); err != nil {
 					b.Fatal(err)
 				}
 			})
@@ -162,15 +166,15 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.Run("hostile/ampersands", func(b *testing.B) {
 		body := strings.Repeat("&", 64<<10)
-		benchCPU(b, len(body), func() { _, _ = parseURLEncoded(body, DefaultMaxFields) })
+		benchCPU(b, len(body), func() { _, _, _ = parseURLEncoded(body, &benchLimits) })
 	})
 	b.Run("hostile/percent", func(b *testing.B) {
 		body := strings.Repeat("%", 64<<10)
-		benchCPU(b, len(body), func() { _, _ = parseURLEncoded(body, DefaultMaxFields) })
+		benchCPU(b, len(body), func() { _, _, _ = parseURLEncoded(body, &benchLimits) })
 	})
 	b.Run("hostile/brackets", func(b *testing.B) {
 		body := bytes.Repeat([]byte("["), 64<<10)
-		benchCPU(b, len(body), func() { checkJSON(body, 1<<20) })
+		benchCPU(b, len(body), func() { wire.CheckJSON(body, 1<<20) })
 	})
 }
 

@@ -10,6 +10,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pagebeacon/beacon/client"
+	"github.com/pagebeacon/beacon/internal/origin"
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // Config says what a [Handler] does. Only Sink is required; the zero value of
@@ -19,49 +23,83 @@ type Config struct {
 	// Sink takes the events.
 	Sink Sink
 
-	// Path is where [Handler.Middleware] listens, exactly; default
-	// [DefaultPath]. A Handler mounted on a mux ignores it.
+	// Path is where [Handler.Middleware] listens, exactly, and where
+	// [Handler.ScriptTag] sends beacons; default "/_pb". A Handler mounted on a mux
+	// does not look at it.
 	Path string
 
 	// ScriptPath is where [Handler.Middleware] serves the browser client (package
 	// client), exactly, and with the hash of its content before the last dot; see
-	// [Handler.ScriptURL]. Default [DefaultScriptPath]; "-" for nowhere.
+	// [Handler.ScriptURL]. Default "/_pb.js".
 	ScriptPath string
 
-	// Origins are allowed besides the host's own: "https://example.com",
-	// "https://*.example.com" for its subdomains at any depth (not itself), or
-	// "*" for every origin. Scheme and port must match. "null", the origin of
-	// sandboxed and some no-referrer pages, never does.
+	// NoScript is for a host that serves the client elsewhere, or none.
+	NoScript bool
+
+	// Origins are allowed besides the host's own: "https://example.com", or
+	// "https://*.example.com" for its subdomains at any depth (not itself). Scheme,
+	// which is http or https, and port must match. New refuses patterns that no
+	// browser's origin can match, and wildcards over a public suffix such as
+	// "https://*.co.uk".
 	//
 	// A request is the host's own if its Sec-Fetch-Site says so or, from
-	// browsers that do not send that, if Origin and Host agree. Requests without
-	// Origin (images, links, most servers) are accepted: nothing tells them
-	// apart from those of any other client. This keeps other sites' pages out,
-	// not other programs.
+	// browsers that do not send that, if Origin and Host agree: a proxy must pass
+	// Host on. Requests without Origin (images, links, most servers) are accepted:
+	// nothing tells them apart from those of any other client. This keeps other
+	// sites' pages out, not other programs. CSP reports, which browsers send by
+	// themselves and in part with the origin "null", are accepted from everywhere.
 	Origins []string
 
+	// AnyOrigin allows every origin but "null", that of sandboxed and some
+	// no-referrer pages. Under [Handler.Capture], whose answer is the host's own, the
+	// beacons are taken, but only pages of Origins can read the answer.
+	AnyOrigin bool
+
 	// Methods are accepted besides GET, HEAD and POST, for pages that use
-	// fetch or fetchLater with "PUT", for instance.
+	// fetch or fetchLater with "PUT", for instance. They are case-sensitive, as
+	// browsers send them: "PUT", but "patch" if the page wrote that.
 	Methods []string
 
-	// MaxBody is the size in bytes of a body as sent; default [DefaultMaxBody].
+	// Admit, if set, is asked before the body of a request is read, and not for
+	// preflights: to limit rates, for instance. Its error is that of a Sink, and
+	// [ErrDrop] drops the request. It must not read the body. Concurrency is as for
+	// Sink.
+	Admit func(r *http.Request) error
+
+	// Type, if set, says what a body really is where its Content-Type does not, as
+	// that of JSON lines sent as text/plain; "" leaves it. [Request] has the header as
+	// it was received all the same. Concurrency is as for Sink.
+	Type func(r *http.Request) string
+
+	// Answer, if set, answers requests that were taken, or dropped on purpose: some
+	// clients send a beacon again until they get a 200, or a JSON object. By default
+	// that is 204, or 200 and a transparent image for an <img>. CORS headers are set
+	// already. Concurrency is as for Sink.
+	Answer func(w http.ResponseWriter, r *http.Request)
+
+	// MaxBody is the size in bytes of a body as sent; default 1 MiB.
 	MaxBody int64
 
 	// Limits bound what a body may hold.
 	Limits Limits
 
-	// MaxInFlight bounds the bytes of all bodies that are in memory at a time,
-	// compressed and not; default [DefaultMaxInFlight]. A request that would
-	// exceed it waits for up to a second and is then answered 429.
+	// MaxInFlight bounds the bytes of all bodies that are held at a time, compressed
+	// and not; default 64 MiB. While a body outgrows its buffer there may be twice as
+	// much of it for a moment. What is made of them, and requests in Sinks, count
+	// with their bodies. A request that would exceed it waits for up to a second and
+	// is then answered 429.
 	MaxInFlight int64
 
-	// ReadTimeout bounds the reading of one body, give or take an eighth; default
-	// [DefaultReadTimeout]. Slow headers are beyond a handler's reach: set
-	// http.Server.ReadHeaderTimeout.
+	// ReadTimeout bounds the reading of one body, give or take an eighth; default 10
+	// s. Slow headers are beyond a handler's reach: set
+	// http.Server.ReadHeaderTimeout. Behind a middleware whose ResponseWriter has
+	// neither SetReadDeadline nor Unwrap, such as http.TimeoutHandler, a body that
+	// stalls cannot be ended; the Logger is told, and what comes through too late is
+	// refused.
 	ReadTimeout time.Duration
 
-	// SinkTimeout is after which the Sink's context ends; default
-	// [DefaultSinkTimeout]. The answer waits for a Sink that ignores it.
+	// SinkTimeout is after which the Sink's context ends; default 10 s. The answer
+	// waits for a Sink that ignores it.
 	SinkTimeout time.Duration
 
 	// ClientIP says whether events hold the client's address; by default they
@@ -70,7 +108,8 @@ type Config struct {
 
 	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed:
 	// the client is the rightmost address in it that is not one of them. Without
-	// any, it is the peer of the connection.
+	// any, it is the peer of the connection. With any, the peer of a Unix socket,
+	// which has no address, is one of them.
 	TrustedProxies []netip.Prefix
 
 	// Enrich, if set, is called with each event before the Sink: to say who the
@@ -92,16 +131,6 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Defaults of [Config].
-const (
-	DefaultPath        = "/_pb" // says nothing that filter lists look for
-	DefaultScriptPath  = "/_pb.js"
-	DefaultMaxBody     = 1 << 20
-	DefaultMaxInFlight = 64 << 20
-	DefaultReadTimeout = 10 * time.Second
-	DefaultSinkTimeout = 10 * time.Second
-)
-
 // IPPolicy says how much of a client's address events hold.
 type IPPolicy uint8
 
@@ -113,7 +142,7 @@ const (
 
 // withDefaults returns a frozen copy of c with its defaults filled in, or all
 // its mistakes at once.
-func (c Config) withDefaults() (Config, error) {
+func (c Config) withDefaults() (Config, origin.List, error) {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -121,14 +150,21 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	check(c.Sink != nil, "Sink is required")
-	c.Path = cmp.Or(c.Path, DefaultPath)
+	c.Path = cmp.Or(c.Path, "/_pb")
 	check(strings.HasPrefix(c.Path, "/"), "Path %q does not start with a slash", c.Path)
-	c.ScriptPath = cmp.Or(c.ScriptPath, DefaultScriptPath)
-	check(c.ScriptPath == "-" || strings.HasPrefix(c.ScriptPath, "/") && strings.HasSuffix(c.ScriptPath, ".js"),
+	c.ScriptPath = cmp.Or(c.ScriptPath, "/"+client.Script)
+	check(strings.HasPrefix(c.ScriptPath, "/") && strings.HasSuffix(c.ScriptPath, ".js"),
 		"ScriptPath %q does not start with a slash and end with .js", c.ScriptPath)
 	check(c.ScriptPath != c.Path, "Path and ScriptPath are the same")
 	for _, m := range c.Methods {
-		check(isToken(m) && m != http.MethodOptions, "method %q cannot carry beacons", m)
+		switch known := strings.ToUpper(m); known {
+		case http.MethodOptions, http.MethodConnect, http.MethodTrace, "TRACK":
+			check(false, "method %q cannot carry beacons", m)
+		case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete:
+			check(m == known, "method %q is always sent as %q", m, known) // Fetch §2.2.1
+		default:
+			check(wire.IsToken(m), "method %q cannot be one", m)
+		}
 	}
 	c.Methods = append([]string{http.MethodGet, http.MethodHead, http.MethodPost}, c.Methods...)
 	slices.Sort(c.Methods)
@@ -141,29 +177,32 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"MaxBody", c.MaxBody}, {"MaxInFlight", c.MaxInFlight},
 		{"ReadTimeout", int64(c.ReadTimeout)}, {"SinkTimeout", int64(c.SinkTimeout)},
-		{"MaxDecoded", l.MaxDecoded}, {"MaxRatio", int64(l.MaxRatio)}, {"MaxFields", int64(l.MaxFields)},
-		{"MaxDepth", int64(l.MaxDepth)}, {"MaxEvents", int64(l.MaxEvents)},
+		{"MaxDecoded", l.MaxDecoded}, {"MaxRatio", int64(l.MaxRatio)}, {"MaxQuery", int64(l.MaxQuery)},
+		{"MaxFields", int64(l.MaxFields)}, {"MaxDepth", int64(l.MaxDepth)}, {"MaxEvents", int64(l.MaxEvents)},
 	} {
 		check(n.value >= 0, "%s is negative", n.name)
 	}
-	c.MaxBody = cmp.Or(c.MaxBody, DefaultMaxBody)
-	c.ReadTimeout = cmp.Or(c.ReadTimeout, DefaultReadTimeout)
-	c.SinkTimeout = cmp.Or(c.SinkTimeout, DefaultSinkTimeout)
+	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
+	c.SinkTimeout = cmp.Or(c.SinkTimeout, 10*time.Second)
 	c.Limits = l.withDefaults()
-	c.MaxInFlight = cmp.Or(c.MaxInFlight, max(DefaultMaxInFlight, c.MaxBody+c.Limits.MaxDecoded))
-	check(c.MaxInFlight >= c.MaxBody+c.Limits.MaxDecoded,
+	const most = 1 << 60 // so that sums do not overflow
+	check(c.MaxBody <= most && c.Limits.MaxDecoded <= most, "MaxBody or MaxDecoded is more than there is memory")
+	need := min(c.MaxBody, most) + min(c.Limits.MaxDecoded, most)
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, max(64<<20, need))
+	check(c.MaxInFlight >= need,
 		"MaxInFlight %d is less than one request can need, MaxBody and MaxDecoded together", c.MaxInFlight)
 	check(c.ClientIP <= IPFull, "ClientIP %d is unknown", c.ClientIP)
 	for _, p := range c.TrustedProxies {
 		check(p.IsValid(), "TrustedProxies holds an invalid prefix")
 	}
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
-	c.Origins = slices.Clone(c.Origins)
+	origins, err := origin.Parse(c.Origins)
+	if err != nil {
+		errs = append(errs, err)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if len(errs) > 0 {
-		return c, fmt.Errorf("beacon: invalid config: %w", errors.Join(errs...))
-	}
-	return c, nil
+	return c, origins, errors.Join(errs...)
 }

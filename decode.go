@@ -2,42 +2,41 @@ package beacon
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// Limits bound what one request may hold. A field that is not positive is its
-// default. A request beyond one of them is refused with 413.
+// Limits bound what one request may hold. Zero is the default of each. A request
+// beyond one of them is refused with 413, with two exceptions: headers are cut to 8
+// KiB each, and an item of a batch that nests too deeply becomes a [Binary] with a
+// note, as does a text that would be JSON otherwise stay [Text].
 type Limits struct {
-	MaxDecoded int64 // bytes of a body after decompression; default [DefaultMaxDecoded]
-	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default [DefaultMaxRatio]
-	MaxFields  int   // fields of a form, parts of a multipart body, pairs of a query; default [DefaultMaxFields]
-	MaxDepth   int   // nesting of a JSON text, at most 9,000; default [DefaultMaxDepth]
-	MaxEvents  int   // events in one request; default [DefaultMaxEvents]
+	MaxDecoded int64 // bytes of a body after decompression; default 4 MiB
+	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default 100
+	MaxQuery   int   // bytes of the URL's query, as it is sent; default 64 KiB
+	MaxFields  int   // fields of a form, parts of a multipart body, pairs of a query; default 1,000
+	MaxDepth   int   // nesting of a JSON text, at most 9,000; default 512
+	MaxEvents  int   // events in one request; default 1,000
 }
 
-// Defaults of [Limits]. Browsers cap a beacon at 64 KiB or not at all.
-const (
-	DefaultMaxDecoded = 4 << 20
-	DefaultMaxRatio   = 100
-	DefaultMaxFields  = 1000
-	DefaultMaxDepth   = 64
-	DefaultMaxEvents  = 1000
-)
-
-// deepest is what [Limits.MaxDepth] can be at most: encoding/json stops at 10,000,
-// and the JSON form of an event puts a few levels around a body.
+// deepest leaves room for what hosts put around a body: encoding/json stops at 10,000.
 const deepest = 9000
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		MaxDecoded: orDefault(l.MaxDecoded, DefaultMaxDecoded),
-		MaxRatio:   orDefault(l.MaxRatio, DefaultMaxRatio),
-		MaxFields:  orDefault(l.MaxFields, DefaultMaxFields),
-		MaxDepth:   min(orDefault(l.MaxDepth, DefaultMaxDepth), deepest),
-		MaxEvents:  orDefault(l.MaxEvents, DefaultMaxEvents),
+		MaxDecoded: orDefault(l.MaxDecoded, 4<<20),
+		MaxRatio:   orDefault(l.MaxRatio, 100),
+		MaxQuery:   orDefault(l.MaxQuery, 64<<10),
+		MaxFields:  orDefault(l.MaxFields, 1000),
+		MaxDepth:   min(orDefault(l.MaxDepth, 512), deepest),
+		MaxEvents:  orDefault(l.MaxEvents, 1000),
 	}
 }
 
@@ -48,11 +47,16 @@ func orDefault[T int | int64](v, otherwise T) T {
 	return v
 }
 
+func (l *Limits) inflate() wire.InflateLimits {
+	return wire.InflateLimits{Bytes: l.MaxDecoded, Ratio: l.MaxRatio}
+}
+
 // Decode returns the events in a request whose body has already been read. It
 // is the pure step of the [Handler], for hosts that read requests elsewhere: it
-// checks no origin and no method, and leaves Received and Request.ClientIP to the
-// caller, and ID too where the client gave none; Time is the client's, on its own
-// clock, or zero. r needs no more than its Header, and r.Body is not touched.
+// checks no origin and no method, and leaves Received, Request.ID and
+// Request.ClientIP to the caller, and ID too where the client gave none; Time is the
+// client's, on its own clock, or zero. r needs no more than its Header, and r.Body is
+// not touched. A negative limit is its default, too.
 //
 // Decode takes ownership of body: the events share its memory, so it must not be
 // changed afterwards.
@@ -66,7 +70,7 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 	if err := describe(&e, r, &lim); err != nil {
 		return nil, err
 	}
-	c, err := unpack(&e, body, &lim)
+	c, err := unpack(&e, e.Request.ContentType, body, &lim)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +79,10 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 
 // describe fills in what the request says about itself, which all of its events
 // have in common.
-func describe(e *Event, r *http.Request, lim *Limits) (err error) {
+func describe(e *Event, r *http.Request, lim *Limits) error {
 	h := r.Header
 	e.Request = Request{
-		Method:      r.Method,
+		Method:      methodName(r.Method),
 		Host:        r.Host,
 		ContentType: first(h["Content-Type"]),
 		Encoding:    first(h["Content-Encoding"]),
@@ -97,13 +101,37 @@ func describe(e *Event, r *http.Request, lim *Limits) (err error) {
 	e.Body = Empty{}
 	if r.URL != nil {
 		e.Request.Path = r.URL.Path
-		if r.URL.RawQuery != "" {
-			e.Query, err = parseURLEncoded(r.URL.RawQuery, lim.MaxFields)
-			e.setIdentity()
+		if query := r.URL.RawQuery; query != "" {
+			if len(query) > lim.MaxQuery {
+				return refusal(ReasonQueryTooLarge, fmt.Errorf("%d bytes", len(query)))
+			}
+			form, buffers, err := parseURLEncoded(query, lim)
+			if err != nil {
+				return err
+			}
+			if buffers > slack/4 {
+				// The path is a part of the request line, as the query is.
+				e.Request.Path = strings.Clone(e.Request.Path)
+				if buffers > form.size()+slack/2 {
+					form = form.clone()
+				}
+			}
+			e.Query = form
 		}
 	}
+	e.setIdentity(h)
 	e.boundHeaders()
-	return err
+	return nil
+}
+
+// methodName returns the method without the request line that it stands in.
+func methodName(m string) string {
+	for _, known := range [...]string{http.MethodPost, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if m == known {
+			return known
+		}
+	}
+	return strings.Clone(m)
 }
 
 // maxHeader bounds what a header may contribute to an event. Browsers stay far
@@ -118,7 +146,7 @@ func (e *Event) boundHeaders() {
 		&q.FetchSite, &q.FetchMode, &q.FetchDest, &q.Purpose,
 	} {
 		if len(*s) > maxHeader {
-			e.Errors = append(e.Errors, fieldError("header", *s, "cut to 8 KiB"))
+			e.note("header", *s, "cut to 8 KiB")
 			*s = strings.Clone((*s)[:maxHeader])
 		}
 	}
@@ -140,144 +168,238 @@ func first(headers ...[]string) string {
 // A content is a body without its content coding, and how it is to be read.
 type content struct {
 	body     []byte
-	kind     bodyKind
+	kind     wire.Kind
 	boundary string
 }
 
 // unpack undoes the content coding of body.
-func unpack(e *Event, body []byte, lim *Limits) (c content, err error) {
-	mt := parseMediaType(e.Request.ContentType)
-	c = content{body: body, kind: kindOf(mt.essence), boundary: mt.boundary}
+func unpack(e *Event, contentType string, body []byte, lim *Limits) (c content, err error) {
+	mt := wire.ParseMediaType(contentType)
+	c = content{body: body, kind: mt.Kind, boundary: mt.Boundary}
 	if len(body) == 0 {
 		return c, nil
 	}
-	c.body, e.Request.Encoding, err = inflate(body, e.Request.Encoding, c.kind.maybeCompressed(), lim)
+	c.body, e.Request.Encoding, err = wire.Inflate(body, e.Request.Encoding, c.kind.MaybeCompressed(), lim.inflate())
+	switch {
+	case errors.Is(err, wire.ErrTooInflated):
+		return c, refusal(ReasonTooInflated, err)
+	case err != nil:
+		return c, refusal(ReasonEncoding, err)
+	}
 	switch e.Request.Encoding {
 	case "":
 	case "gzip", "deflate":
-		if c.kind == kindCompressed {
-			c.kind = kindNone // its type was the coding's; what is inside has none
+		if c.kind == wire.KindCompressed {
+			c.kind = wire.KindNoType // its type was the coding's; what is inside has none
 		}
 	default:
-		c.kind = kindBinary // a coding we do not know: the host may
+		c.kind = wire.KindBinary // a coding we do not know: the host may
 	}
-	return c, err
+	return c, nil
 }
 
 // decode reads a body, into e or copies of it.
 func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
-	body := c.body
-	switch c.kind {
-	case kindForm, kindMultipart:
-		form, err := parseForm(c, lim)
-		if err != nil {
-			return nil, err
-		}
-		e.Body = form
+	body := c.body[:len(c.body):len(c.body)] // to append to one event's must not reach another's
+	buffers := cap(c.body)
+	switch {
+	case c.kind == wire.KindPing && h["Ping-To"] != nil:
+		e.setPing(first(h["Ping-To"]), first(h["Ping-From"]))
 		return []Event{*e}, nil
-	case kindPing:
-		if to := h["Ping-To"]; len(to) > 0 {
-			setPing(e, to[0], first(h["Ping-From"]))
-			return []Event{*e}, nil
-		}
-	}
-	if len(body) == 0 {
+	case c.kind == wire.KindForm || c.kind == wire.KindMultipartForm: // if only an empty one
+	case len(body) == 0:
 		return []Event{*e}, nil
-	}
-	if c.kind.isJSON() {
+	case c.kind.IsJSON():
 		// Not part of the text (RFC 8259 §8.1), but some editors write it.
 		body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
 	}
 	switch c.kind {
-	case kindPlain:
-		e.Body = sniffJSON(body, Text(text(body)), lim)
-	case kindText, kindPing:
-		e.Body = Text(text(body))
-	case kindNone:
-		e.Body = sniffJSON(body, Binary{Data: body}, lim)
-	case kindJSON:
-		if err := setJSON(e, body, lim); err != nil {
+	case wire.KindMultipartForm:
+		form, err := parseMultipart(body, c.boundary, lim)
+		if err != nil {
 			return nil, err
 		}
-	case kindNDJSON:
+		e.Body = form
+	case wire.KindForm:
+		// Some send JSON as a form. No browser's form starts like it: "{" and "["
+		// are escaped there.
+		if e.sniffJSON(body, nil, lim); e.Body == nil {
+			form, shared, err := parseURLEncoded(wire.Text(body), lim)
+			if err != nil {
+				return nil, err
+			}
+			e.Body, buffers = form, buffers+shared
+		}
+	case wire.KindPlainText:
+		e.sniffJSON(body, Text(wire.Text(body)), lim)
+	case wire.KindOtherText, wire.KindPing:
+		e.Body = Text(wire.Text(body))
+	case wire.KindNoType:
+		e.sniffJSON(body, Binary{Data: body}, lim)
+	case wire.KindCompressed:
+		e.sniffJSON(body, Binary{Type: e.Request.ContentType, Data: body}, lim)
+	case wire.KindJSON:
+		switch status := checkJSON(body, lim); {
+		case status == wire.JSONTooDeep:
+			return nil, refusal(ReasonTooDeep, tooDeep(lim))
+		case status == wire.JSONInvalid && isLines(body, lim):
+			return decodeLines(e, body, lim)
+		default:
+			e.setJSON(body, status, lim)
+		}
+	case wire.KindNDJSON:
 		return decodeLines(e, body, lim)
-	case kindReports:
+	case wire.KindReports:
 		return decodeReports(e, body, lim)
-	case kindCSP:
+	case wire.KindCSPReport:
 		return decodeCSP(e, body, lim)
 	default:
 		e.Body = Binary{Type: e.Request.ContentType, Data: body}
 	}
-	if _, ok := e.Body.(JSON); ok && isEnvelope(body) {
+	if _, ok := e.Body.(JSON); ok && wire.MaybeEnvelope(body) {
 		return decodeEnvelope(e, body, lim)
 	}
+	e.unpin(buffers)
 	return []Event{*e}, nil
 }
 
-func parseForm(c content, lim *Limits) (Form, error) {
-	if c.kind == kindMultipart {
-		return parseMultipart(c.body, c.boundary, lim.MaxFields)
+func parseMultipart(body []byte, boundary string, lim *Limits) (Form, error) {
+	parts, err := wire.Multipart(body, boundary)
+	if err != nil {
+		return nil, refusal(ReasonMultipart, err)
 	}
-	return parseURLEncoded(text(c.body), lim.MaxFields)
+	// Most forms are small: collecting them on the stack makes the copy that
+	// leaves here exact, and the only allocation.
+	var few [24]Field
+	fields := few[:0]
+	for p := (wire.Part{}); ; {
+		if err := parts.Next(&p); err == io.EOF {
+			return append(make(Form, 0, len(fields)), fields...), nil
+		} else if err != nil {
+			return nil, refusal(ReasonMultipart, fmt.Errorf("part %d: %w", len(fields)+1, err))
+		}
+		if len(fields) == lim.MaxFields {
+			return nil, refusal(ReasonTooManyFields, fmt.Errorf("more than %d parts", lim.MaxFields))
+		}
+		f := Field{Name: p.Name}
+		if p.IsFile {
+			f.File = &File{Name: p.FileName, Type: p.FileType, Data: p.Content}
+		} else {
+			f.Value = wire.Text(p.Content)
+		}
+		fields = append(fields, f)
+	}
 }
 
-// sniffJSON returns body as JSON if it is a JSON object or array, or else as
-// what it would be otherwise.
-func sniffJSON(body []byte, otherwise Body, lim *Limits) Body {
-	if looksLikeJSON(body) && checkJSON(body, lim.MaxDepth) == jsonValid {
-		return JSON(body)
+// parseURLEncoded reads a form or a query, and says how large the buffers are that
+// its strings share.
+func parseURLEncoded(src string, lim *Limits) (form Form, shared int, err error) {
+	pairs := wire.URLEncoded(src)
+	form = make(Form, 0, min(pairs.Room(), lim.MaxFields))
+	for name, value, ok := pairs.Next(); ok; name, value, ok = pairs.Next() {
+		if len(form) == lim.MaxFields {
+			return nil, 0, refusal(ReasonTooManyFields, fmt.Errorf("more than %d fields", lim.MaxFields))
+		}
+		form = append(form, Field{Name: name, Value: value})
 	}
-	return otherwise
+	return form, pairs.Backing(), nil
 }
 
-// setJSON makes b the event's body: JSON, or Binary with a note if it is not.
-func setJSON(e *Event, b []byte, lim *Limits) error {
-	switch checkJSON(b, lim.MaxDepth) {
-	case jsonValid:
+// checkJSON looks at a whole body. Of an envelope the items are looked at one by one,
+// so that one of them cannot make the body too deep.
+func checkJSON(body []byte, lim *Limits) wire.JSONStatus {
+	status := wire.CheckJSON(body, lim.MaxDepth)
+	if status == wire.JSONTooDeep && wire.MaybeEnvelope(body) {
+		status = wire.CheckJSON(body, wire.MaxJSONDepth)
+	}
+	return status
+}
+
+func tooDeep(lim *Limits) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
+
+// sniffJSON makes the body JSON if it is a JSON object or array, or else what it
+// would be otherwise.
+func (e *Event) sniffJSON(body []byte, otherwise Body, lim *Limits) {
+	e.Body = otherwise
+	if !wire.LooksLikeJSON(body) {
+		return
+	}
+	switch checkJSON(body, lim) {
+	case wire.JSONValid:
+		e.Body = JSON(body)
+	case wire.JSONTooDeep:
+		e.note("body", "", tooDeep(lim).Error())
+	}
+}
+
+// setJSON makes b, of which the status is known, the event's body: JSON, or Binary
+// with a note if it is not.
+func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *Limits) {
+	if status == wire.JSONValid {
 		e.Body = JSON(b)
-	case jsonTooDeep:
-		return tooLarge(ReasonTooDeep, "JSON nests deeper than %d", lim.MaxDepth)
-	default:
-		e.Body = Binary{Type: e.Request.ContentType, Data: b}
-		e.Errors = append(e.Errors, fieldError("body", text(b), "not valid JSON"))
+		return
 	}
-	return nil
+	e.Body = Binary{Type: e.Request.ContentType, Data: b}
+	if status == wire.JSONTooDeep {
+		e.note("body", "", tooDeep(lim).Error())
+	} else {
+		e.note("body", wire.Text(b), "not valid JSON")
+	}
+}
+
+// setItem does it with an item of a batch, which is never refused for one of them.
+func (e *Event) setItem(b []byte, lim *Limits) { e.setJSON(b, wire.CheckJSON(b, lim.MaxDepth), lim) }
+
+// lines yields the lines of newline-delimited JSON that are not blank.
+func lines(body []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for line := range bytes.SplitSeq(body, []byte("\n")) {
+			if line = bytes.TrimSpace(line); len(line) > 0 && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// isLines says whether a body that should be one JSON text is several, each in a line
+// of its own: an object or array each, since nothing else is sent like that.
+func isLines(body []byte, lim *Limits) bool {
+	n := 0
+	for line := range lines(body) {
+		if !wire.LooksLikeJSON(line) || wire.CheckJSON(line, lim.MaxDepth) == wire.JSONInvalid {
+			return false
+		}
+		n++
+	}
+	return n > 1
 }
 
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
 func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
-	var events []Event
-	for line := range bytes.SplitSeq(body, []byte("\n")) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
+	n := 0
+	for range lines(body) {
+		if n++; n > lim.MaxEvents {
+			return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d lines", lim.MaxEvents))
 		}
-		if len(events) == lim.MaxEvents {
-			return nil, tooLarge(ReasonTooManyEvents, "more than %d lines", lim.MaxEvents)
-		}
-		next := *e
-		if err := setJSON(&next, line[:len(line):len(line)], lim); err != nil {
-			return nil, err
-		}
-		next.number(len(events))
-		events = append(events, next)
 	}
-	if events == nil {
+	if n == 0 {
 		return []Event{*e}, nil
+	}
+	events := make([]Event, 0, n)
+	items := newCutter(body)
+	for line := range lines(body) {
+		events = append(events, *e)
+		next := &events[len(events)-1]
+		next.number(len(events) - 1)
+		next.setItem(items.cut(line), lim)
 	}
 	return events, nil
 }
 
-// number tells the events of one request apart where the query identifies it.
-func (e *Event) number(i int) {
-	if e.ID != "" {
-		e.ID += "." + strconv.Itoa(i)
-	}
-}
-
-func setPing(e *Event, to, from string) {
+func (e *Event) setPing(to, from string) {
 	if len(to) > maxHeader || len(from) > maxHeader {
-		e.Errors = append(e.Errors, fieldError("header", to, "cut to 8 KiB"))
-		to, from = to[:min(len(to), maxHeader)], from[:min(len(from), maxHeader)]
+		e.note("header", to, "cut to 8 KiB")
+		to, from = strings.Clone(to[:min(len(to), maxHeader)]), strings.Clone(from[:min(len(from), maxHeader)])
 	}
 	e.Name = "ping"
 	e.Body = Ping{From: from, To: to}

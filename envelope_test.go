@@ -59,7 +59,7 @@ func TestEnvelope(t *testing.T) {
 		return r
 	}
 	want := []row{
-		with("l:pv1:1", "log", `{"msg":"a"}`, 1, 0), with("l:pv1:2", "", `[1]`, 2, 0), with("l:pv1:3", "", "empty", 3, 0),
+		with("pv1:l:pv1:1", "log", `{"msg":"a"}`, 1, 0), with("pv1:l:pv1:2", "", `[1]`, 2, 0), with("pv1:l:pv1:3", "", "empty", 3, 0),
 		with("", "", `{"n":0,"t":5}`, 0, 1), with("", "", `"junk"`, 0, 1),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -6,16 +6,20 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/intake"
 )
 
 // ErrPermanent marks an error of a [Sink] that no retry can mend: wrap it, as in
 // fmt.Errorf("%w: no such site", beacon.ErrPermanent).
 var ErrPermanent = errors.New("permanent failure")
 
-// ErrDrop, returned from [Config.Enrich], drops one event on purpose, for
-// example because the visitor asked not to be tracked. The request is answered
-// as if it had been taken, and counted as dropped.
+// ErrDrop, returned from [Config.Enrich], drops one event on purpose, for example
+// because the visitor asked not to be tracked, and from [Config.Admit] a whole
+// request. The request is answered as if it had been taken, and counted as dropped
+// if nothing of it is left.
 var ErrDrop = errors.New("dropped on purpose")
 
 // A RetryAfterError is a temporary failure of a [Sink] that says when to try
@@ -142,32 +146,101 @@ func joinKinds(errs []error) error {
 // [RequestError.Reason], [Stats.Refused] and the Beacon-Refused header hold, and
 // a closed set unless the host's own [RequestError] values add to it.
 const (
-	ReasonMethod        = "method"             // 405
-	ReasonOrigin        = "origin"             // 403
-	ReasonTooBusy       = "too-busy"           // 429, see [Config.MaxInFlight]
-	ReasonBodyTooLarge  = "body-too-large"     // 413
-	ReasonTooInflated   = "inflates-too-large" // 413
-	ReasonTooManyFields = "too-many-fields"    // 413
-	ReasonTooManyEvents = "too-many-events"    // 413
-	ReasonTooDeep       = "json-too-deep"      // 413
-	ReasonBodyTooSlow   = "body-too-slow"      // 408
-	ReasonBodyBroken    = "body-broken"        // 400, the connection ended inside the body
-	ReasonMultipart     = "malformed-multipart"
-	ReasonEncoding      = "malformed-encoding" // 400, as is malformed-multipart
-	ReasonSinkRefused   = "sink-refused"       // 422, see [ErrPermanent]
-	ReasonSinkFailed    = "sink-failed"        // 503
-	ReasonShuttingDown  = "shutting-down"      // 503, see [Handler.Shutdown]
-	ReasonPanic         = "panic"              // 500
+	ReasonMethod        = "method"              // 405
+	ReasonOrigin        = "origin"              // 403
+	ReasonTooBusy       = "too-busy"            // 429, see [Config.MaxInFlight]
+	ReasonBodyTooLarge  = "body-too-large"      // 413
+	ReasonTooInflated   = "inflates-too-large"  // 413
+	ReasonQueryTooLarge = "query-too-large"     // 413
+	ReasonTooManyFields = "too-many-fields"     // 413
+	ReasonTooManyEvents = "too-many-events"     // 413
+	ReasonTooDeep       = "json-too-deep"       // 413
+	ReasonBodyTooSlow   = "body-too-slow"       // 408
+	ReasonBodyBroken    = "body-broken"         // 400, it ended before it was complete
+	ReasonMultipart     = "malformed-multipart" // 400
+	ReasonEncoding      = "malformed-encoding"  // 400
+	ReasonBodyRead      = "body-already-read"   // 500, a middleware or ParseForm was here before
+	ReasonSinkRefused   = "sink-refused"        // 422, see [ErrPermanent]
+	ReasonSinkFailed    = "sink-failed"         // 503
+	ReasonShuttingDown  = "shutting-down"       // 503, see [Handler.Shutdown]
+	ReasonPanic         = "panic"               // 500
 )
+
+// statuses are the answers that go with the reasons.
+var statuses = map[string]int{
+	ReasonMethod:        http.StatusMethodNotAllowed,
+	ReasonOrigin:        http.StatusForbidden,
+	ReasonTooBusy:       http.StatusTooManyRequests,
+	ReasonBodyTooLarge:  http.StatusRequestEntityTooLarge,
+	ReasonTooInflated:   http.StatusRequestEntityTooLarge,
+	ReasonQueryTooLarge: http.StatusRequestEntityTooLarge,
+	ReasonTooManyFields: http.StatusRequestEntityTooLarge,
+	ReasonTooManyEvents: http.StatusRequestEntityTooLarge,
+	ReasonTooDeep:       http.StatusRequestEntityTooLarge,
+	ReasonBodyTooSlow:   http.StatusRequestTimeout,
+	ReasonBodyBroken:    http.StatusBadRequest,
+	ReasonMultipart:     http.StatusBadRequest,
+	ReasonEncoding:      http.StatusBadRequest,
+	ReasonBodyRead:      http.StatusInternalServerError,
+	ReasonSinkRefused:   http.StatusUnprocessableEntity,
+	ReasonSinkFailed:    http.StatusServiceUnavailable,
+	ReasonShuttingDown:  http.StatusServiceUnavailable,
+	ReasonPanic:         http.StatusInternalServerError,
+}
+
+// refusal is the error of a request that is not taken for that reason.
+func refusal(reason string, err error) *RequestError {
+	return &RequestError{Status: statuses[reason], Reason: reason, Err: err}
+}
+
+// bodyRefusal is the same for a body that could not be read.
+func bodyRefusal(err error) error {
+	switch {
+	case errors.Is(err, intake.ErrBusy):
+		why := refusal(ReasonTooBusy, err)
+		why.RetryAfter = time.Second
+		return why
+	case errors.Is(err, intake.ErrTooLarge):
+		return refusal(ReasonBodyTooLarge, err)
+	case errors.Is(err, intake.ErrTooSlow):
+		return refusal(ReasonBodyTooSlow, err)
+	case errors.Is(err, intake.ErrReadBefore):
+		return refusal(ReasonBodyRead, err)
+	}
+	return refusal(ReasonBodyBroken, err)
+}
+
+// sinkRefusal decides what the error of a Sink, or of the host's hooks, does to the
+// answer.
+func sinkRefusal(err error) error {
+	re, ok := errors.AsType[*RequestError](err)
+	switch {
+	case ok && 400 <= re.Status && re.Status <= 599:
+		return re
+	case ok && re.Status != 0:
+		return refusal(ReasonPanic, fmt.Errorf("status %d, which is not a refusal: %w", re.Status, err))
+	case IsPermanent(err):
+		return refusal(ReasonSinkRefused, err)
+	}
+	why := refusal(ReasonSinkFailed, err)
+	if why.RetryAfter, ok = RetryAfter(err); !ok {
+		why.RetryAfter = 5 * time.Second
+	}
+	return why
+}
 
 // A RequestError says why a request was not taken.
 //
 // Reason is a fixed word that goes to the client; Err is the cause, which goes
-// to the log only. [Config.Enrich] and a [Sink] may return one to choose the
-// answer themselves, for example 429 for a visitor who is sending too much.
+// to the log only. [Config.Admit], [Config.Enrich] and a [Sink] may return one to
+// choose the answer themselves, for example 429 for a visitor who is sending too
+// much.
 type RequestError struct {
-	Status     int // HTTP status of the answer
-	Reason     string
+	// Status is the HTTP status of the answer, from 400 to 599. With 0 it is that of
+	// Err as if that had been returned alone; any other is a mistake, and answered 500.
+	Status int
+
+	Reason     string        // one of the constants above, or a word of the host's own
 	RetryAfter time.Duration // sent as Retry-After if positive
 	Err        error         // may be nil
 }
@@ -181,14 +254,6 @@ func (e *RequestError) Error() string {
 
 // Unwrap returns e.Err.
 func (e *RequestError) Unwrap() error { return e.Err }
-
-func tooLarge(reason string, format string, args ...any) error {
-	return &RequestError{Status: http.StatusRequestEntityTooLarge, Reason: reason, Err: fmt.Errorf(format, args...)}
-}
-
-func malformed(reason string, err error) error {
-	return &RequestError{Status: http.StatusBadRequest, Reason: reason, Err: err}
-}
 
 // A FieldError is something in an event that did not fit its place. It stands
 // beside the event, which is delivered all the same. It holds text only, so
@@ -206,13 +271,13 @@ func (e FieldError) Error() string {
 	return fmt.Sprintf("beacon: field %q: %s: %q", e.Key, e.Reason, e.Value)
 }
 
+// fieldError copies what it is given: it is short, and outlives what it stood in.
 func fieldError(key, value, reason string) FieldError {
 	const max = 64
-	if len(key) > max {
-		key = key[:max]
-	}
-	if len(value) > max {
-		value = value[:max]
-	}
-	return FieldError{Key: key, Value: value, Reason: reason}
+	return FieldError{Key: strings.Clone(key[:min(len(key), max)]), Value: strings.Clone(value[:min(len(value), max)]), Reason: reason}
+}
+
+// note adds to what in the event did not fit.
+func (e *Event) note(key, value, reason string) {
+	e.Errors = append(e.Errors, fieldError(key, value, reason))
 }

@@ -2,13 +2,17 @@ package beacon
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // eventVersion is the version of the JSON form. Members may be added to a
@@ -26,10 +30,10 @@ const eventVersion = 1
 //	           {"name": "f", "file": {"name": "x.txt", "type": "text/plain", "data": "aGk="}}]},
 //	  "query": [{"name": "q", "value": "1"}],
 //	  "page": "…", "session": "…", "view": "…", "series": "…", "seq": 1, "mode": "append",
-//	  "request": {"method": "POST", "host": "…", "path": "…", "content_type": "…", "encoding": "…",
+//	  "request": {"id": "…", "method": "POST", "host": "…", "path": "…", "content_type": "…", "encoding": "…",
 //	              "origin": "…", "user_agent": "…", "fetch_site": "…", "fetch_mode": "…",
 //	              "fetch_dest": "…", "purpose": "…", "client_ip": "…", "tls": true},
-//	  "gpc": true, "dnt": true,
+//	  "verified": true, "gpc": true, "dnt": true,
 //	  "attrs": [{"name": "user", "value": "7"}],
 //	  "errors": [{"key": "…", "value": "…", "reason": "…"}]
 //	}
@@ -56,7 +60,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // returns, to b and returns the longer slice. On an error it returns b as it was.
 // It allocates nothing if b has room, unless Attrs is large or ClientIP has a zone.
 // It only reads the event: several goroutines may encode the same one.
-func (e *Event) AppendJSON(b []byte) ([]byte, error) {
+func (e Event) AppendJSON(b []byte) ([]byte, error) {
 	// Every member is written with a comma behind it, and the last comma becomes
 	// the closing brace: none has to know what was left out before it.
 	out := append(b, `{"v":`...)
@@ -95,6 +99,7 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 	}
 	out = appendMember(out, `"mode":`, string(e.Mode))
 	out = appendRequest(out, &e.Request)
+	out = appendFlag(out, `"verified":true,`, e.Verified)
 	out = appendFlag(out, `"gpc":true,`, e.Privacy.GPC)
 	out = appendFlag(out, `"dnt":true,`, e.Privacy.DNT)
 	if e.Attrs != nil {
@@ -107,202 +112,212 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 		out = appendErrors(out, e.Errors)
 		out = append(out, ',')
 	}
-	return closeList(out, '}'), nil
+	return wire.CloseList(out, '}'), nil
 }
 
-// UnmarshalJSON reads what MarshalJSON writes. It ignores members it does not
-// know and refuses a version or a kind of body it does not know.
-func (e *Event) UnmarshalJSON(b []byte) error {
-	var w wireEvent
-	if err := json.Unmarshal(b, &w); err != nil {
-		return fmt.Errorf("beacon: event: %w", err)
+// appendMember appends a string and its key, unless it is empty.
+func appendMember(b []byte, key, s string) []byte {
+	if s == "" {
+		return b
 	}
-	if w.V != eventVersion {
-		return fmt.Errorf("beacon: event: version %d, want %d", w.V, eventVersion)
+	b = append(b, key...)
+	b = wire.AppendString(b, s)
+	return append(b, ',')
+}
+
+func appendFlag(b []byte, member string, set bool) []byte {
+	if set {
+		b = append(b, member...)
 	}
-	r := &w.Request
-	*e = Event{
-		ID: string(w.ID), Name: string(w.Name), Time: w.Time, Received: w.Received, Sent: w.Sent,
-		Query: w.Query.form(), Page: string(w.Page),
-		Session: string(w.Session), View: string(w.View),
-		Series: string(w.Series), Seq: w.Seq, Mode: Mode(w.Mode),
-		Request: Request{
-			Method: string(r.Method), Host: string(r.Host), Path: string(r.Path),
-			ContentType: string(r.ContentType), Encoding: string(r.Encoding), Origin: string(r.Origin),
-			UserAgent: string(r.UserAgent), FetchSite: string(r.FetchSite), FetchMode: string(r.FetchMode),
-			FetchDest: string(r.FetchDest), Purpose: string(r.Purpose), ClientIP: r.ClientIP, TLS: r.TLS,
-		},
-		Privacy: Privacy{GPC: w.GPC, DNT: w.DNT},
+	return b
+}
+
+func appendTime(b []byte, key string, t time.Time) ([]byte, error) {
+	if t.IsZero() {
+		return b, nil
 	}
-	if w.Body != nil {
-		var err error
-		if e.Body, err = w.Body.body(); err != nil {
-			return err
+	b = append(b, key...)
+	b = append(b, '"')
+	b, err := t.AppendText(b)
+	if err != nil {
+		_, err = json.Marshal(t) // the same in the words of encoding/json
+		return nil, err
+	}
+	return append(b, '"', ','), nil
+}
+
+func appendRequest(b []byte, r *Request) []byte {
+	start := len(b)
+	b = append(b, `"request":{`...)
+	empty := len(b)
+	b = appendMember(b, `"id":`, r.ID)
+	b = appendMember(b, `"method":`, r.Method)
+	b = appendMember(b, `"host":`, r.Host)
+	b = appendMember(b, `"path":`, r.Path)
+	b = appendMember(b, `"content_type":`, r.ContentType)
+	b = appendMember(b, `"encoding":`, r.Encoding)
+	b = appendMember(b, `"origin":`, r.Origin)
+	b = appendMember(b, `"user_agent":`, r.UserAgent)
+	b = appendMember(b, `"fetch_site":`, r.FetchSite)
+	b = appendMember(b, `"fetch_mode":`, r.FetchMode)
+	b = appendMember(b, `"fetch_dest":`, r.FetchDest)
+	b = appendMember(b, `"purpose":`, r.Purpose)
+	if r.ClientIP != (netip.Addr{}) {
+		b = append(b, `"client_ip":`...)
+		b = appendAddr(b, r.ClientIP)
+		b = append(b, ',')
+	}
+	b = appendFlag(b, `"tls":true,`, r.TLS)
+	if len(b) == empty {
+		return b[:start]
+	}
+	return append(wire.CloseList(b, '}'), ',')
+}
+
+// appendAddr appends an address. A zone is any text; encoding/json knows best what
+// it does with that.
+func appendAddr(b []byte, ip netip.Addr) []byte {
+	if ip.Zone() != "" {
+		text, _ := json.Marshal(ip) // an address always marshals
+		return append(b, text...)
+	}
+	b = append(b, '"')
+	b = ip.AppendTo(b)
+	return append(b, '"')
+}
+
+func appendBody(b []byte, body Body) []byte {
+	switch x := body.(type) {
+	case Empty:
+		return append(b, `{"kind":"empty"}`...)
+	case Text:
+		b = append(b, `{"kind":"text",`...)
+		b = appendMember(b, `"text":`, string(x))
+	case JSON:
+		b = append(b, `{"kind":"json",`...)
+		b = appendRawJSON(b, x)
+	case Form:
+		b = append(b, `{"kind":"form","fields":`...)
+		b = appendForm(b, x)
+	case Binary:
+		b = append(b, `{"kind":"binary",`...)
+		b = appendMember(b, `"type":`, x.Type)
+		if x.Data != nil {
+			b = append(b, `"data":`...)
+			b = appendBase64(b, x.Data)
 		}
-	}
-	if w.Attrs != nil {
-		e.Attrs = make(map[string]string, len(w.Attrs))
-		for _, a := range w.Attrs {
-			e.Attrs[string(a.Name)] = string(a.Value)
+	case Ping:
+		b = append(b, `{"kind":"ping",`...)
+		b = appendMember(b, `"from":`, x.From)
+		b = appendMember(b, `"to":`, x.To)
+	case Report:
+		b = append(b, `{"kind":"report",`...)
+		b = appendRawJSON(b, x.Body)
+		b = appendMember(b, `"type":`, x.Type)
+		b = appendMember(b, `"url":`, x.URL)
+		b = appendMember(b, `"user_agent":`, x.UserAgent)
+		if x.Age != 0 {
+			b = append(b, `"age_ns":`...)
+			b = strconv.AppendInt(b, int64(x.Age), 10)
 		}
+	default: // a pointer to one of them, or a type that embeds one
+		kind, _ := json.Marshal(body.Kind()) // a string always marshals
+		b = append(b, `{"kind":`...)
+		b = append(b, kind...)
 	}
-	if w.Errors != nil {
-		e.Errors = make([]FieldError, len(w.Errors))
-		for i, x := range w.Errors {
-			e.Errors[i] = FieldError{string(x.Key), string(x.Value), string(x.Reason)}
-		}
+	return wire.CloseList(b, '}')
+}
+
+// appendForm keeps nil and empty apart: a request without a query is not one with
+// an empty query.
+func appendForm(b []byte, f Form) []byte {
+	if f == nil {
+		return append(b, "null"...)
 	}
-	return nil
-}
-
-type wireEvent struct {
-	V        int          `json:"v"`
-	ID       wireString   `json:"id"`
-	Name     wireString   `json:"name"`
-	Time     time.Time    `json:"time"`
-	Received time.Time    `json:"received"`
-	Sent     time.Time    `json:"sent"`
-	Body     *wireBody    `json:"body"`
-	Query    wireFormList `json:"query"`
-	Page     wireString   `json:"page"`
-	Session  wireString   `json:"session"`
-	View     wireString   `json:"view"`
-	Series   wireString   `json:"series"`
-	Seq      uint64       `json:"seq"`
-	Mode     wireString   `json:"mode"`
-	Request  wireRequest  `json:"request"`
-	GPC      bool         `json:"gpc"`
-	DNT      bool         `json:"dnt"`
-	Attrs    []wireField  `json:"attrs"`
-	Errors   []wireError  `json:"errors"`
-}
-
-type wireRequest struct {
-	Method      wireString `json:"method"`
-	Host        wireString `json:"host"`
-	Path        wireString `json:"path"`
-	ContentType wireString `json:"content_type"`
-	Encoding    wireString `json:"encoding"`
-	Origin      wireString `json:"origin"`
-	UserAgent   wireString `json:"user_agent"`
-	FetchSite   wireString `json:"fetch_site"`
-	FetchMode   wireString `json:"fetch_mode"`
-	FetchDest   wireString `json:"fetch_dest"`
-	Purpose     wireString `json:"purpose"`
-	ClientIP    netip.Addr `json:"client_ip"`
-	TLS         bool       `json:"tls"`
-}
-
-type wireError struct {
-	Key    wireString `json:"key"`
-	Value  wireString `json:"value"`
-	Reason wireString `json:"reason"`
-}
-
-// A wireBody is any Body, told apart by Kind.
-type wireBody struct {
-	Kind      string          `json:"kind"`
-	Text      wireString      `json:"text"`
-	JSON      json.RawMessage `json:"json"`
-	Raw       *wireString     `json:"raw"`
-	Fields    *wireFormList   `json:"fields"`
-	Type      wireString      `json:"type"`
-	Data      []byte          `json:"data"`
-	From      wireString      `json:"from"`
-	To        wireString      `json:"to"`
-	URL       wireString      `json:"url"`
-	UserAgent wireString      `json:"user_agent"`
-	Age       time.Duration   `json:"age_ns"`
-}
-
-func (w *wireBody) body() (Body, error) {
-	switch w.Kind {
-	case "empty":
-		return Empty{}, nil
-	case "text":
-		return Text(w.Text), nil
-	case "json":
-		return JSON(w.json()), nil
-	case "form":
-		if w.Fields == nil {
-			return Form(nil), nil
-		}
-		return w.Fields.form(), nil
-	case "binary":
-		return Binary{Type: string(w.Type), Data: w.Data}, nil
-	case "ping":
-		return Ping{From: string(w.From), To: string(w.To)}, nil
-	case "report":
-		return Report{Type: string(w.Type), URL: string(w.URL), UserAgent: string(w.UserAgent), Age: w.Age, Body: w.json()}, nil
-	}
-	return nil, fmt.Errorf("beacon: event: unknown body kind %q", w.Kind)
-}
-
-func (w *wireBody) json() json.RawMessage {
-	if w.Raw != nil {
-		return json.RawMessage(*w.Raw)
-	}
-	if w.JSON == nil || plainJSON(w.JSON) {
-		return w.JSON
-	}
-	var exact bytes.Buffer // without what an indenting encoder put in
-	if json.Compact(&exact, w.JSON) != nil {
-		return w.JSON
-	}
-	return exact.Bytes()
-}
-
-type wireField struct {
-	Name  wireString `json:"name"`
-	Value wireString `json:"value"`
-	File  *wireFile  `json:"file"`
-}
-
-type wireFile struct {
-	Name wireString `json:"name"`
-	Type wireString `json:"type"`
-	Data []byte     `json:"data"`
-}
-
-// A wireFormList is a Form. Nil and empty stay apart: a request without a query
-// is not one with an empty query.
-type wireFormList []wireField
-
-func (l wireFormList) form() Form {
-	if l == nil {
-		return nil
-	}
-	f := make(Form, len(l))
-	for i, x := range l {
-		f[i] = Field{Name: string(x.Name), Value: string(x.Value)}
+	b = append(b, '[')
+	for i := range f {
+		x := &f[i]
+		b = append(b, `{"name":`...)
+		b = wire.AppendString(b, x.Name)
+		b = append(b, ',')
+		b = appendMember(b, `"value":`, x.Value)
 		if x.File != nil {
-			f[i].File = &File{string(x.File.Name), string(x.File.Type), x.File.Data}
+			b = append(b, `"file":{"name":`...)
+			b = wire.AppendString(b, x.File.Name)
+			b = append(b, ',')
+			b = appendMember(b, `"type":`, x.File.Type)
+			b = append(b, `"data":`...)
+			b = appendBase64(b, x.File.Data)
+			b = append(b, '}')
+		}
+		b = append(wire.CloseList(b, '}'), ',')
+	}
+	return wire.CloseList(b, ']')
+}
+
+func appendAttrs(b []byte, attrs map[string]string) []byte {
+	var few [16]string
+	names := few[:0]
+	for name := range attrs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b = append(b, '[')
+	for _, name := range names {
+		b = append(b, `{"name":`...)
+		b = wire.AppendString(b, name)
+		b = append(b, ',')
+		b = appendMember(b, `"value":`, attrs[name])
+		b = append(wire.CloseList(b, '}'), ',')
+	}
+	return wire.CloseList(b, ']')
+}
+
+func appendErrors(b []byte, errs []FieldError) []byte {
+	b = append(b, '[')
+	for i := range errs {
+		b = append(b, '{')
+		b = appendMember(b, `"key":`, errs[i].Key)
+		b = appendMember(b, `"value":`, errs[i].Value)
+		b = appendMember(b, `"reason":`, errs[i].Reason)
+		b = append(wire.CloseList(b, '}'), ',')
+	}
+	return wire.CloseList(b, ']')
+}
+
+func appendBase64(b, data []byte) []byte {
+	if data == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	b = base64.StdEncoding.AppendEncode(b, data)
+	return append(b, '"')
+}
+
+// appendRawJSON appends raw as a JSON value if it is one, and its exact bytes too
+// if an encoder would write that value differently.
+func appendRawJSON(b []byte, raw []byte) []byte {
+	if raw == nil {
+		return b
+	}
+	if wire.PlainJSON(raw) {
+		b = append(b, `"json":`...)
+		b = append(b, raw...)
+		return append(b, ',')
+	}
+	if wire.CheckJSON(raw, wire.MaxJSONDepth) == wire.JSONValid {
+		b = append(b, `"json":`...)
+		start := len(b)
+		b = wire.AppendCompactJSON(b, raw)
+		same := bytes.Equal(b[start:], raw) && string(raw) != "null"
+		b = append(b, ',')
+		if same {
+			return b
 		}
 	}
-	return f
-}
-
-// A wireString is a string of any bytes: a JSON string, or {"base64": "…"} where
-// that would change it.
-type wireString string
-
-type base64String struct {
-	Base64 []byte `json:"base64"`
-}
-
-func (s *wireString) UnmarshalJSON(b []byte) error {
-	// b is valid JSON: a quote that is not escaped is its last byte.
-	if len(b) > 0 && b[0] == '"' && plainLen(b[1:]) == len(b)-2 {
-		*s = wireString(b[1 : len(b)-1])
-		return nil
-	}
-	if len(b) > 0 && b[0] == '{' {
-		var x base64String
-		err := json.Unmarshal(b, &x)
-		*s = wireString(x.Base64)
-		return err
-	}
-	return json.Unmarshal(b, (*string)(s))
+	b = append(b, `"raw":`...)
+	b = wire.AppendText(b, raw)
+	return append(b, ',')
 }
 
 // cloudEventType names the CloudEvents data: the JSON form of an event.

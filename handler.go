@@ -1,48 +1,51 @@
 package beacon
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/clientip"
+	"github.com/pagebeacon/beacon/internal/intake"
+	"github.com/pagebeacon/beacon/internal/origin"
+	"github.com/pagebeacon/beacon/internal/sinkctx"
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // A Handler receives beacons over HTTP. It is safe for concurrent use, and it
-// starts no goroutine. Make one with [New]; the zero value is not usable.
+// starts no goroutine that outlives a request. Make one with [New]; the zero value is
+// not usable.
 //
 // Mount it without a method, as in mux.Handle("/path", h): a pattern with one
 // makes the mux answer preflights with 405.
 type Handler struct {
 	cfg     Config
-	origins origins
+	origins origin.List
 	allow   string // the value of Allow
-	budget  budget
+	gate    *intake.Gate
 
-	watchdog *watchdog
 	stats    stats
 	shutdown shutdown
 }
 
 // New returns a Handler for c, or all mistakes in c, joined.
 func New(c Config) (*Handler, error) {
-	cfg, err := c.withDefaults()
-	allowed, originErr := parseOrigins(cfg.Origins)
-	if originErr != nil {
-		err = errors.Join(err, fmt.Errorf("beacon: invalid config: %w", originErr))
-	}
+	cfg, origins, err := c.withDefaults()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("beacon: invalid config: %w", err)
 	}
-	h := &Handler{cfg: cfg, origins: allowed, allow: strings.Join(cfg.Methods, ", ") + ", OPTIONS"}
-	h.budget.free = cfg.MaxInFlight
-	h.watchdog = newWatchdog(cfg.ReadTimeout)
-	h.shutdown.idle = make(chan struct{}, 1)
+	h := &Handler{cfg: cfg, origins: origins, allow: strings.Join(cfg.Methods, ", ") + ", OPTIONS"}
+	h.gate = intake.New(intake.Limits{
+		MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Timeout: cfg.ReadTimeout, NoDeadline: h.noDeadline,
+	})
+	h.shutdown.idle = make(chan struct{})
 	h.stats.refused = map[string]uint64{}
 	h.stats.logged = map[string]logState{}
 	return h, nil
@@ -58,78 +61,92 @@ func New(c Config) (*Handler, error) {
 //	body too slow, too large        408, 413
 //	too busy                        429 and Retry-After
 //	sink refused for good           422
-//	panic                           500
+//	panic, body read by others      500
 //	sink failed, shutting down      503 and Retry-After
 //
-// It never redirects, since browsers turn a redirected POST into an empty GET,
-// and never answers 415. The reason of a refusal is in the Beacon-Refused header
-// and the text of the answer.
+// [Config.Answer] may answer what was taken in another way. It never redirects, since
+// browsers turn a redirected POST into an empty GET, and never answers 415. The reason
+// of a refusal is in the Beacon-Refused header and the text of the answer.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if in, ok := h.receive(w, r, false); ok {
-		in.body.release()
-		answer(w, r)
+	a := h.enter(w, r)
+	defer h.leave(&a)
+	if h.receive(w, r, &a) {
+		h.answer(w, r)
 	}
 }
 
-// An intake is a request on its way from the wire to the sink.
-type intake struct {
-	body        bodyReader
+// An arrival is a request on its way from the wire to the sink.
+type arrival struct {
+	body        intake.Body
 	crossOrigin bool
+	capture     bool // the answer is the host's own, and it wants the events too
 	events      []Event
 }
 
-// receive takes a request to the sink; keep asks for a copy of the events, since
-// the sink owns those it gets. If ok is false it has been answered:
-// it was refused, or it was a preflight. Otherwise the caller answers it and
-// releases in.body.
-func (h *Handler) receive(w http.ResponseWriter, r *http.Request, keep bool) (in intake, ok bool) {
+// enter is the beginning of a request, and leave its end, whatever became of it.
+func (h *Handler) enter(w http.ResponseWriter, r *http.Request) arrival {
 	h.stats.active.Add(1)
-	defer h.leave()
+	return arrival{body: h.gate.Body(w, r), crossOrigin: isCrossOrigin(r)}
+}
 
+func (h *Handler) leave(a *arrival) {
+	a.body.Release()
+	h.shutdown.left(h.stats.active.Add(-1))
+}
+
+// receive takes a request to the sink. If it is false the request has been answered: it
+// was refused, or it was a preflight. Otherwise the caller answers it.
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (taken bool) {
 	header := w.Header()
-	in.crossOrigin = isCrossOrigin(r)
-	if r.Method != http.MethodPost || in.crossOrigin {
+	if r.Method != http.MethodPost || a.crossOrigin {
 		values := []string{"Origin", "no-store"} // one allocation for both
 		header["Vary"] = append(values[:1:1], header["Vary"]...)
 		header["Cache-Control"] = values[1:]
 	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http is faster without headers
-	in.body = bodyReader{h: h, r: r, w: w}
 
 	if r.Method == http.MethodOptions {
-		if err := h.preflight(header, r, in.crossOrigin); err != nil {
-			h.refuse(w, &in.body, err)
-			return in, false
+		if err := h.preflight(header, r, a); err != nil {
+			h.refuse(w, r, a, err)
+			return false
 		}
 		h.stats.preflights.Add(1)
 		w.WriteHeader(http.StatusNoContent)
-		return in, false
+		return false
 	}
-	if err := h.take(&in, keep); err != nil {
-		h.refuse(w, &in.body, err)
-		return in, false
+	if err := h.take(header, r, a); err != nil {
+		h.refuse(w, r, a, err)
+		return false
 	}
-	return in, true
+	return true
 }
 
 // take runs the steps in order; the first error ends it. A panic of the host's
 // code is one: one bad event must not take the host down, and net/http would
 // close the connection, on which browsers send the beacon again.
-func (h *Handler) take(in *intake, keep bool) (err error) {
+func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err error) {
 	defer recoverTo(&err)
-	r := in.body.r
-	if err := h.admit(in.body.w.Header(), r, in.crossOrigin); err != nil {
+	if err := h.checkOrigin(header, r, a); err != nil {
 		return err
 	}
 	if h.shutdown.begun.Load() {
-		return errShuttingDown
+		return errShuttingDown()
 	}
 	if !h.accepts(r.Method) {
 		return methodError(r.Method)
 	}
-	if err := in.body.read(); err != nil {
-		return err
+	if h.cfg.Admit != nil {
+		if err := h.cfg.Admit(r); errors.Is(err, ErrDrop) {
+			h.stats.dropped.Add(1)
+			a.body.LimitRest(nil)
+			return nil
+		} else if err != nil {
+			return sinkRefusal(err)
+		}
 	}
-	events, err := h.decode(&in.body)
+	if err := a.body.Read(h.cfg.OnRefused != nil); err != nil {
+		return bodyRefusal(err)
+	}
+	events, err := h.decode(r, &a.body)
 	if err != nil {
 		return err
 	}
@@ -142,10 +159,10 @@ func (h *Handler) take(in *intake, keep bool) (err error) {
 		h.stats.dropped.Add(1)
 		return nil
 	}
-	if keep {
-		in.events = slices.Clone(events)
-		for i := range in.events {
-			in.events[i].Attrs = maps.Clone(events[i].Attrs)
+	if a.capture { // the sink owns those it gets
+		a.events = slices.Clone(events)
+		for i := range a.events {
+			a.events[i].Attrs = maps.Clone(events[i].Attrs)
 		}
 	}
 	if err := h.deliver(r, events, now); err != nil {
@@ -160,42 +177,56 @@ func (h *Handler) accepts(method string) bool { return slices.Contains(h.cfg.Met
 
 // decode decodes the body that was read. What inflating it may take is reserved
 // before, and what it did not take given back.
-func (h *Handler) decode(b *bodyReader) ([]Event, error) {
+func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	lim := &h.cfg.Limits
 	var e Event
-	if err := describe(&e, b.r, lim); err != nil {
+	if err := describe(&e, r, lim); err != nil {
 		return nil, err
 	}
+	contentType := e.Request.ContentType
+	if h.cfg.Type != nil {
+		contentType = cmp.Or(h.cfg.Type(r), contentType)
+	}
 	var reserved int64
-	if e.Request.Encoding != "" || isGzip(b.buf) || isZlib(b.buf) {
-		reserved = inflatedCap(len(b.buf), lim)
-		if err := b.reserve(reserved); err != nil {
-			return nil, err
+	if wire.MaybeInflates(body.Bytes, e.Request.Encoding) {
+		reserved = lim.inflate().Cap(len(body.Bytes))
+		if err := body.Reserve(reserved); err != nil {
+			return nil, bodyRefusal(err)
 		}
 	}
-	c, err := unpack(&e, b.buf, lim)
+	c, err := unpack(&e, contentType, body.Bytes, lim)
 	if err != nil {
 		return nil, err
 	}
 	if reserved > 0 {
-		b.giveBack(reserved - int64(len(c.body)))
+		body.GiveBack(reserved - int64(len(c.body)))
 	}
-	return decode(&e, b.r.Header, c, lim)
+	return decode(&e, r.Header, c, lim)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.
 func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 	now = now.Round(0).UTC() // the monotonic reading would not survive storage
+	identify(events, wire.NewUUID(now))
 	ip := h.clientIP(r)
 	for i := range events {
 		e := &events[i]
 		e.Request.ClientIP = ip
 		e.Received = now
 		e.Time = serverTime(e, now)
-		if e.ID == "" {
-			e.ID = newID(now)
-		}
 	}
+}
+
+// clientIP is the client's address as far as events may hold it.
+func (h *Handler) clientIP(r *http.Request) netip.Addr {
+	if h.cfg.ClientIP == IPNone {
+		return netip.Addr{}
+	}
+	addr := clientip.Of(r, h.cfg.TrustedProxies)
+	if h.cfg.ClientIP == IPTruncated && addr.IsValid() {
+		return clientip.Network(addr)
+	}
+	return addr
 }
 
 // serverTime works out when an event happened, on the server's clock.
@@ -211,35 +242,6 @@ func serverTime(e *Event, now time.Time) time.Time {
 	return now.Add(-min(max(age, 0), maxAge))
 }
 
-// newID returns a random UUIDv7 (RFC 9562 §5.7): unique without coordination,
-// ordered by time so that databases index it well, and not a secret.
-func newID(now time.Time) string {
-	var u [16]byte
-	ms := now.UnixMilli()
-	hi, lo := rand.Uint64(), rand.Uint64()
-	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i))
-	}
-	for i := range 8 {
-		u[8+i] = byte(lo >> (8 * i))
-	}
-	u[6], u[7] = byte(hi)&0x0F|0x70, byte(hi>>8)
-	u[8] = u[8]&0x3F | 0x80
-
-	const hex = "0123456789abcdef"
-	var s [36]byte
-	n := 0
-	for i, b := range u {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			s[n] = '-'
-			n++
-		}
-		s[n], s[n+1] = hex[b>>4], hex[b&15]
-		n += 2
-	}
-	return string(s[:])
-}
-
 // enrich runs the host's hook over the events and leaves out those it drops.
 func (h *Handler) enrich(events []Event, r *http.Request) ([]Event, error) {
 	if h.cfg.Enrich == nil {
@@ -251,7 +253,7 @@ func (h *Handler) enrich(events []Event, r *http.Request) ([]Event, error) {
 		case err == nil:
 			kept = append(kept, events[i])
 		case !errors.Is(err, ErrDrop):
-			return nil, sinkError(err)
+			return nil, sinkRefusal(err)
 		}
 	}
 	return kept, nil
@@ -259,17 +261,17 @@ func (h *Handler) enrich(events []Event, r *http.Request) ([]Event, error) {
 
 // deliver hands the events to the sink.
 func (h *Handler) deliver(r *http.Request, events []Event, now time.Time) error {
-	ctx := newSinkContext(r, now.Add(h.cfg.SinkTimeout))
-	defer ctx.end(context.Canceled)
-	return sinkError(h.cfg.Sink.Consume(ctx, events))
+	ctx := sinkctx.New(r.Context(), now.Add(h.cfg.SinkTimeout))
+	defer ctx.End()
+	if err := h.cfg.Sink.Consume(ctx, events); err != nil {
+		return sinkRefusal(err)
+	}
+	return nil
 }
 
 // recoverTo turns a panic into an error. It has to be deferred itself.
 func recoverTo(err *error) {
 	if p := recover(); p != nil {
-		*err = &RequestError{
-			Status: http.StatusInternalServerError, Reason: ReasonPanic,
-			Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack()),
-		}
+		*err = refusal(ReasonPanic, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 	}
 }

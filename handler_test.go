@@ -21,6 +21,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -119,9 +120,9 @@ func TestAnswers(t *testing.T) {
 		{name: "gzip bomb undeclared", request: post(header("Content-Type", ""), body(bomb())), status: 413, reason: "inflates-too-large"},
 		{name: "too many fields", request: post(header("Content-Type", "application/x-www-form-urlencoded"), body(strings.Repeat("a&", 1001))), status: 413, reason: "too-many-fields"},
 		{name: "too many in the query", request: httptest.NewRequest("GET", "/b?"+strings.Repeat("a&", 1001), nil), status: 413, reason: "too-many-fields"},
-		{name: "too deep", request: post(header("Content-Type", "application/json"), body(strings.Repeat("[", 65)+strings.Repeat("]", 65))), status: 413, reason: "json-too-deep"},
+		{name: "too deep", request: post(header("Content-Type", "application/json"), body(strings.Repeat("[", 513)+strings.Repeat("]", 513))), status: 413, reason: "json-too-deep"},
 		{name: "too many events", request: post(header("Content-Type", "application/x-ndjson"), body(strings.Repeat("1\n", 1001))), status: 413, reason: "too-many-events"},
-		{name: "connection ends in the body", request: post(func(r *http.Request) { r.ContentLength += 10 }), status: 400, reason: "body-broken"},
+		{name: "connection ends in the body", request: post(func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(r.Body, iotest.ErrReader(io.ErrUnexpectedEOF))) }), status: 400, reason: "body-broken"},
 
 		{name: "sink refuses", request: post(), sink: fmt.Errorf("%w: no such site", beacon.ErrPermanent), status: 422, reason: "sink-refused"},
 		{name: "sink fails", request: post(), sink: errors.New("disk full"), status: 503, reason: "sink-failed", headers: map[string]string{"Retry-After": "5"}},
@@ -261,12 +262,16 @@ func TestOrigins(t *testing.T) {
 		{"https://*.example.com", "https://www.example.com:8443", false},
 		{"https://*.example.com:8443", "https://www.example.com:8443", true},
 		{"https://*.example.com", "http://www.example.com", false},
-		{"*", "https://anything.example", true},
-		{"*", "null", false},
-		{"capacitor://localhost", "capacitor://localhost", true},
+		{"any", "https://anything.example", true},
+		{"any", "capacitor://localhost", true},
+		{"any", "null", false},
 	}
 	for _, tt := range tests {
-		h := newHandler(t, beacon.Config{Sink: &beacontest.Recorder{}, Origins: []string{tt.allowed}})
+		c := beacon.Config{Sink: &beacontest.Recorder{}, AnyOrigin: tt.allowed == "any"}
+		if !c.AnyOrigin {
+			c.Origins = []string{tt.allowed}
+		}
+		h := newHandler(t, c)
 		r := beacontest.NewRequest("http://collect.example/b", beacon.Text("x"))
 		r.Header.Set("Origin", tt.origin)
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -549,7 +554,7 @@ func TestSinkContext(t *testing.T) {
 		var kept context.Context
 		h := newHandler(t, beacon.Config{Sink: beacon.SinkFunc(func(ctx context.Context, _ []beacon.Event) error {
 			kept = ctx
-			time.Sleep(beacon.DefaultSinkTimeout)
+			time.Sleep(10 * time.Second)
 			if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // without anyone asking for Done
 				t.Errorf("after the timeout: %v", ctx.Err())
 			}
@@ -710,7 +715,10 @@ func TestClientIP(t *testing.T) {
 		{"with ports", beacon.IPFull, trusted, "10.0.0.1:1", []string{"198.51.100.1:55, [fd00::2]:80"}, "198.51.100.1"},
 		{"garbage ends the walk", beacon.IPFull, trusted, "10.0.0.1:1", []string{"198.51.100.1, unknown, 10.0.0.3"}, "10.0.0.3"},
 		{"empty entry", beacon.IPFull, trusted, "10.0.0.1:1", []string{"198.51.100.1,"}, "10.0.0.1"},
-		{"unix socket", beacon.IPFull, trusted, "@", []string{"198.51.100.1"}, ""},
+		{"unix socket", beacon.IPFull, trusted, "@", []string{"8.8.8.8, 198.51.100.1"}, "198.51.100.1"},
+		{"named unix socket", beacon.IPTruncated, trusted, "/run/proxy.sock", []string{"198.51.100.1"}, "198.51.100.0"},
+		{"unix socket, nobody trusted", beacon.IPFull, nil, "@", []string{"198.51.100.1"}, ""},
+		{"unix socket, nobody forwarded", beacon.IPFull, trusted, "@", nil, ""},
 	}
 	for _, tt := range tests {
 		var rec beacontest.Recorder
@@ -740,7 +748,10 @@ func TestRequestAndPrivacy(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer secret")
 	serve(h, r)
 	got := rec.Events()[0]
-	got.ID, got.Time, got.Received = "", time.Time{}, time.Time{}
+	if got.ID != got.Request.ID || len(got.ID) != 36 {
+		t.Errorf("ID %q of a single event, request %q", got.ID, got.Request.ID)
+	}
+	got.ID, got.Request.ID, got.Time, got.Received = "", "", time.Time{}, time.Time{}
 	want := beacon.Event{
 		Body: beacon.Text("x"), Query: beacon.Form{{Name: "q", Value: "1"}}, Page: "http://own.example/page",
 		Request: beacon.Request{
@@ -857,7 +868,7 @@ func TestMiddleware(t *testing.T) {
 			t.Errorf("%s: %d, %q", path, res.StatusCode, res.Header.Get("Cache-Control"))
 		}
 	}
-	none := newHandler(t, beacon.Config{Sink: &rec, ScriptPath: "-"})
+	none := newHandler(t, beacon.Config{Sink: &rec, NoScript: true})
 	if got := serve(none.Middleware(next), httptest.NewRequest("GET", "/_pb.js", nil)).StatusCode; got != 418 || none.ScriptURL() != "" {
 		t.Errorf("script that is not to be served: %d %q", got, none.ScriptURL())
 	}

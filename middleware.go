@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"html/template"
 	"io"
 	"net/http"
 	"strings"
@@ -13,17 +14,17 @@ import (
 
 // Middleware wraps a whole application: requests for [Config.Path] are handled by h,
 // those for [Config.ScriptPath] get the browser client, and all others reach next
-// untouched.
+// untouched. It has to be outside of what refuses or changes requests, such as
+// protection against CSRF, and of routers that match paths before they call a
+// middleware; see docs/mounting.md.
 func (h *Handler) Middleware(next http.Handler) http.Handler {
-	hashed := cmp.Or(h.ScriptURL(), "-") // which no path is, but some are empty
+	script, hashed := h.cfg.ScriptPath, h.ScriptURL()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case h.cfg.Path:
+		switch path := r.URL.Path; {
+		case path == h.cfg.Path:
 			h.ServeHTTP(w, r)
-		case h.cfg.ScriptPath:
-			client.Serve(w, r, client.Script, false)
-		case hashed:
-			client.Serve(w, r, client.Script, true)
+		case !h.cfg.NoScript && (path == script || path == hashed):
+			client.Serve(w, r, client.Script, path == hashed)
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -31,28 +32,46 @@ func (h *Handler) Middleware(next http.Handler) http.Handler {
 }
 
 // ScriptURL returns the path under which [Handler.Middleware] serves the browser
-// client for good: it changes when the script does. It is empty if it serves none.
+// client for good: it changes when the script does. [client.Handler] knows the last
+// element of it too. It is empty with [Config.NoScript].
 func (h *Handler) ScriptURL() string {
-	if h.cfg.ScriptPath == "-" {
+	if h.cfg.NoScript {
 		return ""
 	}
-	stem := strings.TrimSuffix(h.cfg.ScriptPath, ".js")
-	return stem + strings.TrimPrefix(client.Hashed(client.Script), strings.TrimSuffix(client.Script, ".js"))
+	return strings.TrimSuffix(h.cfg.ScriptPath, ".js") + strings.TrimPrefix(client.Hashed(client.Script), strings.TrimSuffix(client.Script, ".js"))
+}
+
+// ScriptTag returns the HTML of the script element that starts the browser client, its
+// values escaped. What t leaves empty is filled in: Src is [Handler.ScriptURL], and
+// Endpoint is [Config.Path], under which [Handler.Middleware] serves both. Where the
+// handler is mounted on a mux, or under a prefix that is stripped, set them.
+//
+// It panics if there is no Src, as with [Config.NoScript], or a value of t is none
+// that the client knows: that is a mistake in the program.
+func (h *Handler) ScriptTag(t client.Tag) template.HTML {
+	t.Src = cmp.Or(t.Src, h.ScriptURL())
+	t.Endpoint = cmp.Or(t.Endpoint, h.cfg.Path)
+	return client.ScriptTag(t)
 }
 
 // Capture wraps a route of the host's own that takes beacons: the request goes to
 // the Sink as it would through ServeHTTP, and then to next, which has the events
 // in its context ([FromContext]) and can still read the body, and which writes the
 // answer. A preflight, or a request that was not taken, is answered without next.
+//
+// Pages of [Config.Origins] can read the answer, with the visitor's cookies; those
+// that only [Config.AnyOrigin] allows cannot.
 func (h *Handler) Capture(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in, ok := h.receive(w, r, true)
-		if !ok {
+		a := h.enter(w, r)
+		defer h.leave(&a)
+		a.capture = true
+		if !h.receive(w, r, &a) {
 			return
 		}
-		defer in.body.release()
-		ctx := context.WithValue(r.Context(), eventsKey{}, in.events)
-		next.ServeHTTP(w, withBody(r.WithContext(ctx), in.body.buf))
+		r = r.WithContext(context.WithValue(r.Context(), eventsKey{}, a.events))
+		r.Body = readAgain{bytes.NewReader(a.body.Bytes), r.Body}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -65,11 +84,15 @@ func FromContext(ctx context.Context) []Event {
 	return events
 }
 
-// withBody gives r a body that can be read again.
-func withBody(r *http.Request, body []byte) *http.Request {
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{bytes.NewReader(body), r.Body}
-	return r
+// readAgain is the body of a request that was read.
+type readAgain struct {
+	io.Reader
+	was io.ReadCloser // nil for a request that was made without
+}
+
+func (b readAgain) Close() error {
+	if b.was == nil {
+		return nil
+	}
+	return b.was.Close()
 }

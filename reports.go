@@ -1,12 +1,11 @@
 package beacon
 
 import (
-	"bytes"
-	"encoding/json"
-	"maps"
-	"math"
-	"slices"
+	"cmp"
+	"fmt"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // maxAge is the most by which a report's age moves [Event.Time] back: no browser
@@ -19,72 +18,52 @@ const cspViolation = "csp-violation"
 // reports, or, leniently, a single one. An item that is no report becomes an
 // event of its own with a note, and so does the rest of a body that breaks off.
 func decodeReports(e *Event, body []byte, lim *Limits) ([]Event, error) {
-	items, ok := splitArray(body, lim.MaxEvents)
+	items, ok := wire.SplitJSONArray(body, lim.MaxEvents)
 	if !ok {
 		items = [][]byte{body}
 	}
 	if len(items) == 0 { // "[]"
-		err := setJSON(e, body, lim)
-		return []Event{*e}, err
+		e.setItem(body, lim)
+		return []Event{*e}, nil
 	}
 	if len(items) > lim.MaxEvents {
-		return nil, tooLarge(ReasonTooManyEvents, "more than %d reports", lim.MaxEvents)
+		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d reports", lim.MaxEvents))
 	}
 	events := make([]Event, len(items))
+	cuts := newCutter(body)
 	for i, item := range items {
 		events[i] = *e
 		events[i].number(i)
-		if err := setReport(&events[i], item[:len(item):len(item)], lim); err != nil {
-			return nil, err
-		}
+		events[i].setReport(cuts.cut(item), lim)
+		events[i].unpin(len(item))
 	}
 	return events, nil
 }
 
-// setReport makes one item of a report batch the event's body.
-func setReport(e *Event, item []byte, lim *Limits) error {
-	if err := setJSON(e, item, lim); err != nil {
-		return err
+// setReport makes one item of a report batch the event's body. Members are taken one
+// by one: one of the wrong type costs only itself.
+func (e *Event) setReport(item []byte, lim *Limits) {
+	if e.setItem(item, lim); e.Body.Kind() != "json" {
+		return
 	}
-	if _, ok := e.Body.(JSON); !ok {
-		return nil
+	rep, bad, ok := wire.ParseReport(item)
+	if !ok && !wire.IsJSONNull(item) {
+		e.note("body", wire.Text(item), "not a report")
+		return
 	}
-	// Members are taken one by one: one of the wrong type costs only itself.
-	var m map[string]json.RawMessage
-	if json.Unmarshal(item, &m) != nil {
-		e.Errors = append(e.Errors, fieldError("body", text(item), "not a report"))
-		return nil
+	for _, m := range bad {
+		e.note(m.Key, wire.Text(m.Value), "not what a report has there")
 	}
-	r := Report{UserAgent: e.Request.UserAgent}
-	note := func(key string) {
-		e.Errors = append(e.Errors, fieldError(key, text(m[key]), "not what a report has there"))
+	if rep.Type == "" {
+		e.note("type", "", "report without a type")
+		return
 	}
-	str := func(key string, dst *string) {
-		if raw, ok := m[key]; ok && json.Unmarshal(raw, dst) != nil {
-			note(key)
-		}
-	}
-	str("type", &r.Type)
-	if r.Type == "" {
-		e.Errors = append(e.Errors, fieldError("type", "", "report without a type"))
-		return nil
-	}
-	str("url", &r.URL)
-	str("user_agent", &r.UserAgent)
-	if raw, ok := m["age"]; ok {
-		var ms float64
-		if json.Unmarshal(raw, &ms) != nil || ms < 0 || ms > math.MaxInt64/float64(time.Millisecond) {
-			note("age")
-		} else {
-			r.Age = time.Duration(ms) * time.Millisecond
-		}
-	}
-	r.Body = m["body"]
-	setReportBody(e, r)
-	return nil
+	e.setReportBody(Report{
+		Type: rep.Type, URL: rep.URL, UserAgent: cmp.Or(rep.UserAgent, e.Request.UserAgent), Age: rep.Age, Body: rep.Body,
+	})
 }
 
-func setReportBody(e *Event, r Report) {
+func (e *Event) setReportBody(r Report) {
 	e.Name = r.Type
 	e.Body = r
 	if r.URL != "" {
@@ -96,79 +75,26 @@ func setReportBody(e *Event, r Report) {
 // its own names, which WebKit also uses for report-to with the Reporting API's
 // object inside.
 func decodeCSP(e *Event, body []byte, lim *Limits) ([]Event, error) {
-	if err := setJSON(e, body, lim); err != nil {
-		return nil, err
+	var legacy []byte
+	if wire.CheckJSON(body, lim.MaxDepth) == wire.JSONValid {
+		m, _ := wire.MembersOf(body)
+		for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
+			if key == "csp-report" {
+				legacy = v
+			}
+		}
 	}
-	if _, ok := e.Body.(JSON); !ok {
-		return []Event{*e}, nil
-	}
-	var legacy struct {
-		Report json.RawMessage `json:"csp-report"`
-	}
-	if json.Unmarshal(body, &legacy) != nil || legacy.Report == nil {
+	if legacy == nil {
 		return decodeReports(e, body, lim)
 	}
 	r := Report{Type: cspViolation, UserAgent: e.Request.UserAgent}
 	var ok bool
-	if r.Body, r.URL, ok = modernCSP(legacy.Report); !ok {
-		e.Errors = append(e.Errors, fieldError("csp-report", text(legacy.Report), "not an object"))
-		return []Event{*e}, nil
+	if r.Body, r.URL, ok = wire.ModernCSP(legacy); ok {
+		e.setReportBody(r)
+	} else {
+		e.Body = JSON(body)
+		e.note("csp-report", wire.Text(legacy), "not an object")
 	}
-	setReportBody(e, r)
+	e.unpin(cap(body))
 	return []Event{*e}, nil
-}
-
-// cspNames are the members of a legacy CSP report and their names in a
-// CSPViolationReportBody (CSP3 §5.2), in the order they are written.
-var cspNames = [...]struct{ legacy, modern string }{
-	{"document-uri", "documentURL"},
-	{"referrer", "referrer"},
-	{"blocked-uri", "blockedURL"},
-	{"effective-directive", "effectiveDirective"},
-	{"original-policy", "originalPolicy"},
-	{"source-file", "sourceFile"},
-	{"script-sample", "sample"},
-	{"disposition", "disposition"},
-	{"status-code", "statusCode"},
-	{"line-number", "lineNumber"},
-	{"column-number", "columnNumber"},
-}
-
-// modernCSP rewrites a legacy CSP report with the Reporting API's names. Values
-// are kept as they are, and members it does not know follow under their own
-// names. violated-directive is the older name of effective-directive, and only
-// kept where it says something else.
-func modernCSP(legacy json.RawMessage) (body json.RawMessage, url string, ok bool) {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(legacy, &m) != nil || m == nil {
-		return nil, "", false
-	}
-	_ = json.Unmarshal(m["document-uri"], &url) // not a string: no URL then
-	violated := m["violated-directive"]
-	switch effective, has := m["effective-directive"]; {
-	case !has && violated != nil:
-		m["effective-directive"] = violated
-		fallthrough
-	case bytes.Equal(effective, violated):
-		delete(m, "violated-directive")
-	}
-	out := []byte{'{'}
-	member := func(name string, value json.RawMessage) {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		key, _ := json.Marshal(name) // a string always marshals
-		out = append(append(append(out, key...), ':'), value...)
-	}
-	for _, n := range cspNames {
-		if v, ok := m[n.legacy]; ok {
-			member(n.modern, v)
-			delete(m, n.legacy)
-			delete(m, n.modern) // the same, said twice
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		member(name, m[name])
-	}
-	return append(out, '}'), url, true
 }

@@ -2,13 +2,12 @@ package beacon
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // MaxSession is the longest session that [SessionOf] believes in. More is a
@@ -47,15 +46,17 @@ func (s Session) String() string {
 // gives an end, it is the latest [Event.Time] (or Received).
 //
 // The error holds a [FieldError] that names the field and the value: a time that
-// cannot be read, an end before the start, or more than [MaxSession]. It is also
+// cannot be read, or is so long ago that it must have been meant in seconds, an end
+// before the start, or more than [MaxSession]. It is also
 // [ErrNoSession] if no event has a start, so that this is no session at all.
 // Fields that can be read still count, so the Session may be of use with an error.
 func SessionOf(events ...Event) (Session, error) {
 	var s Session
 	var latest time.Time
 	var bad error
-	for _, e := range events {
-		start, end, err := sessionTimes(e)
+	for i := range events {
+		e := &events[i]
+		start, end, err := e.said().times()
 		if err != nil && bad == nil {
 			bad = err
 		}
@@ -85,66 +86,75 @@ func SessionOf(events ...Event) (Session, error) {
 		return s, fieldError("end", s.End.Format(time.RFC3339Nano), "is before the start, "+s.Start.Format(time.RFC3339Nano))
 	case d > MaxSession:
 		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "is longer ago than any session lasts")
+	case inSeconds(s.Start):
+		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "is long ago: milliseconds are expected, are these seconds?")
 	}
 	return s, nil
 }
 
-// sessionTimes reads the start and end of one event; a zero time was not given.
-func sessionTimes(e Event) (start, end time.Time, err error) {
-	var object map[string]json.RawMessage
-	if b, ok := e.Body.(JSON); ok {
-		_ = json.Unmarshal(b, &object) // another kind of JSON has no fields
+// What the events that tell of time say, as text; "" is nothing. They have it as
+// fields of a form, members of a JSON object, or else in the query.
+type said struct{ start, end, engaged, seen string }
+
+func (e *Event) said() said {
+	s := said{e.Query.Get("start"), e.Query.Get("end"), e.Query.Get("engaged"), e.Query.Get("seen")}
+	set := func(key, value string) {
+		if value == "" {
+			return
+		}
+		switch key {
+		case "start":
+			s.start = value
+		case "end":
+			s.end = value
+		case "engaged":
+			s.engaged = value
+		case "seen":
+			s.seen = value
+		}
 	}
-	start, errStart := sessionTime(e, object, "start")
-	end, errEnd := sessionTime(e, object, "end")
+	switch b := e.Body.(type) {
+	case Form:
+		for i := len(b) - 1; i >= 0; i-- { // of several the first counts
+			if b[i].File == nil {
+				set(b[i].Name, b[i].Value)
+			}
+		}
+	case JSON:
+		m, _ := wire.MembersOf(b) // another kind of JSON has no fields
+		for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
+			if text, ok := wire.JSONString(v); ok {
+				set(key, text)
+			} else if !wire.IsJSONNull(v) {
+				set(key, wire.Text(v))
+			}
+		}
+	}
+	return s
+}
+
+// times returns the start and the end; a zero time was not given.
+func (s said) times() (start, end time.Time, err error) {
+	start, errStart := saidTime("start", s.start)
+	end, errEnd := saidTime("end", s.end)
 	return start, end, cmp.Or(errStart, errEnd)
 }
 
-func sessionTime(e Event, object map[string]json.RawMessage, key string) (time.Time, error) {
-	value := strings.TrimSpace(lookup(e, object, key))
-	if value == "" {
+// inSeconds says whether a time is what a time of this century becomes if its seconds
+// are taken for milliseconds, which is a date in the early seventies.
+func inSeconds(t time.Time) bool {
+	ms := t.UnixMilli()
+	return 946_684_800 <= ms && ms < 4_102_444_800
+}
+
+func saidTime(key, value string) (time.Time, error) {
+	text := strings.TrimSpace(value)
+	if text == "" {
 		return time.Time{}, nil
 	}
-	t, ok := parseTime(value)
+	t, ok := wire.ParseTime(text)
 	if !ok {
-		return t, fieldError(key, value, "not a time")
+		return time.Time{}, fieldError(key, text, "not a time")
 	}
 	return t, nil
-}
-
-// parseTime reads milliseconds since the epoch, or RFC 3339.
-func parseTime(s string) (time.Time, bool) {
-	if ms, err := strconv.ParseFloat(s, 64); err == nil {
-		return epochMillis(ms)
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	return t.UTC(), err == nil
-}
-
-// lookup returns the value of a field in the form, the JSON object or else the
-// query, as text.
-func lookup(e Event, object map[string]json.RawMessage, key string) string {
-	if form, ok := e.Body.(Form); ok {
-		if v := form.Get(key); v != "" {
-			return v
-		}
-	}
-	if raw := object[key]; raw != nil && string(raw) != "null" {
-		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			return s
-		}
-		return string(raw)
-	}
-	return e.Query.Get(key)
-}
-
-// epochMillis is the time of an ECMAScript Date, whose range it must be in; that
-// also keeps out NaN and Inf.
-func epochMillis(ms float64) (time.Time, bool) {
-	if !(math.Abs(ms) <= 8.64e15) {
-		return time.Time{}, false
-	}
-	whole, frac := math.Modf(ms)
-	return time.UnixMilli(int64(whole)).Add(time.Duration(frac * float64(time.Millisecond))).UTC(), true
 }

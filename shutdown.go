@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,41 +12,48 @@ import (
 // shutdown is what [Handler.Shutdown] needs to know.
 type shutdown struct {
 	begun atomic.Bool
-	idle  chan struct{} // told when the last request leaves, once begun
+	idle  chan struct{} // closed when the last request has left, once begun
+	once  sync.Once
 }
 
-var errShuttingDown = &RequestError{
-	Status: http.StatusServiceUnavailable, Reason: ReasonShuttingDown, RetryAfter: 5 * time.Second,
-}
-
-// leave is the end of a request. It and Shutdown each write one of active and begun
-// and then read the other, so at least one of them sees that it is time.
-func (h *Handler) leave() {
-	if h.stats.active.Add(-1) == 0 && h.shutdown.begun.Load() {
-		select {
-		case h.shutdown.idle <- struct{}{}:
-		default:
-		}
+// left says how many requests are left after one of them ended. It and Shutdown each
+// write one of the count and begun and then read the other, so at least one of them
+// sees that it is time.
+func (s *shutdown) left(active int64) {
+	if active == 0 && s.begun.Load() {
+		s.once.Do(func() { close(s.idle) })
 	}
 }
 
-// Shutdown makes the handler answer 503 from now on, and waits until no request is
-// in progress or ctx ends, of which it returns the error. It may be called more
-// than once.
+// errShuttingDown is made anew for each request: hosts get it, and may change it.
+func errShuttingDown() error {
+	why := refusal(ReasonShuttingDown, nil)
+	why.RetryAfter = 5 * time.Second
+	return why
+}
+
+// Shutdown makes the handler answer 503 from now on, and waits until no request that
+// came before is in progress, its answer and what [Handler.Capture] wraps included, or
+// ctx ends, of which it returns the error. It may be called more than once, and
+// concurrently.
 //
 // It does not touch the Sink, which is the host's. To end a program, let
 // http.Server.Shutdown finish the requests that have come in, then call this, in case
-// that ran out of time, and then close the Sink (see [Closer]).
+// that ran out of time, and then [Close] the Sink.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.shutdown.begun.Store(true)
-	for h.stats.active.Load() != 0 {
-		select {
-		case <-h.shutdown.idle:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	h.shutdown.left(h.stats.active.Load())
+	select {
+	case <-h.shutdown.idle:
+		return nil
+	default:
 	}
-	return nil
+	select {
+	case <-h.shutdown.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Ready returns a handler for the readiness probe of a load balancer: 200 while
@@ -71,11 +79,8 @@ func (h *Handler) Ready() http.Handler {
 
 func (h *Handler) healthy(ctx context.Context) (err error) {
 	if h.shutdown.begun.Load() {
-		return errShuttingDown
+		return errShuttingDown()
 	}
 	defer recoverTo(&err)
-	if c, ok := h.cfg.Sink.(HealthChecker); ok {
-		return c.Healthy(ctx)
-	}
-	return nil
+	return Healthy(ctx, h.cfg.Sink)
 }

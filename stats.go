@@ -12,7 +12,7 @@ import (
 type Stats struct {
 	Received   uint64 `json:"received"`   // requests that came to an end
 	Delivered  uint64 `json:"delivered"`  // taken by the Sink
-	Dropped    uint64 `json:"dropped"`    // every event dropped on purpose, see [ErrDrop]
+	Dropped    uint64 `json:"dropped"`    // all of it dropped on purpose, see [ErrDrop]
 	Preflights uint64 `json:"preflights"` // OPTIONS requests that were allowed
 	Failed     uint64 `json:"failed"`     // answered 5xx: not taken by the Sink for now, or a panic
 
@@ -20,7 +20,7 @@ type Stats struct {
 	Refused map[string]uint64 `json:"refused"`
 
 	Events uint64 `json:"events"` // events that the Sink took
-	Active int64  `json:"active"` // requests being handled right now
+	Active int64  `json:"active"` // requests that have come and are not answered, also by what Capture wraps
 }
 
 // stats is the live form of Stats.

@@ -92,7 +92,7 @@ func TestWire(t *testing.T) {
 				requests++
 				var got beacontest.Recorder
 				h, err := beacon.New(beacon.Config{
-					Sink: &got, Origins: []string{"*"}, Methods: []string{"PUT", "patch"}, MaxBody: 16 << 20,
+					Sink: &got, AnyOrigin: true, Methods: []string{"PUT", "patch"}, MaxBody: 16 << 20,
 				})
 				if err != nil {
 					t.Fatal(err)

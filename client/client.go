@@ -4,10 +4,13 @@
 // of code.
 //
 // The files are embedded; there is nothing to build or to fetch from elsewhere. A
-// page needs one tag, which [ScriptTag] writes. beacon.Handler.Middleware serves the
-// script beside the endpoint, or mount [Handler] where you like:
+// page needs one tag, which beacon.Handler.ScriptTag writes. beacon.Handler.Middleware
+// serves the script beside the endpoint, or mount [Handler] where you like:
 //
-//	mux.Handle("/assets/", http.StripPrefix("/assets", client.Handler()))
+//	mux.Handle("/assets/", client.Handler())
+//
+// It knows a file by the last element of the path, so also under the name that
+// beacon.Handler.ScriptURL has for it.
 package client
 
 import (
@@ -18,6 +21,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html"
+	"html/template"
 	"net/http"
 	"path"
 	"strings"
@@ -28,12 +32,11 @@ import (
 //go:embed dist/beacon.min.js dist/beacon.min.mjs dist/core.min.mjs
 var dist embed.FS
 
-// The files that [Handler] serves. The names say nothing that filter lists look
-// for.
+// The files that [Handler] serves.
 const (
-	Script = "pb.js"       // the classic script: starts by itself, global name beacon
-	Module = "pb.mjs"      // the same as an ES module, to be started with init
-	Core   = "pb.core.mjs" // the beacon classes alone, as an ES module
+	Script = "_pb.js"       // the classic script: starts by itself, global name beacon
+	Module = "_pb.mjs"      // the same as an ES module, to be started with init
+	Core   = "_pb.core.mjs" // the beacon classes alone, as an ES module
 )
 
 // A file is one of them as it is served.
@@ -60,7 +63,7 @@ var files = sync.OnceValue(func() map[string]file {
 })
 
 // Hashed returns the name of a file with the hash of its content in it, as in
-// "pb.0a1b2c3d.js". It panics if there is no such file.
+// "_pb.0a1b2c3d.js". It panics if there is no such file.
 func Hashed(name string) string {
 	dot := strings.LastIndexByte(name, '.')
 	return name[:dot] + "." + get(name).hash + name[dot:]
@@ -78,9 +81,10 @@ func get(name string) file {
 	return f
 }
 
-// Handler serves the files by the last element of the path, under their plain names
-// to be revalidated after an hour, and under their hashed names to be kept for good.
-// It is safe for concurrent use.
+// Handler serves the files by the last element of the path: under their plain names,
+// with or without the underscore, to be revalidated after an hour, and under any name
+// that has the hash of their content before its ending, such as "_pb.0a1b2c3d.js", to
+// be kept for good. It is safe for concurrent use.
 func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, immutable := lookUp(path.Base(r.URL.Path))
@@ -120,44 +124,61 @@ func Serve(w http.ResponseWriter, r *http.Request, name string, immutable bool) 
 // lookUp finds the file of a plain or hashed name. A hash of another version gets
 // what there is, but not for good.
 func lookUp(base string) (name string, immutable bool) {
-	for name := range files() {
-		if base == name {
-			return name, false
-		}
-		if base == Hashed(name) {
+	plain := "_" + strings.TrimPrefix(base, "_")
+	for name, f := range files() {
+		ext := path.Ext(name)
+		if strings.HasSuffix(base, "."+f.hash+ext) {
 			return name, true
 		}
-		dot := strings.LastIndexByte(name, '.')
-		if len(base) == len(name)+9 && strings.HasPrefix(base, name[:dot]+".") && strings.HasSuffix(base, name[dot:]) {
+		hash, isOld := strings.CutPrefix(strings.TrimSuffix(plain, ext), strings.TrimSuffix(name, ext)+".")
+		if plain == name || isOld && path.Ext(plain) == ext && isHash(hash) {
 			return name, false
 		}
 	}
 	return "", false
 }
 
+func isHash(s string) bool {
+	return len(s) == 8 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
 // A Tag says what the script element of a page is to hold.
 type Tag struct {
 	// Src is the URL under which the page finds the script: what
 	// beacon.Handler.ScriptURL returns, or "/assets/"+client.Hashed(client.Script).
+	// [ScriptTag] requires it.
 	Src string
 
-	// Endpoint is where the beacons go: a path or a URL; default beacon.DefaultPath.
+	// Endpoint is where the beacons go, a path or a URL; default "/_pb".
 	Endpoint string
 
 	// Nonce is for a Content-Security-Policy with 'nonce-…'.
 	Nonce string
 
 	// Consent is "required" if nothing may be stored or sent before the page calls
-	// beacon.consent("granted"); by default it is taken as granted.
+	// beacon.consent("granted"), or "granted", which is the default.
 	Consent string
 
 	// GPC is what Global Privacy Control does: "block" (default) or "flag".
 	GPC string
 }
 
-// ScriptTag returns the HTML of the script element, its values escaped: write it as
-// it is, or as a template.HTML.
-func ScriptTag(t Tag) string {
+// ScriptTag returns the HTML of the script element, its values escaped. It is what
+// beacon.Handler.ScriptTag calls, which fills in what the handler knows.
+//
+// It panics without Src, and for a Consent or GPC that the client does not know: a
+// misspelt "required" must not be taken for consent.
+func ScriptTag(t Tag) template.HTML {
+	for _, v := range [...]struct{ name, value, a, b string }{
+		{"Consent", t.Consent, "required", "granted"}, {"GPC", t.GPC, "block", "flag"},
+	} {
+		if v.value != "" && v.value != v.a && v.value != v.b {
+			panic(fmt.Sprintf("client: Tag.%s is %q, neither %q nor %q", v.name, v.value, v.a, v.b))
+		}
+	}
+	if t.Src == "" {
+		panic("client: Tag.Src is empty")
+	}
 	var b strings.Builder
 	b.WriteString("<script")
 	for _, a := range [...]struct{ name, value string }{
@@ -168,5 +189,5 @@ func ScriptTag(t Tag) string {
 		}
 	}
 	b.WriteString(" async></script>")
-	return b.String()
+	return template.HTML(b.String())
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"crypto/sha512"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -50,9 +51,15 @@ func TestHandler(t *testing.T) {
 			}
 		}
 	}
-	old := "pb.00000000.js"
-	if res, _ := get(t, "GET", "/"+old); res.StatusCode != 200 || strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
-		t.Errorf("hash of another version: %d %v", res.StatusCode, res.Header)
+	for _, path := range []string{"/pb.00000000.js", "/_pb.00000000.js", "/_pb.core.00000000.mjs", "/pb.js"} {
+		if res, _ := get(t, "GET", path); res.StatusCode != 200 || strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
+		}
+	}
+	// A handler that serves it under a stem of the host's choosing has the same URL.
+	_, ext, _ := strings.Cut(client.Hashed(client.Script), ".")
+	if res, _ := get(t, "GET", "/assets/own."+ext); res.StatusCode != 200 || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+		t.Errorf("own stem: %d %v", res.StatusCode, res.Header)
 	}
 	for _, path := range []string{"/", "/pb", "/pb.css", "/beacon.js", "/pb.0123456789.js"} {
 		if res, _ := get(t, "GET", path); res.StatusCode != 404 {
@@ -67,10 +74,23 @@ func TestHandler(t *testing.T) {
 func TestScriptTag(t *testing.T) {
 	got := client.ScriptTag(client.Tag{Src: "/_pb.1.js", Endpoint: `/x"><script>`, Nonce: "n&1", Consent: "required", GPC: "flag"})
 	want := `<script src="/_pb.1.js" nonce="n&amp;1" data-endpoint="/x&#34;&gt;&lt;script&gt;" data-consent="required" data-gpc="flag" async></script>`
-	if got != want {
+	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	if got := client.ScriptTag(client.Tag{Src: "/s.js"}); got != `<script src="/s.js" async></script>` {
 		t.Error(got)
+	}
+	for want, tag := range map[string]client.Tag{
+		"client: Tag.Src is empty": {}, `client: Tag.Consent is "Required", neither`: {Src: "/s.js", Consent: "Required"},
+		`client: Tag.GPC is "on", neither`: {Src: "/s.js", GPC: "on"},
+	} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, want) {
+					t.Errorf("panic %q, want %q", got, want)
+				}
+			}()
+			client.ScriptTag(tag)
+		}()
 	}
 }

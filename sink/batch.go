@@ -106,7 +106,7 @@ func (b *batch) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	var size int64
 	for i := range events {
-		size += int64(delivery.Size(&events[i]))
+		size += int64(events[i].Size())
 	}
 	g, share, err := b.join(events, size)
 	if err != nil {

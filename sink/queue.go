@@ -156,7 +156,7 @@ func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	var few [16]int64 // spares most calls an allocation
 	sizes, size := few[:0], int64(0)
 	for i := range events {
-		sizes = append(sizes, int64(delivery.Size(&events[i])))
+		sizes = append(sizes, int64(events[i].Size()))
 		size += sizes[i]
 	}
 	q.mu.Lock()

@@ -98,7 +98,7 @@ const scenarios = {
 
 const want = (env) =>
   env.ev.map((e) => ({
-    id: `${env.k}:${e.n}`, session: env.sid, view: env.pv, seq: e.n, mode: env.m, series: env.k, ...(e.e && { name: e.e }), data: e.d, via: env.via,
+    id: `${env.pv}:${env.k}:${e.n}`, session: env.sid, view: env.pv, seq: e.n, mode: env.m, series: env.k, ...(e.e && { name: e.e }), data: e.d, via: env.via,
   }));
 
 const files = [];

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
-	"unsafe"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -32,47 +31,6 @@ func Backoff(base, limit time.Duration, retry int) time.Duration {
 		ceiling = min(limit, base<<retry)
 	}
 	return rand.N(ceiling + 1)
-}
-
-// Size returns about how many bytes of memory an event takes.
-func Size(e *beacon.Event) int {
-	r := &e.Request
-	n := int(unsafe.Sizeof(*e)) + len(e.ID) + len(e.Name) + len(e.Page) + len(e.Session) + len(e.View) + len(e.Series) +
-		len(r.Method) + len(r.Host) + len(r.Path) + len(r.ContentType) + len(r.Encoding) + len(r.Origin) + len(r.UserAgent) +
-		len(r.FetchSite) + len(r.FetchMode) + len(r.FetchDest) + len(r.Purpose) + formSize(e.Query)
-	switch b := e.Body.(type) {
-	case beacon.Text:
-		n += len(b)
-	case beacon.JSON:
-		n += len(b)
-	case beacon.Form:
-		n += formSize(b)
-	case beacon.Binary:
-		n += len(b.Type) + len(b.Data)
-	case beacon.Ping:
-		n += len(b.From) + len(b.To)
-	case beacon.Report:
-		n += len(b.Type) + len(b.URL) + len(b.UserAgent) + len(b.Body)
-	}
-	for k, v := range e.Attrs {
-		n += len(k) + len(v) + 2*int(unsafe.Sizeof(k))
-	}
-	for i := range e.Errors {
-		x := &e.Errors[i]
-		n += int(unsafe.Sizeof(*x)) + len(x.Key) + len(x.Value) + len(x.Reason)
-	}
-	return n
-}
-
-func formSize(f beacon.Form) int {
-	n := 0
-	for i := range f {
-		n += int(unsafe.Sizeof(f[i])) + len(f[i].Name) + len(f[i].Value)
-		if file := f[i].File; file != nil {
-			n += int(unsafe.Sizeof(*file)) + len(file.Name) + len(file.Type) + len(file.Data)
-		}
-	}
-	return n
 }
 
 // Consume gives the events to s, guarded.

@@ -1,4 +1,4 @@
-package beacon
+package intake
 
 import (
 	"net/http"
@@ -25,15 +25,12 @@ type watched struct {
 	w     http.ResponseWriter
 	since uint64
 	late  bool
+	bound bool // a deadline is on the connection
 }
 
 // watchTicks trades the accuracy of the time-out (one part in as many) for how
 // often the clock runs.
 const watchTicks = 8
-
-func newWatchdog(timeout time.Duration) *watchdog {
-	return &watchdog{period: max(timeout/watchTicks, time.Millisecond)}
-}
 
 // enter begins to watch the body of the request that w answers.
 func (d *watchdog) enter(w http.ResponseWriter) (slot int) {
@@ -53,15 +50,16 @@ func (d *watchdog) enter(w http.ResponseWriter) (slot int) {
 	return slot
 }
 
-// leave ends that. It says whether the body was found late, and a deadline is now
-// on the connection. After it the watchdog does not touch the connection again.
-func (d *watchdog) leave(slot int) (late bool) {
+// leave ends that. It says whether the body was found late, and whether that put a
+// deadline on the connection. After it the watchdog does not touch the connection
+// again.
+func (d *watchdog) leave(slot int) (late, bound bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	late = d.slots[slot].late
+	late, bound = d.slots[slot].late, d.slots[slot].bound
 	d.slots[slot] = watched{}
 	d.free = append(d.free, slot)
-	return late
+	return late, bound
 }
 
 // run is one tick of the clock.
@@ -78,9 +76,7 @@ func (d *watchdog) run() {
 		// The first tick may have come at once, so it does not count.
 		if s.w != nil && !s.late && d.tick-s.since > watchTicks {
 			s.late = true
-			// Writers that have no deadlines (tests, some middlewares) are left
-			// without.
-			_ = http.NewResponseController(s.w).SetReadDeadline(time.Now())
+			s.bound = http.NewResponseController(s.w).SetReadDeadline(time.Now()) == nil
 		}
 	}
 	time.AfterFunc(d.period, d.run)

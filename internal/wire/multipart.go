@@ -1,9 +1,9 @@
-package beacon
+package wire
 
 import (
 	"bytes"
 	"errors"
-	"fmt"
+	"io"
 )
 
 // The ways in which a multipart body can be broken.
@@ -14,43 +14,49 @@ var (
 	errNoHeaderEnd  = errors.New("part without an empty line after its header")
 )
 
-// parseMultipart scans a multipart/form-data entry list (RFC 7578, as browsers
-// write it: HTML §4.10.21.8) in one pass. Names, values and files share body.
+// A Part is one part of a multipart/form-data body.
+type Part struct {
+	Name    string
+	Content []byte
+
+	// Of a file, which a part is that has a file name, if only an empty one.
+	IsFile             bool
+	FileName, FileType string
+}
+
+// Parts walks over a multipart/form-data entry list (RFC 7578, as browsers write
+// it: HTML §4.10.21.8) from delimiter to delimiter. Names and contents share the
+// body.
 //
 // It is its own scanner because mime/multipart loses data here: a control byte
 // in a name fails the form, a trailing backslash the part, %22 stays encoded,
 // file names lose their directory, and a file without a name becomes a value.
-func parseMultipart(body []byte, boundary string, maxFields int) (Form, error) {
+type Parts struct {
+	body     []byte
+	boundary string
+	eol      string // line break that belongs to a delimiter
+	pos      int    // after the delimiter line last seen
+	last     bool   // that was the closing one
+}
+
+// Multipart returns the parts of body. An empty body has none. If the boundary is
+// empty it is read off the body: fetch with a FormData body and a Content-Type of
+// its own has no boundary there.
+func Multipart(body []byte, boundary string) (Parts, error) {
+	s := Parts{body: body, boundary: boundary, eol: "\r\n"}
 	if len(body) == 0 {
-		return Form{}, nil
+		s.last = true
+		return s, nil
 	}
 	if boundary == "" {
-		// fetch with a FormData body and a Content-Type of its own has no
-		// boundary there, but the body starts with it.
-		if boundary = boundaryOf(body); boundary == "" {
-			return nil, malformed(ReasonMultipart, errNoBoundary)
+		if s.boundary = boundaryOf(body); s.boundary == "" {
+			return s, errNoBoundary
 		}
 	}
-	s := partScanner{body: body, boundary: boundary, eol: "\r\n"}
 	if !s.start() {
-		return nil, malformed(ReasonMultipart, errNoDelimiter)
+		return s, errNoDelimiter
 	}
-
-	// Most forms are small: collecting them on the stack makes the copy that
-	// leaves here exact, and the only allocation.
-	var few [24]Field
-	fields := few[:0]
-	for !s.last {
-		if len(fields) == maxFields {
-			return nil, tooLarge(ReasonTooManyFields, "more than %d parts", maxFields)
-		}
-		var f Field
-		if err := s.part(&f); err != nil {
-			return nil, malformed(ReasonMultipart, fmt.Errorf("part %d: %w", len(fields)+1, err))
-		}
-		fields = append(fields, f)
-	}
-	return append(make(Form, 0, len(fields)), fields...), nil
+	return s, nil
 }
 
 // boundaryOf reads the boundary off the first line of body.
@@ -70,19 +76,10 @@ func boundaryOf(body []byte) string {
 // senders that count differently.
 const maxBoundary = 128
 
-// A partScanner walks a multipart body from delimiter to delimiter.
-type partScanner struct {
-	body     []byte
-	boundary string
-	eol      string // line break that belongs to a delimiter
-	pos      int    // after the delimiter line last seen
-	last     bool   // that was the closing one
-}
-
 // start finds the first delimiter, which stands at the very start or, after a
 // preamble, at the start of a line. If that one closes the form already, what
 // stands before it would be lost.
-func (s *partScanner) start() bool {
+func (s *Parts) start() bool {
 	pos := 0
 	for !s.delimiter(pos) {
 		i := bytes.IndexByte(s.body[pos:], '\n')
@@ -96,7 +93,7 @@ func (s *partScanner) start() bool {
 
 // next finds the delimiter at or after pos, moves behind its line, and returns
 // where the content before it ends, or -1.
-func (s *partScanner) next(pos int) int {
+func (s *Parts) next(pos int) int {
 	for {
 		i := bytes.IndexByte(s.body[pos:], s.eol[0])
 		if i < 0 {
@@ -113,7 +110,7 @@ func (s *partScanner) next(pos int) int {
 // delimiter reads a delimiter's line from pos, behind its line break: "--", the
 // boundary, and then "--" if it closes, or else blanks at most. Anything else
 // means that the boundary is only a prefix of longer text.
-func (s *partScanner) delimiter(pos int) bool {
+func (s *Parts) delimiter(pos int) bool {
 	b := s.body[pos:]
 	if len(b) < 2+len(s.boundary) || b[0] != '-' || b[1] != '-' || string(b[2:2+len(s.boundary)]) != s.boundary {
 		return false
@@ -146,14 +143,15 @@ const (
 	contentType = `Content-Type: `
 )
 
-// part reads one part into f. The exact header that browsers write is matched
-// first; whatever else a sender may write is read line by line.
-func (s *partScanner) part(f *Field) error {
-	var (
-		isFile             bool
-		fileName, fileType string
-		pos                = s.pos
-	)
+// Next reads the next part into p. The error is io.EOF behind the last one. The
+// exact header that browsers write is matched first; whatever else a sender may
+// write is read line by line.
+func (s *Parts) Next(p *Part) error {
+	if s.last {
+		return io.EOF
+	}
+	*p = Part{}
+	pos := s.pos
 	if b := s.body[pos:]; bytes.HasPrefix(b, []byte(formData)) {
 		name, n := quoted(b[len(formData):])
 		rest := b[len(formData)+n:]
@@ -161,13 +159,13 @@ func (s *partScanner) part(f *Field) error {
 			var file []byte
 			file, n = quoted(rest[len(filename):])
 			rest = rest[len(filename)+n:]
-			isFile, fileName = true, unescapeName(file)
+			p.IsFile, p.FileName = true, unescapeName(file)
 		}
 		if n > 0 && len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' {
-			f.Name = unescapeName(name)
+			p.Name = unescapeName(name)
 			pos = len(s.body) - len(rest) + 2
 		} else {
-			isFile, fileName = false, ""
+			p.IsFile, p.FileName = false, ""
 		}
 	}
 	for {
@@ -183,16 +181,16 @@ func (s *partScanner) part(f *Field) error {
 			return errNoHeaderEnd // else the next part's header would be this one's
 		}
 		if bytes.HasPrefix(line, []byte(contentType)) {
-			fileType = text(line[len(contentType):])
+			p.FileType = Text(line[len(contentType):])
 			continue
 		}
 		key, value, _ := bytes.Cut(line, []byte(":"))
 		key, value = bytes.TrimRight(key, " \t"), bytes.Trim(value, " \t")
 		switch {
 		case bytes.EqualFold(key, []byte("Content-Type")):
-			fileType = text(value)
+			p.FileType = Text(value)
 		case bytes.EqualFold(key, []byte("Content-Disposition")):
-			f.Name, fileName, isFile = disposition(value)
+			p.Name, p.FileName, p.IsFile = disposition(value)
 		}
 	}
 	// A part without content has the delimiter right after its header, whose
@@ -203,12 +201,7 @@ func (s *partScanner) part(f *Field) error {
 			return errNoTerminator
 		}
 	}
-	content := s.body[start:end:end]
-	if isFile {
-		f.File = &File{Name: fileName, Type: fileType, Data: content}
-	} else {
-		f.Value = text(content)
-	}
+	p.Content = s.body[start:end:end]
 	return nil
 }
 
@@ -304,4 +297,43 @@ func unbackslash(b []byte) []byte {
 		out = append(out, b[i])
 	}
 	return out
+}
+
+// unescapeName undoes the multipart escaping of names and file names: exactly
+// %22, %0D and %0A (HTML §4.10.21.8). "%" itself is not escaped by browsers, so
+// a page's own literal "%22" is read as a quote; nothing can tell the two apart.
+func unescapeName(b []byte) string {
+	i := bytes.IndexByte(b, '%')
+	if i < 0 {
+		return Text(b)
+	}
+	var out []byte
+	for start := 0; ; {
+		j := bytes.IndexByte(b[i:], '%')
+		if j < 0 || i+j+3 > len(b) {
+			if out == nil {
+				return Text(b)
+			}
+			return Text(append(out, b[start:]...))
+		}
+		i += j
+		var c byte
+		switch string(b[i+1 : i+3]) {
+		case "22":
+			c = '"'
+		case "0D":
+			c = '\r'
+		case "0A":
+			c = '\n'
+		default:
+			i++
+			continue
+		}
+		if out == nil {
+			out = make([]byte, 0, len(b))
+		}
+		out = append(append(out, b[start:i]...), c)
+		i += 3
+		start = i
+	}
 }

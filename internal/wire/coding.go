@@ -1,4 +1,4 @@
-package beacon
+package wire
 
 import (
 	"bytes"
@@ -6,14 +6,35 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"errors"
+	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"strings"
 	"sync"
 )
 
-// inflate undoes the content coding of body. coding is the Content-Encoding
+// InflateLimits bound what a compressed body may become.
+type InflateLimits struct {
+	Bytes int64
+	Ratio int // decompressed to compressed size; a few kilobytes may exceed it
+}
+
+// ErrTooInflated is the error of [Inflate] for what exceeds its limits.
+var ErrTooInflated = errors.New("too large when decompressed")
+
+// ratioFloor is the decompressed size up to which the ratio does not count: a few
+// kilobytes of zeros are no bomb.
+const ratioFloor = 64 << 10
+
+// Cap is the most that n compressed bytes may become.
+func (l InflateLimits) Cap(n int) int64 {
+	if int64(l.Ratio) > l.Bytes/int64(max(n, 1)) {
+		return l.Bytes // and the product might overflow
+	}
+	return min(l.Bytes, max(ratioFloor, int64(n)*int64(l.Ratio)))
+}
+
+// Inflate undoes the content coding of body. coding is the Content-Encoding
 // header; sniff says that the type leaves room for a compressed body that does
 // not declare itself, as apps send it in an untyped Blob to save the preflight
 // that the header would cost. done is the coding that was undone, or, if it is
@@ -22,7 +43,7 @@ import (
 // A body that declares a coding it does not have was decoded on its way by a
 // proxy that left the header: it is taken as it is. One that merely looks
 // compressed and is not, too.
-func inflate(body []byte, coding string, sniff bool, lim *Limits) (plain []byte, done string, err error) {
+func Inflate(body []byte, coding string, sniff bool, lim InflateLimits) (plain []byte, done string, err error) {
 	declared := strings.ToLower(strings.TrimSpace(coding))
 	switch declared {
 	case "gzip", "x-gzip":
@@ -34,12 +55,12 @@ func inflate(body []byte, coding string, sniff bool, lim *Limits) (plain []byte,
 	case "deflate":
 		// RFC 9110 means zlib by "deflate"; old senders mean the bare stream.
 		if isZlib(body) {
-			if plain, err = expand(body, "zlib", lim); err == nil || isTooLarge(err) {
+			if plain, err = expand(body, "zlib", lim); err == nil || errors.Is(err, ErrTooInflated) {
 				return plain, "deflate", err
 			}
 		}
 		plain, err = expand(body, "deflate", lim)
-		if err != nil && !isTooLarge(err) && looksLikeText(body) {
+		if err != nil && !errors.Is(err, ErrTooInflated) && looksLikeText(body) {
 			return body, "", nil
 		}
 		return plain, "deflate", err
@@ -60,7 +81,7 @@ func inflate(body []byte, coding string, sniff bool, lim *Limits) (plain []byte,
 		return body, "", nil
 	}
 	plain, err = expand(body, format, lim)
-	if err != nil && !isTooLarge(err) {
+	if err != nil && !errors.Is(err, ErrTooInflated) {
 		return body, "", nil
 	}
 	return plain, name, err
@@ -83,27 +104,14 @@ func looksLikeText(b []byte) bool {
 	return bytes.IndexFunc(b, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' }) < 0
 }
 
-func isTooLarge(err error) bool {
-	e, ok := errors.AsType[*RequestError](err)
-	return ok && e.Status == http.StatusRequestEntityTooLarge
-}
-
-// ratioFloor is the decompressed size up to which [Limits.MaxRatio] does not
-// count: a few kilobytes of zeros are no bomb.
-const ratioFloor = 64 << 10
-
-// inflatedCap is the most that n compressed bytes may become.
-func inflatedCap(n int, lim *Limits) int64 {
-	if int64(lim.MaxRatio) > lim.MaxDecoded/int64(max(n, 1)) {
-		return lim.MaxDecoded // and the product might overflow
-	}
-	return min(lim.MaxDecoded, max(ratioFloor, int64(n)*int64(lim.MaxRatio)))
+// MaybeInflates says whether [Inflate] may make more of body than it is.
+func MaybeInflates(body []byte, coding string) bool {
+	return coding != "" || isGzip(body) || isZlib(body)
 }
 
 // expand decompresses body up to its cap. It never reads further than that, so
 // a bomb costs what its cap allows.
-func expand(body []byte, format string, lim *Limits) ([]byte, error) {
-	limit := min(inflatedCap(len(body), lim), math.MaxInt64-1) // one more is read
+func expand(body []byte, format string, lim InflateLimits) ([]byte, error) {
 	src := bytes.NewReader(body)
 	var r io.Reader
 	switch format {
@@ -111,29 +119,54 @@ func expand(body []byte, format string, lim *Limits) ([]byte, error) {
 		z := gzipReaders.Get().(*gzip.Reader)
 		defer gzipReaders.Put(z)
 		if err := z.Reset(src); err != nil {
-			return nil, malformed(ReasonEncoding, err)
+			return nil, err
 		}
 		r = z
 	case "zlib":
 		z, err := zlib.NewReader(src)
 		if err != nil {
-			return nil, malformed(ReasonEncoding, err)
+			return nil, err
 		}
 		r = z
 	default:
 		r = flate.NewReader(src)
 	}
-	out := bytes.NewBuffer(make([]byte, 0, min(limit+1, int64(4*len(body)))))
-	n, err := io.Copy(out, io.LimitReader(r, limit+1))
+	limit := min(lim.Cap(len(body)), math.MaxInt64-1) // one more is read
+	out, err := readUpTo(r, 4*len(body), limit+1)
 	switch {
-	case n > limit:
-		return nil, tooLarge(ReasonTooInflated, "%d bytes inflate to more than %d", len(body), limit)
+	case int64(len(out)) > limit:
+		return nil, fmt.Errorf("%w: %d bytes become more than %d", ErrTooInflated, len(body), limit)
 	case err != nil:
-		return nil, malformed(ReasonEncoding, err)
+		return nil, err
 	case src.Len() > 0:
-		return nil, malformed(ReasonEncoding, errors.New("data after the compressed stream"))
+		return nil, errors.New("data after the compressed stream")
 	}
-	return out.Bytes(), nil
+	return out, nil
+}
+
+// readUpTo reads r up to its end or the limit. Nothing that was read is copied but
+// once, at the end, and not even that if the guess of its size was not too small.
+func readUpTo(r io.Reader, guess int, limit int64) ([]byte, error) {
+	var chunks [][]byte
+	chunk := make([]byte, 0, min(limit, int64(guess)))
+	for total := int64(0); ; {
+		n, err := r.Read(chunk[len(chunk):cap(chunk)])
+		chunk, total = chunk[:len(chunk)+n], total+int64(n)
+		if err == nil && total < limit {
+			if len(chunk) == cap(chunk) {
+				chunks = append(chunks, chunk)
+				chunk = make([]byte, 0, min(limit-total, max(total, 4<<10)))
+			}
+			continue
+		}
+		if err == io.EOF {
+			err = nil
+		}
+		if chunks == nil {
+			return chunk, err
+		}
+		return bytes.Join(append(chunks, chunk), nil), err
+	}
 }
 
 // gzipReaders spares each body the 40 KiB of state that a decompressor has.

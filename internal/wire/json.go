@@ -1,39 +1,43 @@
-package beacon
+package wire
 
 import (
 	"bytes"
 	"unicode/utf8"
 )
 
-// What scanJSON found.
-type jsonStatus uint8
+// A JSONStatus is what [CheckJSON] found.
+type JSONStatus uint8
 
 const (
-	jsonValid jsonStatus = iota
-	jsonInvalid
-	jsonTooDeep
+	JSONValid JSONStatus = iota
+	JSONInvalid
+	JSONTooDeep
 )
 
-// checkJSON says whether b is one JSON text (RFC 8259), which includes being
+// MaxJSONDepth is the nesting of a body up to which the whole event, which is two
+// levels deeper, is JSON to encoding/json.
+const MaxJSONDepth = 9998
+
+// CheckJSON says whether b is one JSON text (RFC 8259), which includes being
 // valid UTF-8, whose arrays and objects nest no deeper than maxDepth. It is a
 // quarter of the cost of json.Valid, which bounds no depth and accepts any bytes
 // in strings, and every JSON beacon passes through it.
-func checkJSON(b []byte, maxDepth int) jsonStatus {
+func CheckJSON(b []byte, maxDepth int) JSONStatus {
 	s := jsonScanner{b: b, maxDepth: maxDepth}
 	i, ok := s.value(s.space(0), 0)
 	if ok && s.space(i) == len(b) && (!s.wide || utf8.Valid(b)) {
-		return jsonValid
+		return JSONValid
 	}
 	if s.tooDeep {
-		return jsonTooDeep
+		return JSONTooDeep
 	}
-	return jsonInvalid
+	return JSONInvalid
 }
 
-// looksLikeJSON says whether b starts as a JSON object or array. Only those are
+// LooksLikeJSON says whether b starts as a JSON object or array. Only those are
 // looked for in bodies that do not claim to be JSON: a bare number or word is
 // more likely to be text.
-func looksLikeJSON(b []byte) bool {
+func LooksLikeJSON(b []byte) bool {
 	for _, c := range b {
 		switch c {
 		case ' ', '\t', '\r', '\n':
@@ -229,11 +233,11 @@ func (s *jsonScanner) digits(i int) (int, bool) {
 	return i, i > start
 }
 
-// splitArray cuts the JSON array in b into the texts of its elements, without
+// SplitJSONArray cuts the JSON array in b into the texts of its elements, without
 // caring whether those are valid: an element that is not must not cost its
 // neighbours. It follows quotes and brackets only; what is left when they do not
 // close is the last element. ok is false if b is not an array at all.
-func splitArray(b []byte, maxItems int) (items [][]byte, ok bool) {
+func SplitJSONArray(b []byte, maxItems int) (items [][]byte, ok bool) {
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 || b[0] != '[' {
 		return nil, false

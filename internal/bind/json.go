@@ -1,0 +1,298 @@
+package bind
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
+)
+
+// JSON fills what dst points to from the JSON text b, by "json" tags. It is
+// json.Unmarshal with two differences: durations and times are what they are in forms,
+// and what does not fit costs only itself. The error is of a dst that nothing can fill.
+func JSON(dst any, b []byte) (bad []Misfit, err error) {
+	v := reflect.ValueOf(dst)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return nil, fmt.Errorf("%T is not a pointer", dst)
+	}
+	if !json.Valid(b) { // which no event of a Handler holds
+		return []Misfit{{"body", wire.Text(b), "not valid JSON"}}, nil
+	}
+	var x jsonBinder
+	x.value(v.Elem(), b, "")
+	return x.bad, nil
+}
+
+type jsonBinder struct{ bad []Misfit }
+
+func (x *jsonBinder) misfit(path string, raw []byte, why string) {
+	text, ok := wire.JSONString(raw)
+	if !ok {
+		text = wire.Text(raw)
+	}
+	if path == "" {
+		path = "body"
+	}
+	x.bad = append(x.bad, Misfit{path, text, why})
+}
+
+// value fills v, which can be set, from the JSON text raw. path leads to it from the
+// top, for errors.
+func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
+	t := v.Type()
+	isNull := wire.IsJSONNull(raw)
+	switch {
+	case isNull:
+		x.leaf(v, raw, path)
+	case t == durationType:
+		if d, ok := jsonDuration(raw); ok {
+			v.SetInt(int64(d))
+		} else {
+			x.misfit(path, raw, "is not a duration")
+		}
+	case t == timeType:
+		if at, ok := jsonTime(raw); ok {
+			v.Set(reflect.ValueOf(at))
+		} else {
+			x.misfit(path, raw, "is not a time")
+		}
+	case !hasParts(t):
+		x.leaf(v, raw, path)
+	case t.Kind() == reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(t.Elem()))
+		}
+		x.value(v.Elem(), raw, path)
+	case t.Kind() == reflect.Struct:
+		x.object(v, raw, path)
+	case t.Kind() == reflect.Map:
+		m, ok := wire.MembersOf(raw)
+		if !ok || t.Key().Kind() != reflect.String {
+			x.leaf(v, raw, path)
+			return
+		}
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(t))
+		}
+		for key, item, ok := m.Next(); ok; key, item, ok = m.Next() {
+			elem := reflect.New(t.Elem()).Elem()
+			x.value(elem, item, join(path, key))
+			v.SetMapIndex(reflect.ValueOf(strings.Clone(key)).Convert(t.Key()), elem)
+		}
+	default: // a slice or an array
+		items, ok := wire.SplitJSONArray(raw, math.MaxInt)
+		if !ok {
+			x.misfit(path, raw, "is not a JSON array")
+			return
+		}
+		if t.Kind() == reflect.Slice {
+			v.Set(reflect.MakeSlice(t, len(items), len(items)))
+		}
+		for i := range min(len(items), v.Len()) {
+			x.value(v.Index(i), items[i], join(path, strconv.Itoa(i)))
+		}
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// leaf lets encoding/json do it.
+func (x *jsonBinder) leaf(v reflect.Value, raw []byte, path string) {
+	err := json.Unmarshal(raw, v.Addr().Interface())
+	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if bad.Field != "" { // inside of a map or slice
+			path, raw = join(path, bad.Field), nil // which of its values it is nobody knows
+		}
+		x.misfit(path, raw, "is not "+jsonName(bad.Type))
+	} else if err != nil {
+		x.misfit(path, raw, "does not fit") // a type's own UnmarshalJSON failed
+	}
+}
+
+// object fills a struct from an object.
+func (x *jsonBinder) object(v reflect.Value, raw []byte, path string) {
+	m, ok := wire.MembersOf(raw)
+	if !ok {
+		x.misfit(path, raw, "is not a JSON object")
+		return
+	}
+	fields := jsonFieldsOf(v.Type())
+	for key, item, ok := m.Next(); ok; key, item, ok = m.Next() {
+		f, ok := fields.byName[key]
+		if !ok {
+			if f, ok = fields.folded[strings.ToLower(key)]; !ok {
+				continue
+			}
+		}
+		member, ok := v, true
+		for i, n := range f.index {
+			if i > 0 && member.Kind() == reflect.Pointer { // to an embedded struct
+				if member.IsNil() {
+					if !member.CanSet() {
+						ok = false
+						break
+					}
+					member.Set(reflect.New(member.Type().Elem()))
+				}
+				member = member.Elem()
+			}
+			member = member.Field(n)
+		}
+		switch {
+		case !ok || !member.CanSet():
+		case f.quoted:
+			x.quoted(member, item, join(path, key))
+		default:
+			x.value(member, item, join(path, key))
+		}
+	}
+}
+
+// quoted is for the option "string" of a json tag: the value stands in a string.
+func (x *jsonBinder) quoted(v reflect.Value, raw []byte, path string) {
+	if text, ok := wire.JSONString(raw); ok && json.Valid([]byte(text)) {
+		x.value(v, []byte(text), path)
+	} else if !wire.IsJSONNull(raw) {
+		x.misfit(path, raw, "is not "+jsonName(v.Type())+" in a string")
+	}
+}
+
+func jsonDuration(raw []byte) (time.Duration, bool) {
+	if text, ok := wire.JSONString(raw); ok {
+		return wire.ParseDuration(text)
+	}
+	ms, ok := wire.JSONFloat(raw)
+	if !ok {
+		return 0, false
+	}
+	return wire.MillisDuration(ms)
+}
+
+func jsonTime(raw []byte) (time.Time, bool) {
+	if text, ok := wire.JSONString(raw); ok {
+		return wire.ParseTime(text)
+	}
+	ms, ok := wire.JSONFloat(raw)
+	if !ok {
+		return time.Time{}, false
+	}
+	return wire.Millis(ms)
+}
+
+// jsonName says what JSON has to have for a Go type.
+func jsonName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "a JSON object"
+	case reflect.Slice, reflect.Array:
+		return "a JSON array"
+	}
+	return kindName(t)
+}
+
+// hasParts says whether a value of the type is filled part by part: it is a struct, or
+// holds one or a time. All others, and types that read JSON themselves, are
+// encoding/json's to fill.
+func hasParts(t reflect.Type) bool {
+	if t == durationType || t == timeType {
+		return true
+	}
+	if reflect.PointerTo(t).Implements(jsonUnmarshalerType) || isText(t) {
+		return false
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return hasParts(t.Elem())
+	}
+	return false
+}
+
+var jsonUnmarshalerType = reflect.TypeFor[json.Unmarshaler]()
+
+// A jsonField is a member of a JSON object that a struct has a field for.
+type jsonField struct {
+	index  []int
+	tagged bool
+	quoted bool
+}
+
+// jsonFields are those of a struct type, by name, and by name in lower case.
+type jsonFields struct{ byName, folded map[string]jsonField }
+
+var jsonFieldsCache sync.Map // reflect.Type -> *jsonFields
+
+// jsonFieldsOf finds the fields as encoding/json does: of several with one name, the
+// least nested counts, then the tagged one, and then none.
+func jsonFieldsOf(t reflect.Type) *jsonFields {
+	if cached, ok := jsonFieldsCache.Load(t); ok {
+		return cached.(*jsonFields)
+	}
+	all := map[string][]jsonField{}
+	collectJSONFields(t, nil, all, map[reflect.Type]bool{})
+	fields := &jsonFields{map[string]jsonField{}, map[string]jsonField{}}
+	for name, list := range all {
+		best, twice := list[0], false
+		for _, f := range list[1:] {
+			switch {
+			case len(f.index) < len(best.index), len(f.index) == len(best.index) && f.tagged && !best.tagged:
+				best, twice = f, false
+			case len(f.index) == len(best.index) && f.tagged == best.tagged:
+				twice = true
+			}
+		}
+		if !twice {
+			fields.byName[name] = best
+			fields.folded[strings.ToLower(name)] = best
+		}
+	}
+	cached, _ := jsonFieldsCache.LoadOrStore(t, fields)
+	return cached.(*jsonFields)
+}
+
+func collectJSONFields(t reflect.Type, index []int, all map[string][]jsonField, above map[reflect.Type]bool) {
+	if above[t] {
+		return // it embeds itself
+	}
+	above[t] = true
+	defer delete(above, t)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("json")
+		if tag == "-" {
+			continue
+		}
+		at := append(index[:len(index):len(index)], i)
+		name, options, _ := strings.Cut(tag, ",")
+		if f.Anonymous && name == "" {
+			embedded := f.Type
+			if embedded.Kind() == reflect.Pointer {
+				embedded = embedded.Elem()
+			}
+			if embedded.Kind() == reflect.Struct {
+				collectJSONFields(embedded, at, all, above)
+				continue
+			}
+		}
+		if !f.IsExported() {
+			continue
+		}
+		all[cmp.Or(name, f.Name)] = append(all[cmp.Or(name, f.Name)], jsonField{
+			index: at, tagged: name != "", quoted: strings.Contains(","+options+",", ",string,"),
+		})
+	}
+}

@@ -1,0 +1,23 @@
+package wire
+
+// Pages copies small things out of a large buffer, a few to a page, so that one that
+// is kept for long keeps a page alive and not the buffer. The zero value is ready to
+// use.
+type Pages struct{ free []byte }
+
+// PageSize is the most that a copy keeps alive beside itself.
+const PageSize = 4 << 10
+
+// Copy returns a copy of b, of which the capacity is the length.
+func (p *Pages) Copy(b []byte) []byte {
+	if len(b) > PageSize/4 {
+		return append(make([]byte, 0, len(b)), b...)
+	}
+	if len(p.free) < len(b) {
+		p.free = make([]byte, PageSize)
+	}
+	n := copy(p.free, b)
+	c := p.free[:n:n]
+	p.free = p.free[n:]
+	return c
+}

@@ -1,0 +1,27 @@
+// Package wire reads and writes the formats that beacons come in: bytes in, pieces
+// out. It knows nothing of events or of HTTP, and what it returns shares the memory
+// of what it was given.
+package wire
+
+import "unsafe"
+
+// Text returns b as a string without copying it. Whatever is decoded from a body
+// shares its memory, and a body is never written to again once it is read: that
+// is what makes the strings immutable.
+func Text(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// unhex maps a hex digit to its value and any other byte to 0xFF.
+var unhex = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xFF
+	}
+	for i := range byte(10) {
+		t['0'+i] = i
+	}
+	for i := range byte(6) {
+		t['a'+i], t['A'+i] = 10+i, 10+i
+	}
+	return t
+}()

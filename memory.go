@@ -1,0 +1,161 @@
+package beacon
+
+import (
+	"bytes"
+	"strings"
+	"unsafe"
+
+	"github.com/pagebeacon/beacon/internal/wire"
+)
+
+// Size returns how many bytes of memory the event keeps alive: its struct, and the
+// contents of its body, query, headers, Attrs and Errors. Memory that it shares with
+// other events of its request counts for each of them.
+//
+// What a [Handler] or [Decode] returns never keeps alive more than twice that and 8
+// KiB, also where it stood in a request that was much larger.
+func (e Event) Size() int {
+	r := &e.Request
+	n := int(unsafe.Sizeof(e)) + len(e.ID) + len(e.Name) + len(e.Page) + len(e.Session) + len(e.View) + len(e.Series) +
+		len(r.ID) + len(r.Method) + len(r.Host) + len(r.Path) + len(r.ContentType) + len(r.Encoding) + len(r.Origin) +
+		len(r.UserAgent) + len(r.FetchSite) + len(r.FetchMode) + len(r.FetchDest) + len(r.Purpose) + e.Query.size()
+	switch b := e.Body.(type) {
+	case Text:
+		n += len(b)
+	case JSON:
+		n += len(b)
+	case Form:
+		n += b.size()
+	case Binary:
+		n += len(b.Type) + len(b.Data)
+	case Ping:
+		n += len(b.From) + len(b.To)
+	case Report:
+		n += len(b.Type) + len(b.URL) + len(b.UserAgent) + len(b.Body)
+	}
+	for k, v := range e.Attrs {
+		n += len(k) + len(v) + 2*int(unsafe.Sizeof(k))
+	}
+	for i := range e.Errors {
+		x := &e.Errors[i]
+		n += int(unsafe.Sizeof(*x)) + len(x.Key) + len(x.Value) + len(x.Reason)
+	}
+	return n
+}
+
+func (f Form) size() int {
+	n := 0
+	for i := range f {
+		n += int(unsafe.Sizeof(f[i])) + len(f[i].Name) + len(f[i].Value)
+		if file := f[i].File; file != nil {
+			n += int(unsafe.Sizeof(*file)) + len(file.Name) + len(file.Type) + len(file.Data)
+		}
+	}
+	return n
+}
+
+// Clone returns a copy of the event that shares no memory with it, or with anything
+// else: it may be kept for long, and what it points to may be changed.
+func (e Event) Clone() Event {
+	r := &e.Request
+	for _, s := range [...]*string{
+		&e.ID, &e.Name, &e.Page, &e.Session, &e.View, &e.Series,
+		&r.ID, &r.Method, &r.Host, &r.Path, &r.ContentType, &r.Encoding, &r.Origin,
+		&r.UserAgent, &r.FetchSite, &r.FetchMode, &r.FetchDest, &r.Purpose,
+	} {
+		*s = strings.Clone(*s)
+	}
+	e.Query = e.Query.clone()
+	switch b := e.Body.(type) {
+	case Text:
+		e.Body = Text(strings.Clone(string(b)))
+	case JSON:
+		e.Body = JSON(bytes.Clone(b))
+	case Form:
+		e.Body = b.clone()
+	case Binary:
+		e.Body = Binary{strings.Clone(b.Type), bytes.Clone(b.Data)}
+	case Ping:
+		e.Body = Ping{strings.Clone(b.From), strings.Clone(b.To)}
+	case Report:
+		b.Type, b.URL, b.UserAgent, b.Body = strings.Clone(b.Type), strings.Clone(b.URL), strings.Clone(b.UserAgent), bytes.Clone(b.Body)
+		e.Body = b
+	}
+	if e.Attrs != nil {
+		attrs := make(map[string]string, len(e.Attrs))
+		for k, v := range e.Attrs {
+			attrs[strings.Clone(k)] = strings.Clone(v)
+		}
+		e.Attrs = attrs
+	}
+	if e.Errors != nil {
+		errs := make([]FieldError, len(e.Errors))
+		for i, x := range e.Errors {
+			errs[i] = FieldError{strings.Clone(x.Key), strings.Clone(x.Value), strings.Clone(x.Reason)}
+		}
+		e.Errors = errs
+	}
+	return e
+}
+
+// clone copies a form. All its strings stand in one block.
+func (f Form) clone() Form {
+	if f == nil {
+		return nil
+	}
+	n := 0
+	for i := range f {
+		n += len(f[i].Name) + len(f[i].Value)
+		if file := f[i].File; file != nil {
+			n += len(file.Name) + len(file.Type)
+		}
+	}
+	block := make([]byte, 0, n)
+	text := func(s string) string {
+		start := len(block)
+		block = append(block, s...)
+		return wire.Text(block[start:])
+	}
+	g := make(Form, len(f))
+	for i, x := range f {
+		g[i] = Field{Name: text(x.Name), Value: text(x.Value)}
+		if x.File != nil {
+			g[i].File = &File{text(x.File.Name), text(x.File.Type), bytes.Clone(x.File.Data)}
+		}
+	}
+	return g
+}
+
+// slack is up to what an event may keep more alive than itself.
+const slack = 4 << 10
+
+// unpin detaches the event from buffers of so many bytes that it shares, if they are
+// much larger than it is.
+func (e *Event) unpin(buffers int) {
+	if buffers > slack && buffers > e.Size()+slack {
+		*e = e.Clone()
+	}
+}
+
+// A cutter cuts the items of a batch out of its body. Each may be kept by itself, so
+// those of a large body are copied out.
+type cutter struct {
+	copies bool
+	pages  wire.Pages
+}
+
+func newCutter(body []byte) cutter { return cutter{copies: cap(body) > 2*slack} }
+
+func (c *cutter) cut(item []byte) []byte {
+	if c.copies {
+		return c.pages.Copy(item)
+	}
+	return item[:len(item):len(item)]
+}
+
+func (c *cutter) text(s string) string {
+	if c.copies {
+		return strings.Clone(s)
+	}
+	return s
+}

@@ -1,0 +1,135 @@
+package beacon
+
+import (
+	"cmp"
+	"strconv"
+	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
+)
+
+// A PageView is what is known of one view of a page by one visitor: how long it was
+// open, seen and used. Several events tell of it, each more than the one before, and
+// [PageView.Join] makes one of them.
+//
+// The zero value of a field means that nobody said. All of it is the client's word.
+type PageView struct {
+	// Session and View identify it, together. Where the client gives no view, which
+	// only its script does, it is the start as the page wrote it, or else the ID of
+	// the event.
+	Session, View string
+
+	// Page is the page, as [Event.Page] has it.
+	Page string
+
+	// Start is when the page was first seen, and End when it was last, on the
+	// client's clock. Both are zero in a PageView that only counts messages.
+	Start, End time.Time
+
+	// Visible is for how long the page was visible, and Engaged for how long it had
+	// the focus of a visitor who did something now and then.
+	Visible, Engaged time.Duration
+
+	// Unseen says that the client reported, and nobody had seen the page: a tab in
+	// the background, or a prerendered page. It means nothing where Visible is
+	// positive. One that says nothing of visibility counts as seen.
+	Unseen bool
+
+	// Seq is that of the report that Page, Visible, Engaged and Unseen are from, from
+	// 1; 0 if it has none.
+	Seq uint64
+
+	// Offset is how far the server's clock was ahead of the client's when the report
+	// was sent, and the way it took; HasOffset is whether that is known. Start and
+	// End plus Offset are on the server's clock.
+	Offset    time.Duration
+	HasOffset bool
+
+	// Logged is how many messages the page has logged, at least.
+	Logged uint64
+}
+
+// PageViewOf returns what an event says of a page view. ok is false if it says
+// nothing. It reads
+//
+//   - the client's reports, of which the [Event.Name] is "session": a JSON object with
+//     the members start and end (milliseconds since the epoch), engaged and seen
+//     (milliseconds; seen is Visible)
+//   - the client's messages, of which the name is "log": a JSON object with the member
+//     msg and whatever the page added; they only count, by their Seq
+//   - events of a page's own with fields start and, perhaps, end, engaged and seen, in
+//     the form, the JSON object or the query, as [SessionOf] reads them
+//
+// Times that cannot be read, or are seconds by mistake, and a start that is missing or
+// after the end, are none.
+func PageViewOf(e Event) (v PageView, ok bool) {
+	v = PageView{Session: e.Session, View: e.View, Page: e.Page}
+	if !e.Sent.IsZero() && !e.Received.IsZero() {
+		v.Offset, v.HasOffset = e.Received.Sub(e.Sent), true
+	}
+	if e.Name == "log" && e.Mode == ModeAppend && e.View != "" {
+		v.Logged = e.Seq
+		return v, true
+	}
+	s := e.said()
+	start, end, err := s.times()
+	if end.IsZero() {
+		end = start
+	}
+	if err != nil || start.IsZero() || inSeconds(start) || end.Before(start) {
+		return PageView{}, false
+	}
+	v.Start, v.End = start, end
+	v.View = cmp.Or(e.View, s.start, e.ID)
+	if e.Mode == ModeReplace {
+		v.Seq = e.Seq
+	}
+	v.Visible, v.Unseen = saidDuration(s.seen)
+	v.Engaged, _ = saidDuration(s.engaged)
+	return v, true
+}
+
+// saidDuration reads milliseconds. zero says that it is none, and not that nothing was
+// said.
+func saidDuration(text string) (d time.Duration, zero bool) {
+	ms, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, false
+	}
+	d, ok := wire.MillisDuration(ms)
+	return max(d, 0), ok && d <= 0
+}
+
+// Join returns what two PageViews of the same page view say together: the earliest
+// start and the latest end, the totals of the report with the largest Seq (of two with
+// the same, the larger ones), the smallest Offset, and the largest Logged.
+//
+// It does not matter in which order views are joined, or how often, or in what groups.
+// Those of different keys are not one page view; what Join makes of them means nothing.
+func (v PageView) Join(o PageView) PageView {
+	j := PageView{
+		Session: max(v.Session, o.Session), View: max(v.View, o.View),
+		Start: v.Start, End: v.End, Logged: max(v.Logged, o.Logged),
+		Offset: v.Offset, HasOffset: v.HasOffset || o.HasOffset,
+	}
+	if j.Start.IsZero() || !o.Start.IsZero() && o.Start.Before(j.Start) {
+		j.Start = o.Start
+	}
+	if o.End.After(j.End) {
+		j.End = o.End
+	}
+	if !v.HasOffset || o.HasOffset && o.Offset < v.Offset {
+		j.Offset = o.Offset
+	}
+	// What comes with a Seq is of one report, which knew all of it.
+	last := v
+	switch {
+	case v.Seq < o.Seq:
+		last = o
+	case v.Seq == o.Seq:
+		last.Page, last.Visible, last.Engaged = max(v.Page, o.Page), max(v.Visible, o.Visible), max(v.Engaged, o.Engaged)
+		last.Unseen = v.Unseen || o.Unseen
+	}
+	j.Page, j.Visible, j.Engaged, j.Unseen, j.Seq = last.Page, last.Visible, last.Engaged, last.Unseen, last.Seq
+	return j
+}
