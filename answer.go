@@ -54,7 +54,7 @@ func (h *Handler) log(ctx context.Context, msg, reason string, status int, err e
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	if suppressed, ok := h.stats.mayLog(reason); ok {
+	if suppressed, ok := h.logs.Allow(reason); ok {
 		h.cfg.Logger.LogAttrs(ctx, level, msg, slog.String("reason", reason), slog.Int("status", status),
 			slog.Any("error", err), slog.Int("suppressed", suppressed))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -242,7 +241,7 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 		switch status := checkJSON(body, lim); {
 		case status == wire.JSONTooDeep:
 			return nil, refusal(ReasonTooDeep, tooDeep(lim))
-		case status == wire.JSONInvalid && isLines(body, lim):
+		case status == wire.JSONInvalid && wire.IsLines(body, lim.MaxDepth):
 			return decodeLines(e, body, lim)
 		default:
 			e.setJSON(body, status, lim)
@@ -350,34 +349,10 @@ func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *Limits) {
 // setItem does it with an item of a batch, which is never refused for one of them.
 func (e *Event) setItem(b []byte, lim *Limits) { e.setJSON(b, wire.CheckJSON(b, lim.MaxDepth), lim) }
 
-// lines yields the lines of newline-delimited JSON that are not blank.
-func lines(body []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for line := range bytes.SplitSeq(body, []byte("\n")) {
-			if line = bytes.TrimSpace(line); len(line) > 0 && !yield(line) {
-				return
-			}
-		}
-	}
-}
-
-// isLines says whether a body that should be one JSON text is several, each in a line
-// of its own: an object or array each, since nothing else is sent like that.
-func isLines(body []byte, lim *Limits) bool {
-	n := 0
-	for line := range lines(body) {
-		if !wire.LooksLikeJSON(line) || wire.CheckJSON(line, lim.MaxDepth) == wire.JSONInvalid {
-			return false
-		}
-		n++
-	}
-	return n > 1
-}
-
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
 func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	n := 0
-	for range lines(body) {
+	for range wire.Lines(body) {
 		if n++; n > lim.MaxEvents {
 			return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d lines", lim.MaxEvents))
 		}
@@ -387,7 +362,7 @@ func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	}
 	events := make([]Event, 0, n)
 	items := newCutter(body)
-	for line := range lines(body) {
+	for line := range wire.Lines(body) {
 		events = append(events, *e)
 		next := &events[len(events)-1]
 		next.number(len(events) - 1)

@@ -2,11 +2,9 @@ package beacon
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"strconv"
 	"time"
@@ -21,15 +19,12 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 		return errors.New("beacon: event: not valid JSON")
 	}
 	var x Event
+	texts := x.texts()
 	version := uint64(0)
-	err := eachMember(bytes.Clone(b), func(key string, v []byte) (err error) {
+	err := wire.EachMember(bytes.Clone(b), func(key string, v []byte) (err error) {
 		switch key {
 		case "v":
-			version, err = readUint(v)
-		case "id":
-			x.ID, err = readString(v)
-		case "name":
-			x.Name, err = readString(v)
+			version, err = wire.ReadUint(v)
 		case "time":
 			x.Time, err = readTime(v)
 		case "received":
@@ -40,30 +35,26 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 			x.Body, err = readBody(v)
 		case "query":
 			x.Query, err = readForm(v)
-		case "page":
-			x.Page, err = readString(v)
-		case "session":
-			x.Session, err = readString(v)
-		case "view":
-			x.View, err = readString(v)
-		case "series":
-			x.Series, err = readString(v)
 		case "seq":
-			x.Seq, err = readUint(v)
+			x.Seq, err = wire.ReadUint(v)
 		case "mode":
-			err = readInto((*string)(&x.Mode), v)
+			var mode string
+			mode, err = wire.ReadString(v)
+			x.Mode = Mode(mode)
 		case "request":
 			err = readRequest(&x.Request, v)
 		case "verified":
-			x.Verified, err = readBool(v)
+			x.Verified, err = wire.ReadBool(v)
 		case "gpc":
-			x.Privacy.GPC, err = readBool(v)
+			x.Privacy.GPC, err = wire.ReadBool(v)
 		case "dnt":
-			x.Privacy.DNT, err = readBool(v)
+			x.Privacy.DNT, err = wire.ReadBool(v)
 		case "attrs":
 			x.Attrs, err = readAttrs(v)
 		case "errors":
 			x.Errors, err = readErrors(v)
+		default:
+			err = readText(texts[:], key, v)
 		}
 		return err
 	})
@@ -78,82 +69,14 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// eachMember calls f with the members of an object but for those that are null.
-func eachMember(b []byte, f func(key string, v []byte) error) error {
-	m, ok := wire.MembersOf(b)
-	if !ok {
-		return unexpected("an object", b)
-	}
-	for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
-		if wire.IsJSONNull(v) {
-			continue
-		}
-		if err := f(key, v); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+// readText reads the one of the texts that the member key is, if it is one.
+func readText(texts []text, key string, v []byte) (err error) {
+	for _, t := range texts {
+		if t.name == key {
+			*t.s, err = wire.ReadString(v)
 		}
 	}
-	return nil
-}
-
-// elements returns the elements of an array.
-func elements(b []byte) ([][]byte, error) {
-	items, ok := wire.SplitJSONArray(b, math.MaxInt)
-	if !ok {
-		return nil, unexpected("an array", b)
-	}
-	return items, nil
-}
-
-func unexpected(want string, got []byte) error {
-	return fmt.Errorf("want %s, not %.64s", want, got)
-}
-
-// readString reads a string of any bytes: a JSON string, or {"base64": "…"} where
-// that would change it.
-func readString(v []byte) (s string, err error) {
-	if s, ok := wire.JSONString(v); ok {
-		return s, nil
-	}
-	err = eachMember(v, func(key string, v []byte) (err error) {
-		if key == "base64" {
-			var data []byte
-			data, err = readBase64(v)
-			s = wire.Text(data)
-		}
-		return err
-	})
-	return s, err
-}
-
-func readInto(dst *string, v []byte) (err error) {
-	*dst, err = readString(v)
 	return err
-}
-
-func readBase64(v []byte) ([]byte, error) {
-	s, ok := wire.JSONString(v)
-	if !ok {
-		return nil, unexpected("base64", v)
-	}
-	return base64.StdEncoding.DecodeString(s)
-}
-
-func readUint(v []byte) (uint64, error) {
-	n, ok := wire.JSONUint(v)
-	if !ok {
-		return 0, unexpected("a number", v)
-	}
-	return n, nil
-}
-
-func readBool(v []byte) (bool, error) {
-	switch string(v) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
-	return false, unexpected("true or false", v)
 }
 
 func readTime(v []byte) (t time.Time, err error) {
@@ -161,39 +84,18 @@ func readTime(v []byte) (t time.Time, err error) {
 }
 
 func readRequest(r *Request, v []byte) error {
-	return eachMember(v, func(key string, v []byte) (err error) {
+	texts := r.texts()
+	return wire.EachMember(v, func(key string, v []byte) (err error) {
 		switch key {
-		case "id":
-			r.ID, err = readString(v)
-		case "method":
-			r.Method, err = readString(v)
-		case "host":
-			r.Host, err = readString(v)
-		case "path":
-			r.Path, err = readString(v)
-		case "content_type":
-			r.ContentType, err = readString(v)
-		case "encoding":
-			r.Encoding, err = readString(v)
-		case "origin":
-			r.Origin, err = readString(v)
-		case "user_agent":
-			r.UserAgent, err = readString(v)
-		case "fetch_site":
-			r.FetchSite, err = readString(v)
-		case "fetch_mode":
-			r.FetchMode, err = readString(v)
-		case "fetch_dest":
-			r.FetchDest, err = readString(v)
-		case "purpose":
-			r.Purpose, err = readString(v)
 		case "client_ip":
 			var s string
-			if s, err = readString(v); err == nil && s != "" {
+			if s, err = wire.ReadString(v); err == nil && s != "" {
 				r.ClientIP, err = netip.ParseAddr(s)
 			}
 		case "tls":
-			r.TLS, err = readBool(v)
+			r.TLS, err = wire.ReadBool(v)
+		default:
+			err = readText(texts[:], key, v)
 		}
 		return err
 	})
@@ -208,37 +110,37 @@ func readBody(v []byte) (Body, error) {
 		form                                      Form
 		age                                       int64
 	)
-	err := eachMember(v, func(key string, v []byte) (err error) {
+	err := wire.EachMember(v, func(key string, v []byte) (err error) {
 		switch key {
 		case "kind":
-			kind, err = readString(v)
+			kind, err = wire.ReadString(v)
 		case "text":
-			text, err = readString(v)
+			text, err = wire.ReadString(v)
 		case "json":
 			if !isRaw {
 				raw = v
 			}
 		case "raw":
 			var s string
-			s, err = readString(v)
+			s, err = wire.ReadString(v)
 			raw, isRaw = []byte(s), true
 		case "fields":
 			form, err = readForm(v)
 		case "type":
-			typ, err = readString(v)
+			typ, err = wire.ReadString(v)
 		case "data":
-			data, err = readBase64(v)
+			data, err = wire.ReadBase64(v)
 		case "from":
-			from, err = readString(v)
+			from, err = wire.ReadString(v)
 		case "to":
-			to, err = readString(v)
+			to, err = wire.ReadString(v)
 		case "url":
-			url, err = readString(v)
+			url, err = wire.ReadString(v)
 		case "user_agent":
-			userAgent, err = readString(v)
+			userAgent, err = wire.ReadString(v)
 		case "age_ns":
 			if age, err = strconv.ParseInt(wire.Text(v), 10, 64); err != nil {
-				err = unexpected("a number", v)
+				err = wire.Unexpected("a number", v)
 			}
 		}
 		return err
@@ -274,19 +176,19 @@ func readBody(v []byte) (Body, error) {
 // readForm reads a Form, which is not nil: a request with an empty query is not one
 // without.
 func readForm(v []byte) (Form, error) {
-	items, err := elements(v)
+	items, err := wire.ReadElements(v)
 	if err != nil {
 		return nil, err
 	}
 	form := make(Form, len(items))
 	for i, item := range items {
 		f := &form[i]
-		err := eachMember(item, func(key string, v []byte) (err error) {
+		err := wire.EachMember(item, func(key string, v []byte) (err error) {
 			switch key {
 			case "name":
-				f.Name, err = readString(v)
+				f.Name, err = wire.ReadString(v)
 			case "value":
-				f.Value, err = readString(v)
+				f.Value, err = wire.ReadString(v)
 			case "file":
 				f.File = new(File)
 				err = readFile(f.File, v)
@@ -301,14 +203,14 @@ func readForm(v []byte) (Form, error) {
 }
 
 func readFile(f *File, v []byte) error {
-	return eachMember(v, func(key string, v []byte) (err error) {
+	return wire.EachMember(v, func(key string, v []byte) (err error) {
 		switch key {
 		case "name":
-			f.Name, err = readString(v)
+			f.Name, err = wire.ReadString(v)
 		case "type":
-			f.Type, err = readString(v)
+			f.Type, err = wire.ReadString(v)
 		case "data":
-			f.Data, err = readBase64(v)
+			f.Data, err = wire.ReadBase64(v)
 		}
 		return err
 	})
@@ -327,21 +229,21 @@ func readAttrs(v []byte) (map[string]string, error) {
 }
 
 func readErrors(v []byte) ([]FieldError, error) {
-	items, err := elements(v)
+	items, err := wire.ReadElements(v)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]FieldError, len(items))
 	for i, item := range items {
 		x := &list[i]
-		err := eachMember(item, func(key string, v []byte) (err error) {
+		err := wire.EachMember(item, func(key string, v []byte) (err error) {
 			switch key {
 			case "key":
-				x.Key, err = readString(v)
+				x.Key, err = wire.ReadString(v)
 			case "value":
-				x.Value, err = readString(v)
+				x.Value, err = wire.ReadString(v)
 			case "reason":
-				x.Reason, err = readString(v)
+				x.Reason, err = wire.ReadString(v)
 			}
 			return err
 		})

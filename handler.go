@@ -14,6 +14,7 @@ import (
 
 	"github.com/pagebeacon/beacon/internal/clientip"
 	"github.com/pagebeacon/beacon/internal/intake"
+	"github.com/pagebeacon/beacon/internal/lograte"
 	"github.com/pagebeacon/beacon/internal/origin"
 	"github.com/pagebeacon/beacon/internal/sinkctx"
 	"github.com/pagebeacon/beacon/internal/wire"
@@ -31,6 +32,7 @@ type Handler struct {
 	allow   string // the value of Allow
 	gate    *intake.Gate
 
+	logs     lograte.Limiter
 	stats    stats
 	shutdown shutdown
 }
@@ -47,7 +49,6 @@ func New(c Config) (*Handler, error) {
 	})
 	h.shutdown.idle = make(chan struct{})
 	h.stats.refused = map[string]uint64{}
-	h.stats.logged = map[string]logState{}
 	return h, nil
 }
 

@@ -122,7 +122,9 @@ func TestAnswers(t *testing.T) {
 		{name: "too many in the query", request: httptest.NewRequest("GET", "/b?"+strings.Repeat("a&", 1001), nil), status: 413, reason: "too-many-fields"},
 		{name: "too deep", request: post(header("Content-Type", "application/json"), body(strings.Repeat("[", 513)+strings.Repeat("]", 513))), status: 413, reason: "json-too-deep"},
 		{name: "too many events", request: post(header("Content-Type", "application/x-ndjson"), body(strings.Repeat("1\n", 1001))), status: 413, reason: "too-many-events"},
-		{name: "connection ends in the body", request: post(func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(r.Body, iotest.ErrReader(io.ErrUnexpectedEOF))) }), status: 400, reason: "body-broken"},
+		{name: "connection ends in the body", request: post(func(r *http.Request) {
+			r.Body = io.NopCloser(io.MultiReader(r.Body, iotest.ErrReader(io.ErrUnexpectedEOF)))
+		}), status: 400, reason: "body-broken"},
 
 		{name: "sink refuses", request: post(), sink: fmt.Errorf("%w: no such site", beacon.ErrPermanent), status: 422, reason: "sink-refused"},
 		{name: "sink fails", request: post(), sink: errors.New("disk full"), status: 503, reason: "sink-failed", headers: map[string]string{"Retry-After": "5"}},

@@ -8,6 +8,28 @@ import (
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
+// A text is a string of an event, with the name that it has in the JSON form.
+type text struct {
+	name string
+	s    *string
+}
+
+func (e *Event) texts() [6]text {
+	return [...]text{
+		{"id", &e.ID}, {"name", &e.Name}, {"page", &e.Page},
+		{"session", &e.Session}, {"view", &e.View}, {"series", &e.Series},
+	}
+}
+
+func (r *Request) texts() [12]text {
+	return [...]text{
+		{"id", &r.ID}, {"method", &r.Method}, {"host", &r.Host}, {"path", &r.Path},
+		{"content_type", &r.ContentType}, {"encoding", &r.Encoding}, {"origin", &r.Origin},
+		{"user_agent", &r.UserAgent}, {"fetch_site", &r.FetchSite}, {"fetch_mode", &r.FetchMode},
+		{"fetch_dest", &r.FetchDest}, {"purpose", &r.Purpose},
+	}
+}
+
 // Size returns how many bytes of memory the event keeps alive: its struct, and the
 // contents of its body, query, headers, Attrs and Errors. Memory that it shares with
 // other events of its request counts for each of them.
@@ -57,13 +79,11 @@ func (f Form) size() int {
 // Clone returns a copy of the event that shares no memory with it, or with anything
 // else: it may be kept for long, and what it points to may be changed.
 func (e Event) Clone() Event {
-	r := &e.Request
-	for _, s := range [...]*string{
-		&e.ID, &e.Name, &e.Page, &e.Session, &e.View, &e.Series,
-		&r.ID, &r.Method, &r.Host, &r.Path, &r.ContentType, &r.Encoding, &r.Origin,
-		&r.UserAgent, &r.FetchSite, &r.FetchMode, &r.FetchDest, &r.Purpose,
-	} {
-		*s = strings.Clone(*s)
+	for _, t := range e.texts() {
+		*t.s = strings.Clone(*t.s)
+	}
+	for _, t := range e.Request.texts() {
+		*t.s = strings.Clone(*t.s)
 	}
 	e.Query = e.Query.clone()
 	switch b := e.Body.(type) {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Stats counts requests. Each request ends in exactly one of the counters, so
@@ -30,12 +29,6 @@ type stats struct {
 
 	mu      sync.Mutex
 	refused map[string]uint64
-	logged  map[string]logState // by reason
-}
-
-type logState struct {
-	last       time.Time
-	suppressed int
 }
 
 // Stats returns the counts since [New].
@@ -64,20 +57,4 @@ func (s *stats) refuse(reason string) {
 	s.mu.Lock()
 	s.refused[reason]++
 	s.mu.Unlock()
-}
-
-// mayLog lets one record a second through for each reason, so that a flood of bad
-// requests does not become a flood of log. It returns how many were held back
-// since the last one.
-func (s *stats) mayLog(reason string) (suppressed int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.logged[reason]
-	if now := time.Now(); now.Sub(st.last) >= time.Second {
-		s.logged[reason] = logState{last: now}
-		return st.suppressed, true
-	}
-	st.suppressed++
-	s.logged[reason] = st
-	return 0, false
 }

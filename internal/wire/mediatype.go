@@ -131,6 +131,20 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
+// IsHeaderList says whether s is a list of header names, as a preflight has it (Fetch
+// §3.2.2), and not too long to be sent back.
+func IsHeaderList(s string) bool {
+	if len(s) == 0 || len(s) > 1024 {
+		return false
+	}
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.Trim(name, " \t"); name != "" && (!IsToken(name) || name == "*") {
+			return false
+		}
+	}
+	return true
+}
+
 // tokenBytes are the bytes of a token (RFC 9110 §5.6.2).
 var tokenBytes = func() (t [256]bool) {
 	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {

@@ -95,6 +95,11 @@ func JSONString(v []byte) (s string, ok bool) {
 	if bytes.IndexByte(v, '\\') < 0 {
 		return Text(v[1 : len(v)-1]), true
 	}
+	return unescapeJSON(v)
+}
+
+// unescapeJSON is apart, since its result is on the heap.
+func unescapeJSON(v []byte) (s string, ok bool) {
 	err := json.Unmarshal(v, &s)
 	return s, err == nil
 }
