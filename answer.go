@@ -62,8 +62,10 @@ func (h *Handler) log(ctx context.Context, msg, reason string, status int, err e
 
 // noDeadline tells the operator that a time-out is none.
 func (h *Handler) noDeadline() {
-	h.log(context.Background(), "beacon: ReadTimeout cannot end the reading of a body: a middleware's ResponseWriter "+
-		"has neither SetReadDeadline nor Unwrap", "no-read-deadline", http.StatusRequestTimeout, http.ErrNotSupported)
+	h.noted.Do(func() {
+		h.cfg.Logger.Warn("beacon: ReadTimeout cannot end the reading of a body: the ResponseWriter of a middleware "+
+			"has neither SetReadDeadline nor Unwrap", slog.Any("error", http.ErrNotSupported))
+	})
 }
 
 // guard calls a hook of the host's that cannot change what happens, not even by a

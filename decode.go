@@ -235,7 +235,7 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 		e.Body = Text(wire.Text(body))
 	case wire.KindNoType:
 		e.sniffJSON(body, Binary{Data: body}, lim)
-	case wire.KindCompressed:
+	case wire.KindOctets, wire.KindCompressed:
 		e.sniffJSON(body, Binary{Type: e.Request.ContentType, Data: body}, lim)
 	case wire.KindJSON:
 		switch status := checkJSON(body, lim); {

@@ -2,6 +2,7 @@ package beacon
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pagebeacon/beacon/internal/clientip"
@@ -33,6 +35,7 @@ type Handler struct {
 	gate    *intake.Gate
 
 	logs     lograte.Limiter
+	noted    sync.Once // that ReadTimeout is none
 	stats    stats
 	shutdown shutdown
 }
@@ -151,6 +154,11 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if err != nil {
 		return err
 	}
+	if !ownsMemory(r) {
+		for i := range events {
+			events[i] = events[i].Clone()
+		}
+	}
 	now := time.Now()
 	h.stamp(events, r, now)
 	if events, err = h.enrich(events, r); err != nil {
@@ -172,6 +180,14 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	h.stats.delivered.Add(1)
 	h.stats.events.Add(uint64(len(events)))
 	return nil
+}
+
+// ownsMemory says whether the strings of a request stay as they are. Those of net/http's
+// servers do, and such a request says that it is of one. An adapter may make it of a
+// server's own buffers, which that uses again for the next visitor.
+func ownsMemory(r *http.Request) bool {
+	ctx := r.Context()
+	return ctx == context.Background() || ctx.Value(http.LocalAddrContextKey) != nil
 }
 
 func (h *Handler) accepts(method string) bool { return slices.Contains(h.cfg.Methods, method) }

@@ -1,7 +1,6 @@
 package beacon
 
 import (
-	"bytes"
 	"strings"
 	"unsafe"
 
@@ -38,7 +37,7 @@ func (r *Request) texts() [12]text {
 // KiB, also where it stood in a request that was much larger.
 func (e Event) Size() int {
 	r := &e.Request
-	n := int(unsafe.Sizeof(e)) + len(e.ID) + len(e.Name) + len(e.Page) + len(e.Session) + len(e.View) + len(e.Series) +
+	n := int(unsafe.Sizeof(e)) + len(e.ID) + len(e.Name) + len(e.Page) + len(e.Session) + len(e.View) + len(e.Series) + len(e.Mode) +
 		len(r.ID) + len(r.Method) + len(r.Host) + len(r.Path) + len(r.ContentType) + len(r.Encoding) + len(r.Origin) +
 		len(r.UserAgent) + len(r.FetchSite) + len(r.FetchMode) + len(r.FetchDest) + len(r.Purpose) + e.Query.size()
 	switch b := e.Body.(type) {
@@ -85,20 +84,21 @@ func (e Event) Clone() Event {
 	for _, t := range e.Request.texts() {
 		*t.s = strings.Clone(*t.s)
 	}
+	e.Mode = Mode(strings.Clone(string(e.Mode)))
 	e.Query = e.Query.clone()
 	switch b := e.Body.(type) {
 	case Text:
 		e.Body = Text(strings.Clone(string(b)))
 	case JSON:
-		e.Body = JSON(bytes.Clone(b))
+		e.Body = JSON(cloneBytes(b))
 	case Form:
 		e.Body = b.clone()
 	case Binary:
-		e.Body = Binary{strings.Clone(b.Type), bytes.Clone(b.Data)}
+		e.Body = Binary{strings.Clone(b.Type), cloneBytes(b.Data)}
 	case Ping:
 		e.Body = Ping{strings.Clone(b.From), strings.Clone(b.To)}
 	case Report:
-		b.Type, b.URL, b.UserAgent, b.Body = strings.Clone(b.Type), strings.Clone(b.URL), strings.Clone(b.UserAgent), bytes.Clone(b.Body)
+		b.Type, b.URL, b.UserAgent, b.Body = strings.Clone(b.Type), strings.Clone(b.URL), strings.Clone(b.UserAgent), cloneBytes(b.Body)
 		e.Body = b
 	}
 	if e.Attrs != nil {
@@ -140,10 +140,18 @@ func (f Form) clone() Form {
 	for i, x := range f {
 		g[i] = Field{Name: text(x.Name), Value: text(x.Value)}
 		if x.File != nil {
-			g[i].File = &File{text(x.File.Name), text(x.File.Type), bytes.Clone(x.File.Data)}
+			g[i].File = &File{text(x.File.Name), text(x.File.Type), cloneBytes(x.File.Data)}
 		}
 	}
 	return g
+}
+
+// cloneBytes leaves no room behind, so that nobody appends to what others have.
+func cloneBytes(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append(make([]byte, 0, len(b)), b...)
 }
 
 // slack is up to what an event may keep more alive than itself.
@@ -164,7 +172,7 @@ type cutter struct {
 	pages  wire.Pages
 }
 
-func newCutter(body []byte) cutter { return cutter{copies: cap(body) > 2*slack} }
+func newCutter(body []byte) cutter { return cutter{copies: cap(body) > slack} }
 
 func (c *cutter) cut(item []byte) []byte {
 	if c.copies {

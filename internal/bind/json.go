@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -67,10 +68,14 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 	case !hasParts(t):
 		x.leaf(v, raw, path)
 	case t.Kind() == reflect.Pointer:
-		if v.IsNil() {
-			v.Set(reflect.New(t.Elem()))
+		if !v.IsNil() {
+			x.value(v.Elem(), raw, path)
+			return
 		}
-		x.value(v.Elem(), raw, path)
+		p, before := reflect.New(t.Elem()), len(x.bad)
+		if x.value(p.Elem(), raw, path); len(x.bad) == before || !p.Elem().IsZero() {
+			v.Set(p)
+		}
 	case t.Kind() == reflect.Struct:
 		x.object(v, raw, path)
 	case t.Kind() == reflect.Map:
@@ -210,13 +215,16 @@ func hasParts(t reflect.Type) bool {
 	if t == durationType || t == timeType {
 		return true
 	}
+	if t.Kind() == reflect.Pointer {
+		return hasParts(t.Elem())
+	}
 	if reflect.PointerTo(t).Implements(jsonUnmarshalerType) || isText(t) {
 		return false
 	}
 	switch t.Kind() {
 	case reflect.Struct:
 		return true
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+	case reflect.Slice, reflect.Array, reflect.Map:
 		return hasParts(t.Elem())
 	}
 	return false
@@ -257,7 +265,10 @@ func jsonFieldsOf(t reflect.Type) *jsonFields {
 		}
 		if !twice {
 			fields.byName[name] = best
-			fields.folded[strings.ToLower(name)] = best
+			fold := strings.ToLower(name)
+			if other, ok := fields.folded[fold]; !ok || slices.Compare(best.index, other.index) < 0 {
+				fields.folded[fold] = best
+			}
 		}
 	}
 	cached, _ := jsonFieldsCache.LoadOrStore(t, fields)

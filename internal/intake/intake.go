@@ -208,6 +208,9 @@ func (b *Body) readError(err error) error {
 		}
 		return b.tooSlow()
 	}
+	if errors.Is(err, http.ErrBodyReadAfterClose) { // by somebody outside, who is done with it
+		return ErrReadBefore
+	}
 	if too, ok := errors.AsType[*http.MaxBytesError](err); ok { // a limit of the host's own
 		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, too.Limit)
 	}

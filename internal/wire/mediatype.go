@@ -8,7 +8,8 @@ type Kind uint8
 const (
 	KindBinary     Kind = iota // a type with no reading of its own
 	KindNoType                 // no type
-	KindCompressed             // the type of a compressed file, or of any bytes
+	KindOctets                 // any bytes
+	KindCompressed             // the type of a compressed file
 	KindPlainText              // text/plain, which may be JSON to spare a preflight
 	KindOtherText              // any other text
 	KindJSON
@@ -41,7 +42,9 @@ func kindOf(essence string) Kind {
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines",
 		"application/x-json-stream":
 		return KindNDJSON
-	case "application/gzip", "application/x-gzip", "application/zlib", "application/octet-stream":
+	case "application/octet-stream":
+		return KindOctets
+	case "application/gzip", "application/x-gzip", "application/zlib":
 		return KindCompressed
 	}
 	switch {

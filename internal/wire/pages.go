@@ -6,7 +6,7 @@ package wire
 type Pages struct{ free []byte }
 
 // PageSize is the most that a copy keeps alive beside itself.
-const PageSize = 4 << 10
+const PageSize = 2 << 10
 
 // Copy returns a copy of b, of which the capacity is the length.
 func (p *Pages) Copy(b []byte) []byte {
