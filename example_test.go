@@ -54,7 +54,7 @@ func Example() {
 func ExampleOn() {
 	type tracking struct {
 		Msg  string        `schema:"msg" json:"msg"`
-		Took time.Duration `schema:"took" json:"took"` // milliseconds in forms
+		Took time.Duration `schema:"took" json:"took"` // milliseconds
 	}
 	h, err := beacon.New(beacon.Config{
 		Sink: beacon.On(func(_ context.Context, e beacon.Event, t tracking) error {
@@ -66,9 +66,11 @@ func ExampleOn() {
 		log.Fatal(err)
 	}
 	send(h, beacontest.NewRequest("/", beacon.Form{{Name: "msg", Value: "click"}, {Name: "took", Value: "12.5"}}))
+	send(h, beacontest.NewRequest("/", beacon.JSON(`{"msg":"hover","took":12.5}`)))
 	send(h, beacontest.NewRequest("/", beacon.Form{{Name: "msg", Value: "scroll"}, {Name: "took", Value: "soon"}}))
 	// Output:
 	// click 12.5ms []
+	// hover 12.5ms []
 	// scroll 0s [beacon: field "took": is not a duration: "soon"]
 }
 
