@@ -2,40 +2,43 @@ package beacon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/pagebeacon/beacon/internal/intake"
+	"github.com/pagebeacon/beacon/internal/lograte"
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// refuse counts, logs, reports and answers a request that was not taken. It is
-// the only place that turns an error into an answer.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err error) {
-	why, ok := errors.AsType[*RequestError](err)
-	if !ok {
-		why = refusal(ReasonPanic, err)
-	}
-	if why.Status >= 500 {
-		h.stats.failed.Add(1)
-	} else {
-		h.stats.refuse(why.Reason)
-	}
-	h.log(r.Context(), "beacon not taken", why.Reason, why.Status, why.Err)
-	if h.cfg.OnRefused != nil {
-		if a.body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead {
-			_ = a.body.Read(true) // refused before it was read: what can be had of it
+// answers is how requests are answered, and who else hears of them.
+type answers struct {
+	taken     func(http.ResponseWriter, *http.Request)   // [Config.Answer], or nil
+	onRefused func(*http.Request, []byte, *RequestError) // [Config.OnRefused], or nil
+	allow     string                                     // the value of Allow
+	logger    *slog.Logger
+	logs      lograte.Limiter
+}
+
+// refuse logs, reports and answers a request that was not taken. It is the only place
+// that turns an error into an answer.
+func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Body, why *RequestError) {
+	a.log(r.Context(), "beacon not taken", why)
+	if a.onRefused != nil {
+		if body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead {
+			_ = body.Read(true) // refused before it was read: what can be had of it
 		}
-		h.guard("OnRefused", func() { h.cfg.OnRefused(r, a.body.Bytes, why) })
+		a.guard("OnRefused", func() { a.onRefused(r, body.Bytes, why) })
 	}
-	a.body.LimitRest(why.Err)
+	body.LimitRest(why.Err)
 
 	header := w.Header()
 	header.Set("Beacon-Refused", why.Reason)
 	if why.Status == http.StatusMethodNotAllowed {
-		header.Set("Allow", h.allow)
+		header.Set("Allow", a.allow)
 	}
 	if why.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(why.RetryAfter.Seconds()))))
@@ -49,32 +52,24 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err
 }
 
 // log writes what an operator should know, at most once a second for each reason.
-func (h *Handler) log(ctx context.Context, msg, reason string, status int, err error) {
+func (a *answers) log(ctx context.Context, msg string, why *RequestError) {
 	level := slog.LevelWarn
-	if status >= 500 {
+	if why.Status >= 500 {
 		level = slog.LevelError
 	}
-	if suppressed, ok := h.logs.Allow(reason); ok {
-		h.cfg.Logger.LogAttrs(ctx, level, msg, slog.String("reason", reason), slog.Int("status", status),
-			slog.Any("error", err), slog.Int("suppressed", suppressed))
+	if suppressed, ok := a.logs.Allow(why.Reason); ok {
+		a.logger.LogAttrs(ctx, level, msg, slog.String("reason", why.Reason), slog.Int("status", why.Status),
+			slog.Any("error", why.Err), slog.Int("suppressed", suppressed))
 	}
-}
-
-// noDeadline tells the operator that a time-out is none.
-func (h *Handler) noDeadline() {
-	h.noted.Do(func() {
-		h.cfg.Logger.Warn("beacon: ReadTimeout cannot end the reading of a body: the ResponseWriter of a middleware "+
-			"has neither SetReadDeadline nor Unwrap", slog.Any("error", http.ErrNotSupported))
-	})
 }
 
 // guard calls a hook of the host's that cannot change what happens, not even by a
 // panic.
-func (h *Handler) guard(name string, hook func()) {
+func (a *answers) guard(name string, hook func()) {
 	var err error
 	defer func() {
 		if err != nil {
-			h.cfg.Logger.Error("beacon: "+name, slog.Any("error", err))
+			a.logger.Error("beacon: "+name, slog.Any("error", err))
 		}
 	}()
 	defer recoverTo(&err)
@@ -85,9 +80,9 @@ func (h *Handler) guard(name string, hook func()) {
 const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 // answer tells the browser that its beacon was taken.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
-	if h.cfg.Answer != nil {
-		h.guard("Answer", func() { h.cfg.Answer(w, r) })
+func (a *answers) answer(w http.ResponseWriter, r *http.Request) {
+	if a.taken != nil {
+		a.guard("Answer", func() { a.taken(w, r) })
 		return
 	}
 	if !wantsImage(r) {
@@ -112,13 +107,13 @@ func wantsImage(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
-	switch first(r.Header["Sec-Fetch-Mode"]) {
+	switch wire.First(r.Header["Sec-Fetch-Mode"]) {
 	case "no-cors":
 		return true
 	case "cors":
-		return first(r.Header["Sec-Fetch-Dest"]) == "image" // crossorigin
+		return wire.First(r.Header["Sec-Fetch-Dest"]) == "image" // crossorigin
 	case "":
-		return r.Header["Origin"] == nil || strings.Contains(first(r.Header["Accept"]), "image/")
+		return r.Header["Origin"] == nil || strings.Contains(wire.First(r.Header["Accept"]), "image/")
 	}
 	return false
 }

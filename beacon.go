@@ -225,7 +225,8 @@ type Form []Field
 
 // Binary is a body of any other type, or of none (ArrayBuffer, typed arrays,
 // untyped Blob). Type is the Content-Type as received, unparsable ones
-// included; it is empty if there was none.
+// included; it is empty if there was none, or only that of a compression which was
+// undone.
 type Binary struct {
 	Type string
 	Data []byte

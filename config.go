@@ -84,10 +84,11 @@ type Config struct {
 	Limits Limits
 
 	// MaxInFlight bounds the bytes of all bodies that are held at a time, compressed
-	// and not; default 64 MiB. While a body outgrows its buffer there may be twice as
-	// much of it for a moment. What is made of them, and requests in Sinks, count
-	// with their bodies. A request that would exceed it waits for up to a second and
-	// is then answered 429.
+	// and not, until their requests are answered; default 64 MiB. While a body
+	// outgrows its buffer there may be twice as much of it for a moment. The events
+	// that are made of a body do not count: in a batch of small items they take many
+	// times its size. A request that would exceed it waits for up to a second and is
+	// then answered 429.
 	MaxInFlight int64
 
 	// ReadTimeout bounds the reading of one body, give or take an eighth; default 10

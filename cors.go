@@ -3,8 +3,10 @@ package beacon
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/pagebeacon/beacon/internal/origin"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
@@ -13,11 +15,21 @@ import (
 // page may not have.
 const preflightMaxAge = "7200"
 
+// cors is what a request has to come from and with, and what browsers are told of it.
+type cors struct {
+	origins origin.List
+	any     bool
+	methods []string
+	allow   string // the value of Allow
+}
+
+func (c *cors) accepts(method string) bool { return slices.Contains(c.methods, method) }
+
 // sameOrigin says whether a request with this Origin comes from the host's own
 // pages. Sec-Fetch-Site cannot be set by a page, and it is right behind a proxy
 // that changed Host and for a page whose referrer policy makes its Origin "null".
 func sameOrigin(r *http.Request, origin string) bool {
-	if site := first(r.Header["Sec-Fetch-Site"]); site != "" {
+	if site := wire.First(r.Header["Sec-Fetch-Site"]); site != "" {
 		return site == "same-origin" || site == "none"
 	}
 	_, host, ok := strings.Cut(origin, "://")
@@ -29,18 +41,18 @@ func isCrossOrigin(r *http.Request) bool {
 	return len(origin) > 0 && !sameOrigin(r, origin[0])
 }
 
-// checkOrigin refuses what comes from another origin than those allowed, and sets the
+// check refuses what comes from another origin than those allowed, and sets the
 // headers that let an allowed one see the answer (Fetch §3.2). sendBeacon always
 // sends credentials, so the origin is echoed and wildcards, which are literal then,
-// are never used.
-func (h *Handler) checkOrigin(header http.Header, r *http.Request, a *arrival) error {
-	if !a.crossOrigin {
+// are never used. cross is [isCrossOrigin]; capture says that the answer is the host's.
+func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) error {
+	if !cross {
 		return nil
 	}
 	origin := r.Header["Origin"][0]
-	listed := h.origins.Allow(origin)
+	listed := c.origins.Allow(origin)
 	switch {
-	case listed, h.cfg.AnyOrigin && origin != "null":
+	case listed, c.any && origin != "null":
 	case isCSPReport(r):
 		// The browser sends it by itself, for a violation of frame-ancestors with the
 		// origin "null", and a page cannot without a preflight: the list guards nothing.
@@ -48,7 +60,7 @@ func (h *Handler) checkOrigin(header http.Header, r *http.Request, a *arrival) e
 	default:
 		return refusal(ReasonOrigin, originError(r, origin))
 	}
-	if a.capture && !listed {
+	if capture && !listed {
 		return nil // the answer is the host's: it is not for every page of the web to read
 	}
 	header.Set("Access-Control-Allow-Origin", origin)
@@ -58,7 +70,7 @@ func (h *Handler) checkOrigin(header http.Header, r *http.Request, a *arrival) e
 }
 
 func isCSPReport(r *http.Request) bool {
-	return r.Method == http.MethodPost && wire.ParseMediaType(first(r.Header["Content-Type"])).Kind == wire.KindCSPReport
+	return r.Method == http.MethodPost && wire.ParseMediaType(wire.First(r.Header["Content-Type"])).Kind == wire.KindCSPReport
 }
 
 // originError says what may be wrong besides the list.
@@ -72,20 +84,20 @@ func originError(r *http.Request, origin string) error {
 // preflight answers an OPTIONS request. A preflight that is refused costs the
 // beacon behind it, which is then never sent: it is counted and reported like
 // any request that was not taken.
-func (h *Handler) preflight(header http.Header, r *http.Request, a *arrival) error {
-	header.Set("Allow", h.allow)
-	if err := h.checkOrigin(header, r, a); err != nil {
+func (c *cors) preflight(header http.Header, r *http.Request, cross, capture bool) error {
+	header.Set("Allow", c.allow)
+	if err := c.check(header, r, cross, capture); err != nil {
 		return err
 	}
 	method := r.Header.Get("Access-Control-Request-Method")
 	if method == "" {
 		return nil // a plain question for the methods
 	}
-	if !h.accepts(method) {
+	if !c.accepts(method) {
 		return methodError(method)
 	}
 	header.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
-	header.Set("Access-Control-Allow-Methods", h.allow)
+	header.Set("Access-Control-Allow-Methods", c.allow)
 	header.Set("Access-Control-Max-Age", preflightMaxAge)
 	// The origin is trusted at this point, so any header it wants to send is
 	// fine: ones that mean nothing here are ignored.

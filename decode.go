@@ -12,44 +12,6 @@ import (
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// Limits bound what one request may hold. Zero is the default of each. A request
-// beyond one of them is refused with 413, with two exceptions: headers are cut to 8
-// KiB each, and an item of a batch that nests too deeply becomes a [Binary] with a
-// note, as does a text that would be JSON otherwise stay [Text].
-type Limits struct {
-	MaxDecoded int64 // bytes of a body after decompression; default 4 MiB
-	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default 100
-	MaxQuery   int   // bytes of the URL's query, as it is sent; default 64 KiB
-	MaxFields  int   // fields of a form, parts of a multipart body, pairs of a query; default 1,000
-	MaxDepth   int   // nesting of a JSON text, at most 9,000; default 512
-	MaxEvents  int   // events in one request; default 1,000
-}
-
-// deepest leaves room for what hosts put around a body: encoding/json stops at 10,000.
-const deepest = 9000
-
-func (l Limits) withDefaults() Limits {
-	return Limits{
-		MaxDecoded: orDefault(l.MaxDecoded, 4<<20),
-		MaxRatio:   orDefault(l.MaxRatio, 100),
-		MaxQuery:   orDefault(l.MaxQuery, 64<<10),
-		MaxFields:  orDefault(l.MaxFields, 1000),
-		MaxDepth:   min(orDefault(l.MaxDepth, 512), deepest),
-		MaxEvents:  orDefault(l.MaxEvents, 1000),
-	}
-}
-
-func orDefault[T int | int64](v, otherwise T) T {
-	if v <= 0 {
-		return otherwise
-	}
-	return v
-}
-
-func (l *Limits) inflate() wire.InflateLimits {
-	return wire.InflateLimits{Bytes: l.MaxDecoded, Ratio: l.MaxRatio}
-}
-
 // Decode returns the events in a request whose body has already been read. It
 // is the pure step of the [Handler], for hosts that read requests elsewhere: it
 // checks no origin and no method, and leaves Received, Request.ID and
@@ -83,20 +45,20 @@ func describe(e *Event, r *http.Request, lim *Limits) error {
 	e.Request = Request{
 		Method:      methodName(r.Method),
 		Host:        r.Host,
-		ContentType: first(h["Content-Type"]),
-		Encoding:    first(h["Content-Encoding"]),
-		Origin:      first(h["Origin"]),
-		UserAgent:   first(h["User-Agent"]),
-		FetchSite:   first(h["Sec-Fetch-Site"]),
-		FetchMode:   first(h["Sec-Fetch-Mode"]),
-		FetchDest:   first(h["Sec-Fetch-Dest"]),
-		Purpose:     first(h["Sec-Purpose"], h["Purpose"], h["X-Moz"]),
+		ContentType: wire.First(h["Content-Type"]),
+		Encoding:    wire.First(h["Content-Encoding"]),
+		Origin:      wire.First(h["Origin"]),
+		UserAgent:   wire.First(h["User-Agent"]),
+		FetchSite:   wire.First(h["Sec-Fetch-Site"]),
+		FetchMode:   wire.First(h["Sec-Fetch-Mode"]),
+		FetchDest:   wire.First(h["Sec-Fetch-Dest"]),
+		Purpose:     wire.First(h["Sec-Purpose"], h["Purpose"], h["X-Moz"]),
 		TLS:         r.TLS != nil,
 	}
 	// GPC §3: one header with exactly this value counts, among whatever others.
 	e.Privacy.GPC = slices.Contains(h["Sec-Gpc"], "1")
 	e.Privacy.DNT = slices.Contains(h["Dnt"], "1")
-	e.Page = first(h["Referer"])
+	e.Page = wire.First(h["Referer"])
 	e.Body = Empty{}
 	if r.URL != nil {
 		e.Request.Path = r.URL.Path
@@ -133,10 +95,6 @@ func methodName(m string) string {
 	return strings.Clone(m)
 }
 
-// maxHeader bounds what a header may contribute to an event. Browsers stay far
-// below; a server that leaves MaxHeaderBytes alone reads a megabyte.
-const maxHeader = 8 << 10
-
 // boundHeaders cuts what is longer, and says so.
 func (e *Event) boundHeaders() {
 	q := &e.Request
@@ -151,17 +109,6 @@ func (e *Event) boundHeaders() {
 	}
 	// Events of one request begin as copies, and each adds its own to the list.
 	e.Errors = slices.Clip(e.Errors)
-}
-
-// first returns the first value of the first header that has one. Headers are
-// read straight from the map: their names are canonical already.
-func first(headers ...[]string) string {
-	for _, vs := range headers {
-		if len(vs) > 0 {
-			return vs[0]
-		}
-	}
-	return ""
 }
 
 // A content is a body without its content coding, and how it is to be read.
@@ -203,7 +150,7 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 	buffers := cap(c.body)
 	switch {
 	case c.kind == wire.KindPing && h["Ping-To"] != nil:
-		e.setPing(first(h["Ping-To"]), first(h["Ping-From"]))
+		e.setPing(wire.First(h["Ping-To"]), wire.First(h["Ping-From"]))
 		return []Event{*e}, nil
 	case c.kind == wire.KindForm || c.kind == wire.KindMultipartForm: // if only an empty one
 	case len(body) == 0:
@@ -303,51 +250,6 @@ func parseURLEncoded(src string, lim *Limits) (form Form, shared int, err error)
 	}
 	return form, pairs.Backing(), nil
 }
-
-// checkJSON looks at a whole body. Of an envelope the items are looked at one by one,
-// so that one of them cannot make the body too deep.
-func checkJSON(body []byte, lim *Limits) wire.JSONStatus {
-	status := wire.CheckJSON(body, lim.MaxDepth)
-	if status == wire.JSONTooDeep && wire.MaybeEnvelope(body) {
-		status = wire.CheckJSON(body, wire.MaxJSONDepth)
-	}
-	return status
-}
-
-func tooDeep(lim *Limits) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
-
-// sniffJSON makes the body JSON if it is a JSON object or array, or else what it
-// would be otherwise.
-func (e *Event) sniffJSON(body []byte, otherwise Body, lim *Limits) {
-	e.Body = otherwise
-	if !wire.LooksLikeJSON(body) {
-		return
-	}
-	switch checkJSON(body, lim) {
-	case wire.JSONValid:
-		e.Body = JSON(body)
-	case wire.JSONTooDeep:
-		e.note("body", "", tooDeep(lim).Error())
-	}
-}
-
-// setJSON makes b, of which the status is known, the event's body: JSON, or Binary
-// with a note if it is not.
-func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *Limits) {
-	if status == wire.JSONValid {
-		e.Body = JSON(b)
-		return
-	}
-	e.Body = Binary{Type: e.Request.ContentType, Data: b}
-	if status == wire.JSONTooDeep {
-		e.note("body", "", tooDeep(lim).Error())
-	} else {
-		e.note("body", wire.Text(b), "not valid JSON")
-	}
-}
-
-// setItem does it with an item of a batch, which is never refused for one of them.
-func (e *Event) setItem(b []byte, lim *Limits) { e.setJSON(b, wire.CheckJSON(b, lim.MaxDepth), lim) }
 
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
 func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {

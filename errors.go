@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -210,6 +211,20 @@ func bodyRefusal(err error) error {
 	return refusal(ReasonBodyBroken, err)
 }
 
+// shuttingDown is made anew for each request: hosts get it, and may change it.
+func shuttingDown() *RequestError {
+	why := refusal(ReasonShuttingDown, nil)
+	why.RetryAfter = 5 * time.Second
+	return why
+}
+
+// recoverTo turns a panic into an error. It has to be deferred itself.
+func recoverTo(err *error) {
+	if p := recover(); p != nil {
+		*err = refusal(ReasonPanic, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+	}
+}
+
 // sinkRefusal decides what the error of a Sink, or of the host's hooks, does to the
 // answer.
 func sinkRefusal(err error) error {
@@ -275,9 +290,4 @@ func (e FieldError) Error() string {
 func fieldError(key, value, reason string) FieldError {
 	const max = 64
 	return FieldError{Key: strings.Clone(key[:min(len(key), max)]), Value: strings.Clone(value[:min(len(value), max)]), Reason: reason}
-}
-
-// note adds to what in the event did not fit.
-func (e *Event) note(key, value, reason string) {
-	e.Errors = append(e.Errors, fieldError(key, value, reason))
 }

@@ -8,36 +8,31 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/pagebeacon/beacon/internal/clientip"
+	"github.com/pagebeacon/beacon/internal/drain"
 	"github.com/pagebeacon/beacon/internal/intake"
-	"github.com/pagebeacon/beacon/internal/lograte"
-	"github.com/pagebeacon/beacon/internal/origin"
 	"github.com/pagebeacon/beacon/internal/sinkctx"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// A Handler receives beacons over HTTP. It is safe for concurrent use, and it
-// starts no goroutine that outlives a request. Make one with [New]; the zero value is
+// A Handler receives beacons over HTTP. It is safe for concurrent use, and runs no
+// goroutine while there is nothing to read. Make one with [New]; the zero value is
 // not usable.
 //
 // Mount it without a method, as in mux.Handle("/path", h): a pattern with one
 // makes the mux answer preflights with 405.
 type Handler struct {
-	cfg     Config
-	origins origin.List
-	allow   string // the value of Allow
-	gate    *intake.Gate
-
-	logs     lograte.Limiter
-	noted    sync.Once // that ReadTimeout is none
+	cfg      Config
+	gate     *intake.Gate
+	cors     cors
+	answers  answers
+	requests *drain.Counter
 	stats    stats
-	shutdown shutdown
 }
 
 // New returns a Handler for c, or all mistakes in c, joined.
@@ -46,13 +41,20 @@ func New(c Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("beacon: invalid config: %w", err)
 	}
-	h := &Handler{cfg: cfg, origins: origins, allow: strings.Join(cfg.Methods, ", ") + ", OPTIONS"}
-	h.gate = intake.New(intake.Limits{
-		MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Timeout: cfg.ReadTimeout, NoDeadline: h.noDeadline,
-	})
-	h.shutdown.idle = make(chan struct{})
-	h.stats.refused = map[string]uint64{}
-	return h, nil
+	allow := strings.Join(cfg.Methods, ", ") + ", OPTIONS"
+	return &Handler{
+		cfg: cfg,
+		gate: intake.New(intake.Limits{
+			MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Timeout: cfg.ReadTimeout,
+			NoDeadline: sync.OnceFunc(func() {
+				cfg.Logger.Warn("beacon: ReadTimeout cannot end the reading of a body: the ResponseWriter of a middleware " +
+					"has neither SetReadDeadline nor Unwrap")
+			}),
+		}),
+		cors:     cors{origins: origins, any: cfg.AnyOrigin, methods: cfg.Methods, allow: allow},
+		answers:  answers{taken: cfg.Answer, onRefused: cfg.OnRefused, allow: allow, logger: cfg.Logger},
+		requests: drain.New(),
+	}, nil
 }
 
 // ServeHTTP takes one request to its answer:
@@ -75,7 +77,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.enter(w, r)
 	defer h.leave(&a)
 	if h.receive(w, r, &a) {
-		h.answer(w, r)
+		h.answers.answer(w, r)
 	}
 }
 
@@ -89,13 +91,13 @@ type arrival struct {
 
 // enter is the beginning of a request, and leave its end, whatever became of it.
 func (h *Handler) enter(w http.ResponseWriter, r *http.Request) arrival {
-	h.stats.active.Add(1)
+	h.requests.Enter()
 	return arrival{body: h.gate.Body(w, r), crossOrigin: isCrossOrigin(r)}
 }
 
 func (h *Handler) leave(a *arrival) {
 	a.body.Release()
-	h.shutdown.left(h.stats.active.Add(-1))
+	h.requests.Leave()
 }
 
 // receive takes a request to the sink. If it is false the request has been answered: it
@@ -109,7 +111,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http is faster without headers
 
 	if r.Method == http.MethodOptions {
-		if err := h.preflight(header, r, a); err != nil {
+		if err := h.cors.preflight(header, r, a.crossOrigin, a.capture); err != nil {
 			h.refuse(w, r, a, err)
 			return false
 		}
@@ -124,18 +126,31 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 	return true
 }
 
+// refuse counts and answers a request that was not taken.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err error) {
+	why, ok := errors.AsType[*RequestError](err)
+	if !ok {
+		why = refusal(ReasonPanic, err)
+	}
+	h.stats.refuse(why.Status, why.Reason)
+	h.answers.refuse(w, r, &a.body, why)
+}
+
+// Stats returns the counts since [New].
+func (h *Handler) Stats() Stats { return h.stats.now(h.requests.Active()) }
+
 // take runs the steps in order; the first error ends it. A panic of the host's
 // code is one: one bad event must not take the host down, and net/http would
 // close the connection, on which browsers send the beacon again.
 func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err error) {
 	defer recoverTo(&err)
-	if err := h.checkOrigin(header, r, a); err != nil {
+	if err := h.cors.check(header, r, a.crossOrigin, a.capture); err != nil {
 		return err
 	}
-	if h.shutdown.begun.Load() {
-		return errShuttingDown()
+	if h.requests.Begun() {
+		return shuttingDown()
 	}
-	if !h.accepts(r.Method) {
+	if !h.cors.accepts(r.Method) {
 		return methodError(r.Method)
 	}
 	if h.cfg.Admit != nil {
@@ -189,8 +204,6 @@ func ownsMemory(r *http.Request) bool {
 	ctx := r.Context()
 	return ctx == context.Background() || ctx.Value(http.LocalAddrContextKey) != nil
 }
-
-func (h *Handler) accepts(method string) bool { return slices.Contains(h.cfg.Methods, method) }
 
 // decode decodes the body that was read. What inflating it may take is reserved
 // before, and what it did not take given back.
@@ -284,11 +297,4 @@ func (h *Handler) deliver(r *http.Request, events []Event, now time.Time) error 
 		return sinkRefusal(err)
 	}
 	return nil
-}
-
-// recoverTo turns a panic into an error. It has to be deferred itself.
-func recoverTo(err *error) {
-	if p := recover(); p != nil {
-		*err = refusal(ReasonPanic, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-	}
 }

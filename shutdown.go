@@ -4,33 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"sync"
-	"sync/atomic"
-	"time"
 )
-
-// shutdown is what [Handler.Shutdown] needs to know.
-type shutdown struct {
-	begun atomic.Bool
-	idle  chan struct{} // closed when the last request has left, once begun
-	once  sync.Once
-}
-
-// left says how many requests are left after one of them ended. It and Shutdown each
-// write one of the count and begun and then read the other, so at least one of them
-// sees that it is time.
-func (s *shutdown) left(active int64) {
-	if active == 0 && s.begun.Load() {
-		s.once.Do(func() { close(s.idle) })
-	}
-}
-
-// errShuttingDown is made anew for each request: hosts get it, and may change it.
-func errShuttingDown() error {
-	why := refusal(ReasonShuttingDown, nil)
-	why.RetryAfter = 5 * time.Second
-	return why
-}
 
 // Shutdown makes the handler answer 503 from now on, and waits until no request that
 // came before is in progress, its answer and what [Handler.Capture] wraps included, or
@@ -41,19 +15,7 @@ func errShuttingDown() error {
 // http.Server.Shutdown finish the requests that have come in, then call this, in case
 // that ran out of time, and then [Close] the Sink.
 func (h *Handler) Shutdown(ctx context.Context) error {
-	h.shutdown.begun.Store(true)
-	h.shutdown.left(h.stats.active.Load())
-	select {
-	case <-h.shutdown.idle:
-		return nil
-	default:
-	}
-	select {
-	case <-h.shutdown.idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return h.requests.Wait(ctx)
 }
 
 // Ready returns a handler for the readiness probe of a load balancer: 200 while
@@ -68,7 +30,7 @@ func (h *Handler) Ready() http.Handler {
 		text := "ready\n"
 		if err != nil {
 			text = "not ready\n"
-			h.log(r.Context(), "not ready", "not-ready", http.StatusServiceUnavailable, err)
+			h.answers.log(r.Context(), "not ready", &RequestError{Status: http.StatusServiceUnavailable, Reason: "not-ready", Err: err})
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		if r.Method != http.MethodHead {
@@ -78,8 +40,8 @@ func (h *Handler) Ready() http.Handler {
 }
 
 func (h *Handler) healthy(ctx context.Context) (err error) {
-	if h.shutdown.begun.Load() {
-		return errShuttingDown()
+	if h.requests.Begun() {
+		return shuttingDown()
 	}
 	defer recoverTo(&err)
 	return Healthy(ctx, h.cfg.Sink)

@@ -25,15 +25,27 @@ type Stats struct {
 // stats is the live form of Stats.
 type stats struct {
 	delivered, dropped, preflights, failed, events atomic.Uint64
-	active                                         atomic.Int64
 
 	mu      sync.Mutex
 	refused map[string]uint64
 }
 
-// Stats returns the counts since [New].
-func (h *Handler) Stats() Stats {
-	s := &h.stats
+// refuse counts a request that was not taken.
+func (s *stats) refuse(status int, reason string) {
+	if status >= 500 {
+		s.failed.Add(1)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused == nil {
+		s.refused = map[string]uint64{}
+	}
+	s.refused[reason]++
+}
+
+// now returns the counts until now.
+func (s *stats) now(active int64) Stats {
 	s.mu.Lock()
 	refused := maps.Clone(s.refused)
 	s.mu.Unlock()
@@ -44,17 +56,11 @@ func (h *Handler) Stats() Stats {
 		Failed:     s.failed.Load(),
 		Refused:    refused,
 		Events:     s.events.Load(),
-		Active:     s.active.Load(),
+		Active:     active,
 	}
 	out.Received = out.Delivered + out.Dropped + out.Preflights + out.Failed
 	for _, n := range refused {
 		out.Received += n
 	}
 	return out
-}
-
-func (s *stats) refuse(reason string) {
-	s.mu.Lock()
-	s.refused[reason]++
-	s.mu.Unlock()
 }

@@ -54,7 +54,7 @@ func TestServerAway(t *testing.T) {
 		s, h := newSink(t)
 		app := h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
-			fmt.Fprint(w, "<!doctype html>", client.ScriptTag(client.Tag{Src: h.ScriptURL()}))
+			fmt.Fprint(w, "<!doctype html>", h.ScriptTag(client.Tag{}))
 		}))
 		listen := func(addr string) (*httptest.Server, string) {
 			l, err := net.Listen("tcp", addr)
@@ -134,7 +134,7 @@ func TestStrictPolicy(t *testing.T) {
 			w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src 'nonce-abc'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'")
 			w.Header().Set("Content-Type", "text/html")
 			fmt.Fprint(w, `<!doctype html><script nonce="abc">globalThis.violations = []; addEventListener("securitypolicyviolation", e => violations.push(e.violatedDirective + " " + e.blockedURI))</script>`,
-				client.ScriptTag(client.Tag{Src: h.ScriptURL(), Nonce: "abc"}))
+				h.ScriptTag(client.Tag{Nonce: "abc"}))
 		})))
 		t.Cleanup(srv.Close)
 		p := b.Open(srv.URL)

@@ -51,7 +51,7 @@ func newStore(t *testing.T) *store {
 		if r.URL.Query().Has("without-fetchlater") {
 			before = "<script>delete globalThis.fetchLater</script>"
 		}
-		fmt.Fprintf(w, "<!doctype html><title>page</title>%s%s<p>%s", before, client.ScriptTag(client.Tag{Src: h.ScriptURL()}), r.URL.RawQuery)
+		fmt.Fprintf(w, "<!doctype html><title>page</title>%s%s<p>%s", before, h.ScriptTag(client.Tag{}), r.URL.RawQuery)
 	})
 	srv := httptest.NewServer(h.Middleware(pages))
 	t.Cleanup(srv.Close)

@@ -25,3 +25,14 @@ var unhex = func() (t [256]byte) {
 	}
 	return t
 }()
+
+// First returns the first value of the first header that has one. Headers are
+// read straight from the map: their names are canonical already.
+func First(headers ...[]string) string {
+	for _, vs := range headers {
+		if len(vs) > 0 {
+			return vs[0]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,59 @@
+package beacon
+
+import (
+	"fmt"
+
+	"github.com/pagebeacon/beacon/internal/wire"
+)
+
+// What a JSON text becomes in an event, whether it is all of a body or an item of a batch.
+
+// checkJSON looks at a whole body. Of an envelope the items are looked at one by one,
+// so that one of them cannot make the body too deep.
+func checkJSON(body []byte, lim *Limits) wire.JSONStatus {
+	status := wire.CheckJSON(body, lim.MaxDepth)
+	if status == wire.JSONTooDeep && wire.MaybeEnvelope(body) {
+		status = wire.CheckJSON(body, wire.MaxJSONDepth)
+	}
+	return status
+}
+
+func tooDeep(lim *Limits) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
+
+// sniffJSON makes the body JSON if it is a JSON object or array, or else what it
+// would be otherwise.
+func (e *Event) sniffJSON(body []byte, otherwise Body, lim *Limits) {
+	e.Body = otherwise
+	if !wire.LooksLikeJSON(body) {
+		return
+	}
+	switch checkJSON(body, lim) {
+	case wire.JSONValid:
+		e.Body = JSON(body)
+	case wire.JSONTooDeep:
+		e.note("body", "", tooDeep(lim).Error())
+	}
+}
+
+// setJSON makes b, of which the status is known, the event's body: JSON, or Binary
+// with a note if it is not.
+func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *Limits) {
+	if status == wire.JSONValid {
+		e.Body = JSON(b)
+		return
+	}
+	e.Body = Binary{Type: e.Request.ContentType, Data: b}
+	if status == wire.JSONTooDeep {
+		e.note("body", "", tooDeep(lim).Error())
+	} else {
+		e.note("body", wire.Text(b), "not valid JSON")
+	}
+}
+
+// setItem does it with an item of a batch, which is never refused for one of them.
+func (e *Event) setItem(b []byte, lim *Limits) { e.setJSON(b, wire.CheckJSON(b, lim.MaxDepth), lim) }
+
+// note adds to what in the event did not fit.
+func (e *Event) note(key, value, reason string) {
+	e.Errors = append(e.Errors, fieldError(key, value, reason))
+}
