@@ -104,12 +104,10 @@ type shape struct {
 	Array  [2]time.Time             `json:"array"`
 	Quoted int                      `json:"quoted,string"`
 	Hidden string                   `json:"-"`
-	Dash   string                   `json:"-,"`
 	Any    any                      `json:"any"`
 	Raw    json.RawMessage          `json:"raw"`
 	Own    ownJSON                  `json:"own"`
 	Deep   ***struct{ T time.Time } `json:"deep"`
-	lower  string                   //nolint:unused // not exported, so not filled
 }
 type Embedded struct{ Name, Only string }
 type Pointer struct{ Below time.Duration }
@@ -135,7 +133,6 @@ func TestBindJSONLikeEncodingJSON(t *testing.T) {
 		Map    map[string]int        `json:"map"`
 		Array  [2]struct{ X string } `json:"array"`
 		Quoted int                   `json:"quoted,string"`
-		Dash   string                `json:"-,"`
 		Any    any                   `json:"any"`
 		Raw    json.RawMessage       `json:"raw"`
 		Own    ownJSON               `json:"own"`
@@ -143,7 +140,7 @@ func TestBindJSONLikeEncodingJSON(t *testing.T) {
 	}
 	for _, s := range []string{
 		`{}`, `{"name":"n","only":"o","tagged":{"in":5},"slice":[{"a":1},{"B":2},null],"map":{"x":1},"array":[{"X":"a"},{"x":"b"},{"x":"c"}]}`,
-		`{"NAME":"upper","Only":"o","-":"dash","quoted":"7","any":{"a":[1]},"raw":[1, 2],"own":[1,2],"deep":{"t":[true]}}`,
+		`{"NAME":"upper","Only":"o","quoted":"7","any":{"a":[1]},"raw":[1, 2],"own":[1,2],"deep":{"t":[true]}}`,
 		`{"name":"first","name":"second","Name":"third"}`, `{"slice":null,"map":null,"any":null,"own":null,"raw":null,"deep":null}`, `{"slice":[]}`,
 		` { "name" : "\u00e9\n" } `, `{"unknown":{"name":"n"},"map":{"a":1,"b":2}}`, `{"nam\u0065":"escaped key"}`,
 	} {
@@ -185,11 +182,12 @@ func TestOnArray(t *testing.T) {
 	sink := beacon.On(func(_ context.Context, e beacon.Event, v struct {
 		N int `json:"n"`
 	}) error {
-		line := fmt.Sprint(e.ID, " ", v.N)
+		var line strings.Builder
+		line.WriteString(fmt.Sprint(e.ID, " ", v.N))
 		for _, n := range e.Errors {
-			line += " !" + n.Key
+			line.WriteString(" !" + n.Key)
 		}
-		got = append(got, line)
+		got = append(got, line.String())
 		switch v.N {
 		case 3:
 			return down

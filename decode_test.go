@@ -33,23 +33,24 @@ func receive(t *testing.T, contentType, body string, change ...func(h map[string
 // show is one line for each event: kind of the body, its text, and the notes.
 func show(events []beacon.Event) (lines []string) {
 	for _, e := range events {
-		line := e.Body.Kind()
+		var line strings.Builder
+		line.WriteString(e.Body.Kind())
 		switch b := e.Body.(type) {
 		case beacon.JSON:
-			line += " " + b.String()
+			line.WriteString(" " + b.String())
 		case beacon.Binary:
-			line += fmt.Sprintf(" %.12q", b.Data)
+			line.WriteString(fmt.Sprintf(" %.12q", b.Data))
 		case beacon.Text:
-			line += fmt.Sprintf(" %.12q", string(b))
+			line.WriteString(fmt.Sprintf(" %.12q", string(b)))
 		case beacon.Form:
-			line += fmt.Sprintf(" %d", len(b))
+			line.WriteString(fmt.Sprintf(" %d", len(b)))
 		case beacon.Report:
-			line += " " + b.Type
+			line.WriteString(" " + b.Type)
 		}
 		for _, n := range e.Errors {
-			line += " !" + n.Key + ": " + n.Reason
+			line.WriteString(" !" + n.Key + ": " + n.Reason)
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	return lines
 }

@@ -181,13 +181,15 @@ func TestEventsPinNothing(t *testing.T) {
 	blank := strings.Map(func(r rune) rune { return rune(" \n\t\r"[r%4]) }, randomText(2*mega))
 	item := func(i int) string { return fmt.Sprintf(`{"n":%d,"e":"name","d":{"i":%d}}`, i+1, i) }
 	envelope := `{"v":1,"m":"append","k":"key","sid":"session","pv":"view","page":"https://example.com/","ev":[`
-	many := envelope + item(0)
+	var many strings.Builder
+	many.WriteString(envelope + item(0))
 	for i := range 900 {
-		many += "," + item(i+1)
+		many.WriteString("," + item(i+1))
 	}
-	reports := `[{"type":"crash","url":"https://example.com/","body":{"x":1}}`
+	var reports strings.Builder
+	reports.WriteString(`[{"type":"crash","url":"https://example.com/","body":{"x":1}}`)
 	for range 900 {
-		reports += `,{"type":"crash","url":"https://example.com/","body":{"x":1}}`
+		reports.WriteString(`,{"type":"crash","url":"https://example.com/","body":{"x":1}}`)
 	}
 	for _, c := range []struct {
 		name, contentType, body, query string
@@ -199,11 +201,11 @@ func TestEventsPinNothing(t *testing.T) {
 		{"one escape", form, "a=%41" + strings.Repeat("&", mega-10), ""},
 		{"a large line and a small one", ndjson, "{}\n\"" + strings.Repeat("x", mega-10) + "\"", ""},
 		{"many lines", ndjson, strings.Repeat("{\"a\":1}\n", 1000), ""},
-		{"many reports", "application/reports+json", reports + "]", ""},
+		{"many reports", "application/reports+json", reports.String() + "]", ""},
 		{"a report with more in it than it has", "application/reports+json", `[{"type":"a","junk":"` + strings.Repeat("x", mega-100) + `"}]`, ""},
 		{"a csp report with more", "application/csp-report", `{"junk":"` + strings.Repeat("x", mega-100) + `","csp-report":{"document-uri":"u"}}`, ""},
 		{"a bad report", "application/reports+json", `[5,"` + strings.Repeat("x", mega-100) + `"]`, ""},
-		{"a large envelope", "text/plain", many + "]}", ""},
+		{"a large envelope", "text/plain", many.String() + "]}", ""},
 		{"an envelope with more in it", "text/plain", envelope + item(0) + `],"junk":"` + strings.Repeat("x", mega-200) + `"}`, ""},
 		{"an item with more in it", "text/plain", envelope + `{"n":1,"d":1,"junk":"` + strings.Repeat("x", mega-300) + `"}]}`, ""},
 		{"white space", "application/json", "1" + strings.Repeat(" ", 100), ""},
