@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -40,6 +41,23 @@ func TestPages(t *testing.T) {
 	}
 	if got := secure.Get("Reporting-Endpoints"); !strings.Contains(got, `beacons="/log-tracking`) {
 		t.Errorf("https: %q", got)
+	}
+}
+
+// TestPagesFindTheirFiles: what a page names is there.
+func TestPagesFindTheirFiles(t *testing.T) {
+	_, h, _ := start(t)
+	refs := regexp.MustCompile(`(?:src|href)="(/[^"#?]*)"`)
+	for _, page := range []string{"/", "/left"} {
+		found := refs.FindAllStringSubmatch(send(h, httptest.NewRequest(http.MethodGet, page, nil)).Body.String(), -1)
+		if len(found) == 0 {
+			t.Errorf("%s names nothing", page)
+		}
+		for _, ref := range found {
+			if w := send(h, httptest.NewRequest(http.MethodGet, ref[1], nil)); w.Code != http.StatusOK {
+				t.Errorf("%s names %s: %d", page, ref[1], w.Code)
+			}
+		}
 	}
 }
 
