@@ -80,8 +80,7 @@ type Queue struct {
 
 	ctx     context.Context // of delivery
 	cancel  context.CancelFunc
-	courier delivery.Courier // of the goroutine alone, as is buried
-	buried  int              // how many of the events settled next are lost
+	courier delivery.Courier // of the goroutine alone
 	more    chan struct{}    // there are events, or it is time to close
 	hurry   chan struct{}    // do not wait for the next attempt
 	ended   chan struct{}    // closed when the goroutine has
@@ -89,9 +88,10 @@ type Queue struct {
 	mu      sync.Mutex
 	closing bool
 	ring    []beacon.Event // the n from head on are pending
-	sizes   []int64        // of each of them
+	sizes   []int64        // of each of them, never 0 while it is there
 	head, n int
 	held    int   // how many from head on the goroutine is at
+	gone    int   // how many of the n have left before their turn; their size is 0
 	bytes   int64 // of all pending
 	stats   QueueStats
 	lastErr error         // of the last attempt
@@ -139,7 +139,6 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		Bury: func(e beacon.Event, why error) error {
 			q.tell([]beacon.Event{e}, why)
-			q.buried++
 			return nil
 		},
 	}
@@ -230,8 +229,8 @@ func (q *Queue) run() {
 			<-q.more
 			continue
 		}
-		n, wait, err := q.courier.Try(q.ctx, events, batch)
-		q.settle(n, err)
+		p, wait, err := q.courier.Try(q.ctx, events, batch)
+		q.settle(len(events), p, err)
 		if q.ctx.Err() != nil {
 			return
 		}
@@ -287,18 +286,33 @@ func (q *Queue) batch() (events []beacon.Event, n int, closing bool) {
 	return q.ring[q.head:last], end - q.head, q.closing
 }
 
-// settle notes that the first n events have left.
-func (q *Queue) settle(n int, err error) {
+// settle notes what became of the first n events, which the goroutine was at.
+func (q *Queue) settle(n int, p delivery.Progress, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.held = 0
 	if q.ctx.Err() == nil { // else it says no more than that
 		q.lastErr = err
 	}
-	q.stats.Delivered += uint64(n - q.buried)
-	q.stats.LostPermanent += uint64(q.buried)
-	q.buried = 0
-	q.drop(n)
+	q.stats.Delivered += uint64(p.Delivered)
+	q.stats.LostPermanent += uint64(p.Buried)
+	q.drop(p.Settled)
+	// Those ahead of their turn are gone, too, but for their place in line.
+	for i := range n - p.Settled {
+		if at := q.at(i); q.sizes[at] > 0 && q.courier.Ahead(i) {
+			q.empty(at)
+			q.gone++
+		}
+	}
+	if p != (delivery.Progress{}) {
+		q.wake()
+	}
+}
+
+// empty lets go of the event in one place of the ring. The caller holds the lock.
+func (q *Queue) empty(at int) {
+	q.bytes -= q.sizes[at]
+	q.ring[at], q.sizes[at] = beacon.Event{}, 0
 }
 
 // drop lets go of the first n events. The caller holds the lock, and the goroutine
@@ -309,14 +323,27 @@ func (q *Queue) drop(n int) {
 	}
 	for i := range n {
 		at := q.at(i)
-		q.bytes -= q.sizes[at]
-		q.ring[at] = beacon.Event{} // for the garbage collector
+		if q.sizes[at] == 0 {
+			q.gone--
+		}
+		q.empty(at)
 	}
 	q.head, q.n = q.at(n), q.n-n
 	if q.n == 0 && len(q.ring) > 4*q.o.BatchEvents { // what a bad hour needed
 		q.ring, q.sizes, q.head = nil, nil, 0
 	}
-	q.wake()
+}
+
+// pending returns how many of the first n are still to be delivered. The caller holds
+// the lock.
+func (q *Queue) pending(n int) int {
+	there := 0
+	for i := range n {
+		if q.sizes[q.at(i)] > 0 {
+			there++
+		}
+	}
+	return there
 }
 
 // wake wakes all that wait for a change. The caller holds the lock.
@@ -331,9 +358,12 @@ func (q *Queue) lose(cause error) {
 	var lost []beacon.Event
 	for i := q.held; i < q.n; i++ {
 		at := q.at(i)
+		if q.sizes[at] == 0 {
+			q.gone--
+			continue
+		}
 		lost = append(lost, q.ring[at])
-		q.bytes -= q.sizes[at]
-		q.ring[at] = beacon.Event{}
+		q.empty(at)
 	}
 	q.n = q.held
 	q.stats.LostClosing += uint64(len(lost))
@@ -365,8 +395,9 @@ func (q *Queue) drain(ctx context.Context) error {
 	signal(q.hurry)
 	before := q.stats
 	for {
-		left := before.Taken - (q.stats.Delivered + q.stats.LostPermanent + q.stats.LostClosing)
-		if int64(left) <= 0 {
+		// In line, since later ones may be delivered before their turn.
+		left := q.n - int(q.stats.Taken-before.Taken)
+		if left <= 0 {
 			break
 		}
 		changed := q.changed
@@ -376,7 +407,7 @@ func (q *Queue) drain(ctx context.Context) error {
 			q.mu.Lock()
 		case <-ctx.Done():
 			q.mu.Lock()
-			return undelivered(int(left), ctx.Err(), q.lastErr)
+			return undelivered(q.pending(left), ctx.Err(), q.lastErr)
 		}
 	}
 	if lost := q.stats.LostPermanent + q.stats.LostClosing - before.LostPermanent - before.LostClosing; lost > 0 {
@@ -434,7 +465,7 @@ func (q *Queue) giveUp(cause error) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if n := int(q.stats.LostClosing) + q.held; n > 0 {
+	if n := int(q.stats.LostClosing) + q.pending(q.n); n > 0 {
 		return undelivered(n, cause, q.lastErr)
 	}
 	return nil
@@ -458,6 +489,6 @@ func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
-	s.Pending, s.PendingBytes = q.n, q.bytes
+	s.Pending, s.PendingBytes = q.n-q.gone, q.bytes
 	return s
 }

@@ -119,7 +119,7 @@ func (b *backlog) fill() error {
 		s.mu.Lock()
 		at := s.tail.read
 		s.mu.Unlock()
-		s.advance(at, 0) // past what holds no events
+		s.advance(at) // past what holds no events
 	}
 	return nil
 }
@@ -247,7 +247,7 @@ func (b *backlog) settle(n int) {
 	if n == 0 {
 		return
 	}
-	b.s.advance(b.ends[n-1], n-b.s.buried)
+	b.s.advance(b.ends[n-1])
 	b.events = slices.Delete(b.events, 0, n) // in place, which lets go of what they point to
 	b.ends = slices.Delete(b.ends, 0, n)
 	b.sizes = slices.Delete(b.sizes, 0, n)

@@ -23,11 +23,7 @@ func (s *Spool) bury(e beacon.Event, why error) error {
 	if err != nil {
 		return err
 	}
-	if err := s.buryJSON(event, why); err != nil {
-		return err
-	}
-	s.buried++
-	return nil
+	return s.buryJSON(event, why)
 }
 
 func (s *Spool) buryJSON(event []byte, why error) error {

@@ -14,16 +14,18 @@ func (s *Spool) deliver(ctx context.Context) {
 	defer b.closeFile()
 	report := reporter{s: s}
 	for tries := 0; ; {
-		n, wait, err := 0, time.Duration(0), b.fill()
+		wait, err := time.Duration(0), b.fill()
 		if err != nil {
 			s.diskFailed(err)
 			wait = delivery.Backoff(delivery.RetryBase, delivery.RetryLimit, tries)
 			tries++
 		} else if len(b.events) > 0 {
-			tries, s.buried = 0, 0
-			n, wait, err = s.courier.Try(ctx, b.events, b.window())
-			b.settle(n)
-			report.outcome(err, n)
+			tries = 0
+			var p delivery.Progress
+			p, wait, err = s.courier.Try(ctx, b.events, b.window())
+			s.delivered(p.Delivered)
+			b.settle(p.Settled)
+			report.outcome(err, p.Delivered)
 		} else if !s.idle(ctx) {
 			return
 		}
@@ -66,16 +68,21 @@ func (s *Spool) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+func (s *Spool) delivered(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Delivered += uint64(n)
+}
+
 // advance notes that everything before at is settled, and removes the segments
 // that are.
-func (s *Spool) advance(at position, n int) {
+func (s *Spool) advance(at position) {
 	s.mu.Lock()
 	if !s.settled.before(at) {
 		s.mu.Unlock()
 		return
 	}
 	s.settled = at
-	s.stats.Delivered += uint64(n)
 	var done []uint64
 	for len(s.segments) > 0 {
 		seq := s.segments[0]
@@ -131,7 +138,7 @@ type reporter struct {
 	failed int
 }
 
-func (r *reporter) outcome(err error, settled int) {
+func (r *reporter) outcome(err error, delivered int) {
 	switch {
 	case err != nil:
 		r.failed++
@@ -142,7 +149,7 @@ func (r *reporter) outcome(err error, settled int) {
 			r.last = time.Now()
 			r.s.logger.Error("spool: not delivered", "error", err, "failures", r.failed)
 		}
-	case settled > 0 && r.failed > 0:
+	case delivered > 0 && r.failed > 0:
 		r.s.logger.Info("spool: delivered again", "failures", r.failed)
 		r.failed, r.last = 0, time.Time{}
 	}

@@ -90,7 +90,6 @@ type Spool struct {
 	took    time.Duration // to write it
 	dead    wal           // used by the delivery goroutine only, until it has ended
 	courier delivery.Courier
-	buried  int // by the current attempt
 
 	cursor     cursor
 	cursorFile file

@@ -59,11 +59,11 @@ func deliver(t *testing.T, c *delivery.Courier, evs []beacon.Event, attempts int
 		if len(evs) == 0 {
 			break
 		}
-		n, wait, err := c.Try(t.Context(), evs, len(evs))
-		if wait < 0 || wait > time.Second || n > 0 && err != nil {
-			t.Fatalf("settled %d, wait %v, %v", n, wait, err)
+		p, wait, err := c.Try(t.Context(), evs, len(evs))
+		if wait < 0 || wait > time.Second || err == nil && p.Settled == 0 {
+			t.Fatalf("%+v, wait %v, %v", p, wait, err)
 		}
-		evs = evs[n:]
+		evs = evs[p.Settled:]
 	}
 	return len(evs)
 }
@@ -193,8 +193,8 @@ func TestCourierTellsPoisonFromAnOutage(t *testing.T) {
 			if len(left) == 0 {
 				break
 			}
-			n, _, _ := c.Try(t.Context(), left, 1)
-			left = left[n:]
+			p, _, _ := c.Try(t.Context(), left, 1)
+			left = left[p.Settled:]
 		}
 		if d := cmp.Diff([]string{poison}, r.buried); d != "" || len(left) != 0 || len(r.taken) != len(ids)-1 {
 			t.Error(d, len(left), r.taken)
@@ -246,9 +246,9 @@ func TestCourierKeepsWhatItCannotBury(t *testing.T) {
 func TestCourierSurvivesAPanic(t *testing.T) {
 	var r run
 	c := r.courier(func(string) error { panic("boom") })
-	n, wait, err := c.Try(t.Context(), events("a.0"), 1)
-	if n != 0 || wait < 0 || err == nil || !strings.Contains(err.Error(), "boom") {
-		t.Error(n, wait, err)
+	p, wait, err := c.Try(t.Context(), events("a.0"), 1)
+	if p != (delivery.Progress{}) || wait < 0 || err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Error(p, wait, err)
 	}
 }
 

@@ -1,6 +1,5 @@
-// Package delivery is what sinks that stand in front of another one share: what an
-// error means, how long to wait, how large an event is, and how to get a batch
-// past a sink that fails.
+// Package delivery is what sinks that stand in front of another one share: which events
+// an error is about, how long to wait, and how to get a batch past a sink that fails.
 package delivery
 
 import (
