@@ -49,10 +49,12 @@ type BatchOptions struct {
 // be stored all the same. The exception is the caller that writes the batch, the
 // first that came: it returns when that is done.
 //
-// If next refuses a batch for good or panics, the events of its callers are
-// delivered again apart, so that only the caller whose event it was gets the
-// error. Next therefore has to expect events a second time that it took from a
-// batch it then refused. A panic becomes an error that is answered like one, 500.
+// If next names the events that it did not take, with a [*beacon.PartialError], only
+// their callers get an error, each about its own. Otherwise, if next refuses a batch
+// for good or panics, the events of its callers are delivered again apart, so that
+// only the caller whose event it was gets the error. Next therefore has to expect
+// events a second time that it took from a batch it then refused. A panic becomes an
+// error that is answered like one, 500.
 //
 // Batch starts no goroutine. Flush waits for the batches that are on their way.
 // Batch panics if next is nil or an option is negative.
@@ -200,27 +202,50 @@ func (b *batch) lead(g *group) {
 // write delivers the shares from lo to hi, and on an error that one event may be
 // the cause of, the halves apart.
 func (b *batch) write(g *group, lo, hi int) {
+	events := merge(g.shares[lo:hi])
+	n := len(events)
 	ctx, cancel := context.WithTimeout(context.Background(), b.timeout)
 	panicked := true
 	err := delivery.Guard(func() error {
-		err := b.next.Consume(ctx, merge(g.shares[lo:hi]))
+		err := b.next.Consume(ctx, events)
 		panicked = false
 		return err
 	})
 	cancel()
+	failed, why, named := delivery.Failed(err, n)
 	switch {
 	case err == nil:
-	case hi-lo > 1 && (panicked || beacon.IsPermanent(err)):
+	case hi-lo > 1 && !named && (panicked || beacon.IsPermanent(why)):
 		mid := int(uint(lo+hi) / 2)
 		b.write(g, lo, mid)
 		b.write(g, mid, hi)
 	default:
-		if g.errs == nil {
-			g.errs = make([]error, len(g.shares))
+		g.fail(lo, hi, failed, why)
+	}
+}
+
+// fail tells the shares from lo to hi which of their events failed; failed are
+// positions among all of these.
+func (g *group) fail(lo, hi int, failed []int, why error) {
+	if g.errs == nil {
+		g.errs = make([]error, len(g.shares))
+	}
+	start := 0
+	for i := lo; i < hi; i++ {
+		n := len(g.shares[i])
+		var own []int
+		for len(failed) > 0 && failed[0] < start+n {
+			own = append(own, failed[0]-start)
+			failed = failed[1:]
 		}
-		for i := lo; i < hi; i++ {
-			g.errs[i] = err
+		switch len(own) {
+		case 0:
+		case n:
+			g.errs[i] = why
+		default:
+			g.errs[i] = &beacon.PartialError{Failed: own, Err: why}
 		}
+		start += n
 	}
 }
 

@@ -89,7 +89,7 @@ func TestCompositions(t *testing.T) {
 			return sink.Dedup(sink.Retry(sink.Batch(sink.Tee(sink.Required(a), sink.BestEffort(b, none)), batch), retry), sink.DedupOptions{})
 		},
 		"Retry(Dedup(Batch(Filter)))": func(a, _ beacon.Sink) sink.Sink {
-			return sink.Retry(sink.Dedup(sink.Batch(sink.Filter(a, func(*beacon.Event) bool { return true }), batch), sink.DedupOptions{}), retry)
+			return sink.Retry(sink.Dedup(sink.Batch(sink.Filter(a, func(beacon.Event) bool { return true }), batch), sink.DedupOptions{}), retry)
 		},
 		"Batch/linger(Dedup(Retry))": func(a, _ beacon.Sink) sink.Sink {
 			return sink.Batch(sink.Dedup(sink.Retry(a, retry), sink.DedupOptions{}), sink.BatchOptions{Linger: 5 * time.Millisecond, MaxEvents: 9})

@@ -2,11 +2,14 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // Defaults of [DedupOptions].
@@ -32,12 +35,14 @@ type DedupOptions struct {
 //
 // An id counts as seen only after next took the event. The twin of an event that
 // is on its way to next waits for the outcome, and goes itself if that is an error.
-// Of twins in one call the first goes.
+// Of twins in one call the first goes, for both. If next names the events that it did
+// not take, with a [*beacon.PartialError], the others count as seen, and the error of
+// Consume names those of the call that are neither.
 //
 // Ids are remembered in memory only, and not for ever: after a restart, or once an
 // id had to make room, a twin passes. So a store should have a unique key all the
 // same; Dedup spares it the work. It never costs an event: ids are told apart by
-// 128 bits of a hash with random keys, which a client cannot aim at.
+// 127 bits of a hash with random keys, which a client cannot aim at.
 //
 // Dedup panics if next is nil or an option is negative.
 func Dedup(next beacon.Sink, o DedupOptions) Sink {
@@ -68,7 +73,7 @@ type dedup struct {
 	flying map[idKey]*flight
 }
 
-// An idKey stands for an id.
+// An idKey stands for an id; the zero value for none.
 type idKey [2]uint64
 
 type sighting struct {
@@ -81,95 +86,158 @@ type flight struct {
 	landed chan struct{} // made by the first that waits for it
 }
 
+// errNotTried is why an event was not taken whose twin was on its way in another call.
+var errNotTried = errors.New("sink: not tried after this")
+
 func (d *dedup) Consume(ctx context.Context, events []beacon.Event) error {
 	if d.closed.Load() {
 		return ErrClosed
 	}
-	var few [4]idKey // spares most calls an allocation
-	for {
-		mine, keys, others, landed := d.claim(events, few[:0])
+	var fewKeys [4]idKey // these spare most calls an allocation
+	var fewAt [16]int
+	at := fewAt[:0] // where the events stand in the call
+	for i := range events {
+		at = append(at, i)
+	}
+	var o outcome
+	for handed := false; ; {
+		f := new(flight)
+		mine, others, c := d.claim(f, events, at, fewKeys[:0])
 		if len(mine) > 0 || len(events) == 0 {
-			if err := d.deliver(ctx, mine, keys); err != nil {
-				return err // the caller tries all of it again
+			err, named := d.deliver(ctx, f, mine, c.keys)
+			o.tally.Add(c.at, err)
+			o.twins = append(o.twins, c.twins...)
+			if err != nil && !named {
+				if handed && len(others) > 0 { // or else it is about all of the call
+					o.tally.Add(c.othersAt, errNotTried)
+				}
+				return o.err()
 			}
+			handed = true
 		}
 		if len(others) == 0 {
-			return nil
+			return o.err()
 		}
 		// Only now, with nothing claimed: two calls with the same ids in another
 		// order would wait for each other otherwise.
 		select {
-		case <-landed:
+		case <-c.landed:
 		case <-ctx.Done():
-			return ctx.Err()
+			o.tally.Add(c.othersAt, ctx.Err())
+			return o.err()
 		}
-		events = others
+		events, at = others, c.othersAt
 	}
 }
 
-// claim splits events into those that are this call's to deliver, and those whose
-// twins are on their way, in other calls or in this one: the flight of the first of
-// these lands with landed. Seen ones are in neither. It owns events.
-func (d *dedup) claim(events []beacon.Event, keys []idKey) (mine []beacon.Event, claimed []idKey, others []beacon.Event, landed <-chan struct{}) {
+// An outcome is what became of a call's events.
+type outcome struct {
+	tally delivery.Tally
+	twins []twins
+}
+
+// twins are events of one call with the same id, of which only the first is handed on;
+// these are their positions.
+type twins struct{ first, second int }
+
+// err is the error of the call: twins share the fate of the first.
+func (o *outcome) err() error {
+	err := o.tally.Err()
+	if part, ok := errors.AsType[*beacon.PartialError](err); ok { // the tally's own
+		for _, t := range o.twins {
+			if slices.Contains(part.Failed, t.first) {
+				part.Failed = append(part.Failed, t.second)
+			}
+		}
+		slices.Sort(part.Failed)
+	}
+	return err
+}
+
+// A claim is what a call found out about its events: which are its own to deliver, and
+// which have twins that are on their way in other calls. Seen ones are neither.
+type claim struct {
+	at    []int   // where its own stand in the call
+	keys  []idKey // theirs; the zero idKey without an id
+	twins []twins // of them, in this call
+
+	othersAt []int
+	landed   <-chan struct{} // closed when the first of the others' twins has its outcome
+}
+
+// claim sorts events, which it owns as it does at. Those that are the call's own go
+// with the flight f.
+func (d *dedup) claim(f *flight, events []beacon.Event, at []int, keys []idKey) (mine, others []beacon.Event, c claim) {
 	for i := range events {
-		keys = append(keys, d.key(events[i].ID))
+		var key idKey
+		if events[i].ID != "" {
+			key = d.key(events[i].ID)
+		}
+		keys = append(keys, key)
 	}
 	now := time.Since(d.start)
-	f := new(flight)
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expire(now)
 	n := 0
-	for i := range events {
-		if key := keys[i]; events[i].ID != "" {
+	for i, key := range keys {
+		if key != (idKey{}) {
 			if _, ok := d.seen[key]; ok {
 				continue
 			}
 			if other, ok := d.flying[key]; ok {
+				if other == f {
+					c.twins = append(c.twins, twins{at[slices.Index(keys[:n], key)], at[i]})
+					continue
+				}
 				others = append(others, events[i])
-				if landed == nil {
+				c.othersAt = append(c.othersAt, at[i])
+				if c.landed == nil {
 					if other.landed == nil {
 						other.landed = make(chan struct{})
 					}
-					landed = other.landed
+					c.landed = other.landed
 				}
 				continue
 			}
 			d.flying[key] = f
-			claimed = append(keys[:len(claimed)], key) // never passes i
 		}
 		if n != i {
-			events[n] = events[i]
+			events[n], at[n], keys[n] = events[i], at[i], key
 		}
 		n++
 	}
 	clear(events[n:])
-	return events[:n], claimed, others, landed
+	c.at, c.keys = at[:n], keys[:n]
+	return events[:n], others, c
 }
 
-// deliver hands the events to next, and then lets go of the keys.
-func (d *dedup) deliver(ctx context.Context, events []beacon.Event, keys []idKey) error {
-	taken := false
-	defer func() { d.release(keys, taken) }()
-	if err := d.next.Consume(ctx, events); err != nil {
-		return err
+// deliver hands the events to next, and then lets go of the keys. named says whether
+// next named those that it did not take.
+func (d *dedup) deliver(ctx context.Context, f *flight, events []beacon.Event, keys []idKey) (err error, named bool) {
+	taken := func(int) bool { return false } // if this does not come back
+	defer func() { d.release(f, keys, taken) }()
+	err = d.next.Consume(ctx, events)
+	failed, _, named := delivery.Failed(err, len(events))
+	taken = func(i int) bool {
+		_, found := slices.BinarySearch(failed, i)
+		return !found
 	}
-	taken = true
-	return nil
+	return err, named
 }
 
-func (d *dedup) release(keys []idKey, taken bool) {
-	if len(keys) == 0 {
-		return
-	}
+// release ends the flight: ids of events that were taken are seen from now on.
+func (d *dedup) release(f *flight, keys []idKey, taken func(i int) bool) {
 	now := time.Since(d.start)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.flying[keys[0]]
-	for _, key := range keys {
+	for i, key := range keys {
+		if key == (idKey{}) {
+			continue
+		}
 		delete(d.flying, key)
-		if taken {
+		if taken(i) {
 			d.remember(key, now)
 		}
 	}
@@ -206,5 +274,5 @@ func (d *dedup) forget() {
 }
 
 func (d *dedup) key(id string) idKey {
-	return idKey{maphash.String(d.seeds[0], id), maphash.String(d.seeds[1], id)}
+	return idKey{maphash.String(d.seeds[0], id) | 1, maphash.String(d.seeds[1], id)}
 }

@@ -38,18 +38,23 @@ type RetryOptions struct {
 	Budget int
 }
 
-// Retry returns a sink that calls next again when it fails temporarily. It waits
-// at least as long as a [*beacon.RetryAfterError] or a [*beacon.RequestError] says.
-// It gives up, with the last error of next as it is, when
+// Retry returns a sink that calls next again when it fails temporarily, with the
+// events that it did not take if it named these with a [*beacon.PartialError]. It
+// waits as long as a [*beacon.RetryAfterError] or a [*beacon.RequestError] says, and
+// a random time on top. It gives up, with the last error of next, when
 //
 //   - the error is permanent: [beacon.ErrPermanent], or a [*beacon.RequestError]
 //     with a status from 400 to 499 other than 408, 425 and 429
-//   - the wait would exceed MaxElapsed or the deadline of the context
+//   - the wait would exceed MaxElapsed or the deadline of the context; a delay that
+//     was asked for is never cut short
 //   - the budget is used up
 //   - the context ends or the sink is closed
 //
 // A spool and a [VolatileQueue] try again by themselves, for as long as it takes;
 // Retry behind one only makes it slower to notice.
+//
+// The error is as next gave it, unless an attempt before took a part: then it names
+// those of the call's events that none took.
 //
 // Each attempt gets a copy of the slice. A panic in next is not retried and goes
 // through. Retry panics if next is nil or an option is negative.
@@ -111,6 +116,8 @@ func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 	if d, ok := ctx.Deadline(); ok && d.Before(end) {
 		end = d
 	}
+	var tally delivery.Tally
+	var at []int // where the events that are left stood in the call; nil for all of it
 	for n := 0; ; n++ {
 		err := r.next.Consume(ctx, slices.Clone(events))
 		if err == nil {
@@ -118,7 +125,20 @@ func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 			return nil
 		}
 		if beacon.IsPermanent(err) || !r.wait(ctx, n, end, err) {
-			return err
+			if at == nil {
+				return err
+			}
+			tally.Add(at, err)
+			return tally.Err()
+		}
+		if failed, _, named := delivery.Failed(err, len(events)); named && len(failed) < len(events) {
+			tally.Taken(len(events) - len(failed))
+			events = pick(events, failed)
+			if at == nil {
+				at = failed
+			} else {
+				at = pick(at, failed)
+			}
 		}
 	}
 }

@@ -23,7 +23,7 @@ func Sample(next beacon.Sink, rate float64) Sink {
 	if !(rate >= 0 && rate <= 1) {
 		panic(fmt.Sprintf("sink: Sample: rate is not from 0 to 1: %v", rate))
 	}
-	return Filter(next, func(e *beacon.Event) bool {
+	return Filter(next, func(e beacon.Event) bool {
 		id := e.Session
 		if id == "" {
 			id = e.View

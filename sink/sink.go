@@ -114,6 +114,17 @@ func (f *front) Healthy(ctx context.Context) error {
 	return beacon.Healthy(ctx, f.next)
 }
 
+// each calls f for all sinks, concurrently, and joins their errors. A panic is one.
+func each(sinks []beacon.Sink, f func(beacon.Sink) error) error {
+	errs := make([]error, len(sinks))
+	var wg sync.WaitGroup
+	for i, s := range sinks {
+		wg.Go(func() { errs[i] = delivery.Guard(func() error { return f(s) }) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 // mustSink panics if next is nil; name is the function that got it.
 func mustSink(name string, next beacon.Sink) {
 	if next == nil {
@@ -130,4 +141,14 @@ func orDefault[T int | int64 | time.Duration](name string, v, def T) T {
 		return def
 	}
 	return v
+}
+
+// pick returns the elements of s at some positions, which rise, in the same array. The
+// others are let go.
+func pick[T any](s []T, which []int) []T {
+	for i, w := range which {
+		s[i] = s[w]
+	}
+	clear(s[len(which):])
+	return s[:len(which)]
 }

@@ -32,7 +32,7 @@ var wrappers = map[string]func(next beacon.Sink) beacon.Sink{
 	"Retry":  func(next beacon.Sink) beacon.Sink { return sink.Retry(next, sink.RetryOptions{}) },
 	"Dedup":  func(next beacon.Sink) beacon.Sink { return sink.Dedup(next, sink.DedupOptions{}) },
 	"Tee":    func(next beacon.Sink) beacon.Sink { return sink.Tee(sink.Required(next)) },
-	"Filter": func(next beacon.Sink) beacon.Sink { return sink.Filter(next, func(*beacon.Event) bool { return true }) },
+	"Filter": func(next beacon.Sink) beacon.Sink { return sink.Filter(next, func(beacon.Event) bool { return true }) },
 	"Sample": func(next beacon.Sink) beacon.Sink { return sink.Sample(next, 1) },
 	"Tee/two": func(next beacon.Sink) beacon.Sink {
 		return sink.Tee(sink.BestEffort(&beacontest.Recorder{}, nil), sink.Required(&beacontest.Recorder{}), sink.Required(next))
@@ -125,7 +125,7 @@ func (s *script) got() [][]string {
 
 func TestMistakesPanic(t *testing.T) {
 	next := &beacontest.Recorder{}
-	keep := func(*beacon.Event) bool { return true }
+	keep := func(beacon.Event) bool { return true }
 	for want, f := range map[string]func(){
 		"sink: Batch: no sink":                          func() { sink.Batch(nil, sink.BatchOptions{}) },
 		"sink: BatchOptions.MaxEvents is negative: -1":  func() { sink.Batch(next, sink.BatchOptions{MaxEvents: -1}) },
@@ -190,7 +190,7 @@ func TestForwarding(t *testing.T) {
 // A second Close waits for the first, but not longer than it may.
 func TestCloseWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := sink.Filter(slowClose{}, func(*beacon.Event) bool { return true })
+		s := sink.Filter(slowClose{}, func(beacon.Event) bool { return true })
 		go func() { _ = s.Close(context.Background()) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

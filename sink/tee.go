@@ -2,7 +2,6 @@ package sink
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 
@@ -35,12 +34,14 @@ func BestEffort(s beacon.Sink, onError func(error)) Member {
 // ones first, in order, all of them even if one fails; then, if they took the
 // events, the others. Each gets a slice of its own.
 //
-// If required members fail, the error of Consume is theirs, joined. A retry after it
-// reaches all members, so those that took the events get them twice, with the same
-// ID; see [Dedup]. The error is permanent only if all of them are: if one is
-// temporary, a retry can help that member, and the permanent ones are part of the
-// text only. The one with the longest delay decides when. A panic in a required
-// member is an error that is answered like one, 500.
+// If required members fail, the error of Consume is theirs, joined as
+// [beacon.JoinErrors] does. A retry after it reaches all members, so those that took
+// the events get them twice, with the same ID; see [Dedup]. The error is permanent
+// only if all of them are: if one is temporary, a retry can help that member, and
+// the permanent ones are part of the text only. The one with the longest delay
+// decides when. If each of them names the events that it did not take, with a
+// [*beacon.PartialError], the error names all of these. A panic in a required member
+// is an error that is answered like one, 500.
 //
 // Flush and Close reach all members, concurrently: each has all the time there is.
 // Healthy asks the required ones.
@@ -52,7 +53,7 @@ func Tee(members ...Member) Sink {
 	for _, m := range members {
 		mustSink("Tee", m.sink)
 		if m.required {
-			t.required = append(t.required, m)
+			t.required = append(t.required, m.sink)
 		} else {
 			t.bestEffort = append(t.bestEffort, m)
 		}
@@ -65,7 +66,8 @@ func Tee(members ...Member) Sink {
 
 type tee struct {
 	lifetime
-	required, bestEffort []Member
+	required   []beacon.Sink
+	bestEffort []Member
 }
 
 func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
@@ -73,24 +75,24 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 		return ErrClosed
 	}
 	left := len(t.required) + len(t.bestEffort)
-	give := func(m Member) error {
+	give := func(s beacon.Sink) error {
 		mine := events
 		if left--; left > 0 {
 			mine = slices.Clone(events)
 		}
-		return delivery.Guard(func() error { return m.sink.Consume(ctx, mine) })
+		return delivery.Consume(ctx, s, mine)
 	}
 	var errs []error
-	for _, m := range t.required {
-		if err := give(m); err != nil {
-			errs = append(errs, err)
+	for _, s := range t.required {
+		if err := give(s); err != nil {
+			errs = append(errs, delivery.Whole(err, len(events)))
 		}
 	}
 	if len(errs) > 0 {
 		return beacon.JoinErrors(errs...)
 	}
 	for _, m := range t.bestEffort {
-		m.failed(give(m))
+		m.failed(give(m.sink))
 	}
 	return nil
 }
@@ -104,16 +106,13 @@ func (m Member) failed(err error) {
 
 // all calls f for all members and joins the errors of the required ones.
 func (t *tee) all(f func(beacon.Sink) error) error {
-	errs := make([]error, len(t.required))
 	var wg sync.WaitGroup
-	for i, m := range t.required {
-		wg.Go(func() { errs[i] = delivery.Guard(func() error { return f(m.sink) }) })
-	}
 	for _, m := range t.bestEffort {
 		wg.Go(func() { m.failed(delivery.Guard(func() error { return f(m.sink) })) })
 	}
+	err := each(t.required, f)
 	wg.Wait()
-	return errors.Join(errs...)
+	return err
 }
 
 func (t *tee) Flush(ctx context.Context) error {
@@ -130,9 +129,5 @@ func (t *tee) Healthy(ctx context.Context) error {
 	if t.closed.Load() {
 		return ErrClosed
 	}
-	var errs []error
-	for _, m := range t.required {
-		errs = append(errs, beacon.Healthy(ctx, m.sink))
-	}
-	return errors.Join(errs...)
+	return each(t.required, func(s beacon.Sink) error { return beacon.Healthy(ctx, s) })
 }
