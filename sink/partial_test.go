@@ -117,6 +117,8 @@ func TestPartialErrorThatNamesWhatWasLeftOut(t *testing.T) {
 	for name, s := range map[string]beacon.Sink{
 		"Filter": sink.Filter(failing(bad), func(e beacon.Event) bool { return e.ID != "a" }),
 		"Dedup":  sink.Dedup(failing(bad), sink.DedupOptions{}),
+		"Split":  sink.Split(failing(bad), func(e beacon.Event) []beacon.Event { return counted("one")[:len(e.ID)-1] }),
+		"ByName": sink.ByName(map[string]beacon.Sink{"": failing(bad)}, nil),
 	} {
 		events := counted("a", "a", "aa")
 		events[0].Name = "other"

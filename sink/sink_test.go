@@ -34,6 +34,15 @@ var wrappers = map[string]func(next beacon.Sink) beacon.Sink{
 	"Tee":    func(next beacon.Sink) beacon.Sink { return sink.Tee(sink.Required(next)) },
 	"Filter": func(next beacon.Sink) beacon.Sink { return sink.Filter(next, func(beacon.Event) bool { return true }) },
 	"Sample": func(next beacon.Sink) beacon.Sink { return sink.Sample(next, 1) },
+	"Split": func(next beacon.Sink) beacon.Sink {
+		return sink.Split(next, func(e beacon.Event) []beacon.Event { return []beacon.Event{e} })
+	},
+	"ByName": func(next beacon.Sink) beacon.Sink { return sink.ByName(nil, next) },
+	"ByName/several": func(next beacon.Sink) beacon.Sink {
+		// All of them lead to next; which knows only one of them for a sink that can be closed.
+		aside := beacon.SinkFunc(next.Consume)
+		return sink.ByName(map[string]beacon.Sink{"": next, "name0": aside, "name1": aside}, next)
+	},
 	"Tee/two": func(next beacon.Sink) beacon.Sink {
 		return sink.Tee(sink.BestEffort(&beacontest.Recorder{}, nil), sink.Required(&beacontest.Recorder{}), sink.Required(next))
 	},
@@ -126,6 +135,7 @@ func (s *script) got() [][]string {
 func TestMistakesPanic(t *testing.T) {
 	next := &beacontest.Recorder{}
 	keep := func(beacon.Event) bool { return true }
+	split := func(e beacon.Event) []beacon.Event { return []beacon.Event{e} }
 	for want, f := range map[string]func(){
 		"sink: Batch: no sink":                          func() { sink.Batch(nil, sink.BatchOptions{}) },
 		"sink: BatchOptions.MaxEvents is negative: -1":  func() { sink.Batch(next, sink.BatchOptions{MaxEvents: -1}) },
@@ -145,6 +155,10 @@ func TestMistakesPanic(t *testing.T) {
 		"sink: Tee: no member is required":              func() { sink.Tee(sink.BestEffort(next, nil)) },
 		"sink: Filter: no sink":                         func() { sink.Filter(nil, keep) },
 		"sink: Filter: no function":                     func() { sink.Filter(next, nil) },
+		"sink: Split: no sink":                          func() { sink.Split(nil, split) },
+		"sink: Split: no function":                      func() { sink.Split(next, nil) },
+		"sink: ByName: no sink":                         func() { sink.ByName(map[string]beacon.Sink{}, nil) },
+		"sink: ByName: \"b\": no sink":                  func() { sink.ByName(map[string]beacon.Sink{"a": next, "b": nil}, next) },
 		"sink: Sample: no sink":                         func() { sink.Sample(nil, 1) },
 		"sink: Sample: rate is not from 0 to 1: 1.1":    func() { sink.Sample(next, 1.1) },
 		"sink: Sample: rate is not from 0 to 1: -1e-09": func() { sink.Sample(next, -1e-9) },
