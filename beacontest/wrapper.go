@@ -53,6 +53,7 @@ var wrapperRules = []struct {
 	{"ended context", "a sink that gives up because its context ended says so", wrapsContext},
 	{"outage", "after nil the events arrive, though the next sink failed in between; after an error they arrive if they are sent again", wrapsOutage},
 	{"kinds of errors", "an error keeps its kind: permanent stays so, temporary stays so, delays and answers are still found", wrapsKinds},
+	{"partial failure", "what the next sink took of a call, as it said, it does not get again; what it did not take arrives or is reported, by its position in the call, and neither permanent nor temporary becomes the other", wrapsPartial},
 	{"poison", "an event that the next sink refuses for good costs no other call's", wrapsPoison},
 	{"panic", "a panic of the next sink hangs nobody and breaks nothing", wrapsPanic},
 	{"flush", "Flush returns when the next sink has all that was taken before, and was flushed", wrapsFlush},
@@ -68,7 +69,7 @@ const patience = 30 * time.Second
 // may do to the slice it gets.
 type probe struct {
 	mu       sync.Mutex
-	fail     func(events []beacon.Event) error // if set, called first, without the lock
+	fail     func(events []beacon.Event) error // if set, called first, without the lock; of a PartialError it takes the others
 	flushErr error
 	health   error
 
@@ -98,15 +99,36 @@ func (p *probe) Consume(_ context.Context, events []beacon.Event) error {
 		p.late++
 	}
 	p.mu.Unlock()
+	var err error
 	if fail != nil {
-		if err := fail(mine); err != nil {
-			return err
-		}
+		err = fail(mine)
 	}
+	failed := notTaken(err, len(mine))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stored = append(p.stored, mine...)
-	return nil
+	for i := range mine {
+		if !slices.Contains(failed, i) {
+			p.stored = append(p.stored, mine[i])
+		}
+	}
+	return err
+}
+
+// notTaken returns the positions of a call of n events that a sink did not take which
+// returned err.
+func notTaken(err error, n int) []int {
+	if err == nil {
+		return nil
+	}
+	if part, ok := errors.AsType[*beacon.PartialError](err); ok && len(part.Failed) > 0 &&
+		!slices.ContainsFunc(part.Failed, func(i int) bool { return i < 0 || i >= n }) {
+		return slices.Compact(slices.Sorted(slices.Values(part.Failed)))
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 func (p *probe) Flush(context.Context) error {
@@ -465,6 +487,142 @@ func wrapsKinds(wrap wrapFunc) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// wrapsPartial has several calls meet at a next sink that takes a part of each.
+func wrapsPartial(wrap wrapFunc) error {
+	const callers, times = 8, 2
+	of := func(id string) int { return int(id[len(id)-1] - '0') } // its position in the call
+	for _, c := range []struct {
+		name string
+		// err is what next says to the events at these positions; nil takes all.
+		err func(call int, events []beacon.Event, refused []int) error
+		// refused says whether an event is, when next gets it for the nth time.
+		refused   func(position, n int) bool
+		permanent bool
+	}{
+		{"temporary", func(_ int, _ []beacon.Event, refused []int) error {
+			return &beacon.PartialError{Failed: refused, Err: errors.New("locked")}
+		}, func(position, n int) bool { return position%3 == 1 && n <= times }, false},
+		{"permanent", func(_ int, _ []beacon.Event, refused []int) error {
+			return fmt.Errorf("next: %w", &beacon.PartialError{Failed: refused, Err: fmt.Errorf("%w: no such site", beacon.ErrPermanent)})
+		}, func(position, _ int) bool { return position == 0 || position == 4 }, true},
+		{"names that make no sense", func(call int, events []beacon.Event, _ []int) error {
+			if call%2 == 0 {
+				return &beacon.PartialError{Err: errors.New("none named")}
+			}
+			return &beacon.PartialError{Failed: []int{0, len(events)}, Err: errors.New("one named that there is not")}
+		}, func(_, n int) bool { return n == 1 }, false},
+	} {
+		err := wrapped(wrap, func(sink beacon.Sink, p *probe) error {
+			var mu sync.Mutex
+			given, taken := map[string]int{}, map[string]bool{}
+			var again string
+			call := 0
+			gate := make(chan struct{})
+			p.failWith(func(events []beacon.Event) error {
+				<-gate // so that the calls meet, in a sink that merges them
+				mu.Lock()
+				defer mu.Unlock()
+				var refused []int
+				for i := range events {
+					id := events[i].ID
+					if given[id]++; taken[id] {
+						again = id
+					}
+					if c.refused(of(id), given[id]) {
+						refused = append(refused, i)
+					}
+				}
+				var err error
+				if refused != nil {
+					err = c.err(call, events, refused)
+					call++
+				}
+				failed := notTaken(err, len(events))
+				for i := range events {
+					taken[events[i].ID] = taken[events[i].ID] || !slices.Contains(failed, i)
+				}
+				return err
+			})
+			time.AfterFunc(100*time.Millisecond, func() { close(gate) })
+			reported := make([][]string, callers)
+			errs := make([]error, callers)
+			var wg sync.WaitGroup
+			for i := range callers {
+				wg.Go(func() { reported[i], errs[i] = persist(sink, partial(i), c.permanent) })
+			}
+			wg.Wait()
+			if err := errors.Join(errs...); err != nil {
+				return err
+			}
+			flushErr := flush(sink) // which may tell of those that are lost
+			mu.Lock()
+			defer mu.Unlock()
+			if again != "" {
+				return fmt.Errorf("event %s was given to the next sink again, which had taken it", again)
+			}
+			for i := range callers {
+				want := partial(i)
+				for _, id := range reported[i] {
+					if taken[id] {
+						return fmt.Errorf("event %s is reported, though the next sink took it", id)
+					}
+				}
+				want = slices.DeleteFunc(want, func(e beacon.Event) bool {
+					return slices.Contains(reported[i], e.ID) || c.permanent && c.refused(of(e.ID), 1)
+				})
+				forms, err := forms(want)
+				if err != nil {
+					return err
+				}
+				if err := p.lacks(forms); err != nil {
+					return errors.Join(fmt.Errorf("not reported, and %w", err), flushErr)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+// partial are the events of one call, with names that may send them ways of their own.
+func partial(call int) []beacon.Event {
+	events := sample(fmt.Sprint("partial", call))
+	for i := range events {
+		events[i].Name = fmt.Sprint("name", i%3)
+	}
+	return events
+}
+
+// persist has the sink take events; again those that it reports, unless they failed
+// for good, which it returns.
+func persist(sink beacon.Sink, events []beacon.Event, permanent bool) (refused []string, err error) {
+	for range 20 {
+		err, _ = consume(context.Background(), sink, events)
+		switch {
+		case err == nil || err == errHangs:
+			return nil, err
+		case beacon.IsPermanent(err) && !permanent:
+			return nil, fmt.Errorf("a temporary error became permanent: %w", err)
+		case !beacon.IsPermanent(err) && permanent:
+			return nil, fmt.Errorf("a permanent error became temporary: %w", err)
+		}
+		var left []beacon.Event
+		for _, i := range notTaken(err, len(events)) {
+			left = append(left, events[i])
+			refused = append(refused, events[i].ID)
+		}
+		if permanent {
+			return refused, nil
+		}
+		events, refused = left, nil
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil, fmt.Errorf("20 calls in a row failed, though the next sink works: %w", err)
 }
 
 func wrapsPoison(wrap wrapFunc) error {

@@ -198,6 +198,59 @@ func TestBrokenWrappers(t *testing.T) {
 				return nil
 			}
 		}},
+		{"was given to the next sink again, which had taken it", func(l *layer) {
+			l.consume = func(ctx context.Context, events []beacon.Event) (err error) {
+				for range 5 { // all of them, whatever it took
+					if err = l.next.Consume(ctx, slices.Clone(events)); err == nil || beacon.IsPermanent(err) {
+						return err
+					}
+				}
+				return err
+			}
+		}},
+		{"partial failure: temporary: event partial", func(l *layer) {
+			l.consume = func(ctx context.Context, events []beacon.Event) error {
+				slices.Reverse(events) // and the positions are those of this order
+				return l.next.Consume(ctx, events)
+			}
+		}},
+		{"-2 is reported, though the next sink took it", func(l *layer) {
+			l.consume = func(ctx context.Context, events []beacon.Event) error {
+				err := l.next.Consume(ctx, events)
+				if part, ok := errors.AsType[*beacon.PartialError](err); ok && beacon.IsPermanent(err) {
+					return &beacon.PartialError{Failed: append(slices.Clone(part.Failed), 2), Err: part.Err}
+				}
+				return err
+			}
+		}},
+		{"partial failure: temporary: not reported, and event partial0-1 is not stored", func(l *layer) {
+			l.consume = func(ctx context.Context, events []beacon.Event) error {
+				err := l.next.Consume(ctx, events)
+				if _, ok := errors.AsType[*beacon.PartialError](err); ok {
+					return nil // it took most
+				}
+				return err
+			}
+		}},
+		{"partial failure: permanent: a permanent error became temporary", func(l *layer) {
+			l.consume = func(ctx context.Context, events []beacon.Event) error {
+				err := l.next.Consume(ctx, events)
+				if part, ok := errors.AsType[*beacon.PartialError](err); ok {
+					return &beacon.PartialError{Failed: part.Failed, Err: errors.New(part.Err.Error())}
+				}
+				return err
+			}
+		}},
+		{"partial failure: names that make no sense: not reported, and event partial", func(l *layer) {
+			l.consume = func(ctx context.Context, events []beacon.Event) error {
+				n := len(events)
+				err := l.next.Consume(ctx, events)
+				if part, ok := errors.AsType[*beacon.PartialError](err); ok && slices.Contains(part.Failed, n) {
+					return &beacon.PartialError{Failed: slices.DeleteFunc(slices.Clone(part.Failed), func(i int) bool { return i == n }), Err: part.Err}
+				}
+				return err
+			}
+		}},
 		{"poison: another call: permanent", func(l *layer) {
 			var poisoned atomic.Bool
 			l.consume = func(ctx context.Context, events []beacon.Event) error {
