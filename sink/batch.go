@@ -11,30 +11,29 @@ import (
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// Defaults of [BatchOptions].
+// Defaults of [BatchOptions], and of what [QueueOptions] has in common with them.
 const (
-	DefaultBatchEvents  = 1024
-	DefaultBatchBytes   = 4 << 20
-	DefaultBatchTimeout = 30 * time.Second
+	batchEvents = 1024
+	batchBytes  = 4 << 20
+	callTimeout = 30 * time.Second
 )
 
 // BatchOptions say when a batch ends: at whichever of MaxEvents, MaxBytes and
 // Linger comes first. The zero value is all defaults.
 type BatchOptions struct {
-	// MaxEvents and MaxBytes bound a batch; defaults [DefaultBatchEvents] and
-	// [DefaultBatchBytes]. Bytes are about those that events take in memory. The
-	// events of one call are never parted, so a call that exceeds a bound by
-	// itself is a batch of its own.
+	// MaxEvents and MaxBytes bound a batch; defaults 1,024 and 4 MiB. Bytes are
+	// about those that events take in memory. The events of one call are never
+	// parted, so a call that exceeds a bound by itself is a batch of its own.
 	MaxEvents int
 	MaxBytes  int64
 
 	// Linger is how long a batch waits for more events. Without it a batch is
 	// what gathered while the one before was being written: small and quick when
-	// there is little to do, large when there is much. Set it if many small
-	// batches are a burden, as for object stores.
+	// there is little to do, large when there is much. That is the default. Set it
+	// if many small batches are a burden, as for object stores.
 	Linger time.Duration
 
-	// Timeout bounds one call of the sink behind; default [DefaultBatchTimeout].
+	// Timeout bounds one call of the sink behind; default 30 s.
 	Timeout time.Duration
 }
 
@@ -62,10 +61,10 @@ func Batch(next beacon.Sink, o BatchOptions) Sink {
 	mustSink("Batch", next)
 	b := &batch{
 		front:     front{next: next},
-		maxEvents: orDefault("BatchOptions.MaxEvents", o.MaxEvents, DefaultBatchEvents),
-		maxBytes:  orDefault("BatchOptions.MaxBytes", o.MaxBytes, DefaultBatchBytes),
+		maxEvents: orDefault("BatchOptions.MaxEvents", o.MaxEvents, batchEvents),
+		maxBytes:  orDefault("BatchOptions.MaxBytes", o.MaxBytes, batchBytes),
 		linger:    orDefault("BatchOptions.Linger", o.Linger, 0),
-		timeout:   orDefault("BatchOptions.Timeout", o.Timeout, DefaultBatchTimeout),
+		timeout:   orDefault("BatchOptions.Timeout", o.Timeout, callTimeout),
 		last:      make(chan struct{}),
 	}
 	close(b.last)

@@ -12,20 +12,14 @@ import (
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// Defaults of [DedupOptions].
-const (
-	DefaultDedupIDs    = 1 << 17
-	DefaultDedupWindow = 24 * time.Hour
-)
-
 // DedupOptions bound what a Dedup remembers. The zero value is all defaults.
 type DedupOptions struct {
-	// MaxIDs is how many ids are remembered; default [DefaultDedupIDs]. Each takes
-	// about 80 bytes, whatever its length: 10 MiB by default. Beyond, the oldest are
+	// MaxIDs is how many ids are remembered; default 131,072. Each takes about 80
+	// bytes, whatever its length: 10 MiB by default. Beyond, the oldest are
 	// forgotten.
 	MaxIDs int
 
-	// Window is how long an id is remembered; default [DefaultDedupWindow].
+	// Window is how long an id is remembered; default 24 hours.
 	Window time.Duration
 }
 
@@ -49,8 +43,8 @@ func Dedup(next beacon.Sink, o DedupOptions) Sink {
 	mustSink("Dedup", next)
 	return &dedup{
 		front:  front{next: next},
-		window: orDefault("DedupOptions.Window", o.Window, DefaultDedupWindow),
-		max:    orDefault("DedupOptions.MaxIDs", o.MaxIDs, DefaultDedupIDs),
+		window: orDefault("DedupOptions.Window", o.Window, 24*time.Hour),
+		max:    orDefault("DedupOptions.MaxIDs", o.MaxIDs, 1<<17),
 		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		start:  time.Now(),
 		seen:   map[idKey]struct{}{},

@@ -11,43 +11,34 @@ import (
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// Defaults of [QueueOptions].
-const (
-	DefaultQueueEvents  = 1 << 16
-	DefaultQueueBytes   = 64 << 20
-	DefaultQueueWait    = time.Second
-	DefaultQueueTries   = 10
-	DefaultQueueTimeout = 30 * time.Second
-)
-
 // ErrFull is what [Queue.Consume] returns, in a [*beacon.RetryAfterError], when
 // there was no room in time.
 var ErrFull = errors.New("sink: queue is full")
 
 // QueueOptions bound a [Queue]. The zero value is all defaults.
 type QueueOptions struct {
-	// MaxEvents and MaxBytes bound what is in memory; defaults
-	// [DefaultQueueEvents] and [DefaultQueueBytes]. Bytes are about those that
-	// events take. A call that exceeds a bound by itself is taken when the queue
-	// is empty.
+	// MaxEvents and MaxBytes bound what is in memory; defaults 65,536 and 64 MiB.
+	// Bytes are about those that events take. A call that exceeds a bound by
+	// itself is taken when the queue is empty.
 	MaxEvents int
 	MaxBytes  int64
 
-	// Wait is how long Consume waits for room; default [DefaultQueueWait]. A
-	// nanosecond is as good as not at all.
-	Wait time.Duration
+	// Wait is how long Consume waits for room; default 1 s. NoWait makes it refuse
+	// at once instead; the two together are a mistake.
+	Wait   time.Duration
+	NoWait bool
 
 	// BatchEvents and BatchBytes bound what the sink behind gets at a time;
-	// defaults [DefaultBatchEvents] and [DefaultBatchBytes].
+	// defaults 1,024 and 4 MiB. One event always fits.
 	BatchEvents int
 	BatchBytes  int64
 
-	// Timeout bounds one call of the sink behind; default [DefaultQueueTimeout].
+	// Timeout bounds one call of the sink behind; default 30 s.
 	Timeout time.Duration
 
 	// MaxTries is how often one event may fail temporarily, each time with others
-	// accepted since, until it is given up; default [DefaultQueueTries]. While
-	// nothing is accepted at all, nothing is given up.
+	// accepted since, until it is given up; default 10. While nothing is accepted at
+	// all, nothing is given up.
 	MaxTries int
 
 	// OnLost, if set, gets the events that are lost, and why: those that the sink
@@ -118,17 +109,20 @@ var _ Sink = (*Queue)(nil)
 //
 // The context of next carries no values of a request.
 //
-// VolatileQueue starts a goroutine, which Close ends. It panics if next is nil or
-// an option is negative.
+// VolatileQueue starts a goroutine, which Close ends. It panics if next is nil, an
+// option is negative, or Wait and NoWait are both set.
 func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 	mustSink("VolatileQueue", next)
-	o.MaxEvents = orDefault("QueueOptions.MaxEvents", o.MaxEvents, DefaultQueueEvents)
-	o.MaxBytes = orDefault("QueueOptions.MaxBytes", o.MaxBytes, DefaultQueueBytes)
-	o.Wait = orDefault("QueueOptions.Wait", o.Wait, DefaultQueueWait)
-	o.BatchEvents = orDefault("QueueOptions.BatchEvents", o.BatchEvents, DefaultBatchEvents)
-	o.BatchBytes = orDefault("QueueOptions.BatchBytes", o.BatchBytes, DefaultBatchBytes)
-	o.Timeout = orDefault("QueueOptions.Timeout", o.Timeout, DefaultQueueTimeout)
-	o.MaxTries = orDefault("QueueOptions.MaxTries", o.MaxTries, DefaultQueueTries)
+	o.MaxEvents = orDefault("QueueOptions.MaxEvents", o.MaxEvents, 1<<16)
+	o.MaxBytes = orDefault("QueueOptions.MaxBytes", o.MaxBytes, 64<<20)
+	if o.NoWait && o.Wait > 0 {
+		panic(fmt.Sprintf("sink: QueueOptions.NoWait is set, and Wait is %v", o.Wait))
+	}
+	o.Wait = orDefault("QueueOptions.Wait", o.Wait, time.Second)
+	o.BatchEvents = orDefault("QueueOptions.BatchEvents", o.BatchEvents, batchEvents)
+	o.BatchBytes = orDefault("QueueOptions.BatchBytes", o.BatchBytes, batchBytes)
+	o.Timeout = orDefault("QueueOptions.Timeout", o.Timeout, callTimeout)
+	o.MaxTries = orDefault("QueueOptions.MaxTries", o.MaxTries, 10)
 	q := &Queue{
 		next: next, o: o,
 		more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), ended: make(chan struct{}),
@@ -147,7 +141,8 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 }
 
 // Consume takes the events if there is room, or when there is within Wait. Else it
-// returns a [*beacon.RetryAfterError] with [ErrFull], or the error of ctx.
+// returns a [*beacon.RetryAfterError] with [ErrFull], which asks for 5 seconds, or the
+// error of ctx; after Close, [ErrClosed].
 func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	if len(events) == 0 {
 		return nil
@@ -181,6 +176,9 @@ func (q *Queue) waitForRoom(ctx context.Context, events int, size int64) error {
 		if q.n == 0 || q.n+events <= q.o.MaxEvents && q.bytes+size <= q.o.MaxBytes {
 			return nil
 		}
+		if q.o.NoWait {
+			return noRoom()
+		}
 		if timeout == nil {
 			t := time.NewTimer(q.o.Wait)
 			defer t.Stop()
@@ -194,7 +192,7 @@ func (q *Queue) waitForRoom(ctx context.Context, events int, size int64) error {
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-timeout:
-			err = &beacon.RetryAfterError{After: 5 * time.Second, Err: ErrFull}
+			err = noRoom()
 		}
 		q.mu.Lock()
 		if err != nil {
@@ -202,6 +200,9 @@ func (q *Queue) waitForRoom(ctx context.Context, events int, size int64) error {
 		}
 	}
 }
+
+// noRoom returns an error of its own for each call: who gets one may change it.
+func noRoom() error { return &beacon.RetryAfterError{After: 5 * time.Second, Err: ErrFull} }
 
 // signal wakes the one that waits for c, or will.
 func signal(c chan struct{}) {

@@ -167,6 +167,33 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
+// One that is not to wait does not, and takes what there is room for.
+func TestQueueNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := &script{answer: func(context.Context, int, []string) error { time.Sleep(time.Minute); return nil }}
+		q := sink.VolatileQueue(next, sink.QueueOptions{MaxEvents: 2, NoWait: true})
+		start := time.Now()
+		for _, c := range []struct {
+			id   string
+			full bool
+		}{{"a", false}, {"b", false}, {"c", true}} {
+			err := q.Consume(t.Context(), counted(c.id))
+			if wait, _ := beacon.RetryAfter(err); errors.Is(err, sink.ErrFull) != c.full || c.full && wait != 5*time.Second {
+				t.Errorf("%s: %v", c.id, err)
+			}
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Error("it waited for", waited)
+		}
+		if err := q.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff(sink.QueueStats{Taken: 2, Refused: 1, Delivered: 2}, q.Stats()); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
 func TestQueueCloseWakesThoseThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := &script{answer: func(context.Context, int, []string) error { time.Sleep(time.Minute); return nil }}

@@ -10,31 +10,22 @@ import (
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// Defaults of [RetryOptions].
-const (
-	DefaultRetryBase       = 50 * time.Millisecond
-	DefaultRetryCap        = 2 * time.Second
-	DefaultRetryMaxElapsed = 5 * time.Second
-	DefaultRetryBudget     = 100
-)
-
 // RetryOptions say how often and how long to try again. The zero value is all
 // defaults.
 type RetryOptions struct {
 	// The wait before retry n, from 0, is random between nothing and the smaller
-	// of Cap and Base times 2 to the n; defaults [DefaultRetryBase] and
-	// [DefaultRetryCap].
+	// of Cap and Base times 2 to the n; defaults 50 ms and 2 s.
 	Base, Cap time.Duration
 
 	// MaxElapsed bounds the time from the first attempt to the last one's
-	// beginning; default [DefaultRetryMaxElapsed]. The deadline of the context does
-	// too, if it is earlier.
+	// beginning; default 5 s. The deadline of the context does too, if it is
+	// earlier.
 	MaxElapsed time.Duration
 
 	// Budget bounds retries over all calls: each takes one from it, and each
-	// attempt that succeeds puts back a tenth, up to Budget; default
-	// [DefaultRetryBudget]. So a short failure is retried freely, and in an outage
-	// the sink gets about the load that it would get without Retry.
+	// attempt that succeeds puts back a tenth, up to Budget; default 100. So a
+	// short failure is retried freely, and in an outage the sink gets about the
+	// load that it would get without Retry.
 	Budget int
 }
 
@@ -62,12 +53,12 @@ func Retry(next beacon.Sink, o RetryOptions) Sink {
 	mustSink("Retry", next)
 	r := &retry{
 		front:      front{next: next},
-		base:       orDefault("RetryOptions.Base", o.Base, DefaultRetryBase),
-		limit:      orDefault("RetryOptions.Cap", o.Cap, DefaultRetryCap),
-		maxElapsed: orDefault("RetryOptions.MaxElapsed", o.MaxElapsed, DefaultRetryMaxElapsed),
+		base:       orDefault("RetryOptions.Base", o.Base, 50*time.Millisecond),
+		limit:      orDefault("RetryOptions.Cap", o.Cap, 2*time.Second),
+		maxElapsed: orDefault("RetryOptions.MaxElapsed", o.MaxElapsed, 5*time.Second),
 		stop:       make(chan struct{}),
 	}
-	r.budget.max = perRetry * int64(orDefault("RetryOptions.Budget", o.Budget, DefaultRetryBudget))
+	r.budget.max = perRetry * int64(orDefault("RetryOptions.Budget", o.Budget, 100))
 	r.budget.left.Store(r.budget.max)
 	return r
 }
