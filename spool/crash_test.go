@@ -351,7 +351,7 @@ type life struct {
 func (h *history) after(n int, sync Sync) life {
 	l := life{sent: h.sent, acked: map[string]bool{}, delivered: until(h.delivered, n)}
 	for _, m := range h.acked {
-		if m.n <= n && (sync == Always || sync > 0 && m.at.Before(h.fs.ops[n-1].at.Add(-time.Duration(sync)))) {
+		if m.n <= n && (sync == Always || sync.mode == syncInterval && m.at.Before(h.fs.ops[n-1].at.Add(-sync.every))) {
 			l.acked[m.id] = true
 		}
 	}
@@ -596,7 +596,7 @@ func TestPowerCutsWithoutSync(t *testing.T) {
 			states += n
 			report(t, failures)
 		}
-		t.Log(time.Duration(sync), states, "states")
+		t.Logf("%+v: %d states", sync, states)
 	}
 }
 

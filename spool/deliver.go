@@ -122,7 +122,7 @@ func (s *Spool) moveCursor(at position) {
 	s.cursor.count++
 	s.cursor.at = at
 	_, err := s.cursorFile.WriteAt(s.cursor.append(nil), s.cursor.slot())
-	if err == nil && s.opts.Sync != Never && time.Since(s.cursorSync) >= cursorEvery {
+	if err == nil && s.opts.Sync.mode != syncNever && time.Since(s.cursorSync) >= cursorEvery {
 		err = s.cursorFile.sync()
 		s.cursorSync = time.Now()
 	}

@@ -131,7 +131,7 @@ const (
 // together come back one by one, and the first of them would otherwise pay for a
 // sync of its own. A caller that is alone does not wait.
 func (s *Spool) linger(g *group) {
-	if s.opts.Sync != Always || s.calls < 2 {
+	if s.opts.Sync.mode != syncAlways || s.calls < 2 {
 		return
 	}
 	s.mu.Lock()
@@ -151,7 +151,7 @@ func (s *Spool) linger(g *group) {
 
 // syncEvery is the goroutine of the mode [Interval].
 func (s *Spool) syncEvery() {
-	tick := time.NewTicker(time.Duration(s.opts.Sync))
+	tick := time.NewTicker(s.opts.Sync.every)
 	defer tick.Stop()
 	for {
 		select {

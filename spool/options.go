@@ -8,24 +8,36 @@ import (
 	"time"
 )
 
-// Sync says when events are forced to stable storage. See [Always], [Never] and
-// [Interval].
-type Sync time.Duration
+// Sync says when events are forced to stable storage: [Always], which is the zero
+// value, [Never] or an [Interval].
+type Sync struct {
+	mode  syncMode
+	every time.Duration // of syncInterval
+}
+
+type syncMode uint8
 
 const (
+	syncAlways syncMode = iota
+	syncNever
+	syncInterval
+)
+
+var (
 	// Always syncs before Consume returns. A power cut loses nothing that was
 	// acknowledged, given a disk that does not lie.
-	Always Sync = 0
+	Always = Sync{mode: syncAlways}
 
 	// Never leaves it to the operating system. The end of the process loses
 	// nothing, but a power cut or a kernel crash loses what was taken in the last
 	// half minute or so.
-	Never Sync = -1
+	Never = Sync{mode: syncNever}
 )
 
-// Interval syncs every d. The end of the process loses nothing, but a power cut or
-// a kernel crash loses what was taken in the last d, and the duration of one sync.
-func Interval(d time.Duration) Sync { return Sync(d) }
+// Interval syncs every d, which has to be positive. The end of the process loses
+// nothing, but a power cut or a kernel crash loses what was taken in the last d, and the
+// duration of one sync.
+func Interval(d time.Duration) Sync { return Sync{mode: syncInterval, every: d} }
 
 // Options are the settings of a spool. The zero value of each is its default.
 type Options struct {
@@ -66,9 +78,23 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.SegmentBytes < 0 || o.MaxBytes < 0 || o.BatchEvents < 0 || o.BatchBytes < 0 || o.MemoryBytes < 0 ||
-		o.MaxTries < 0 || o.Timeout < 0 || o.Sync < Never {
-		return o, errors.New("spool: an option is negative")
+	var errs []error
+	for _, option := range []struct {
+		name  string
+		value int64
+	}{
+		{"SegmentBytes", o.SegmentBytes}, {"MaxBytes", o.MaxBytes}, {"BatchEvents", int64(o.BatchEvents)}, {"BatchBytes", o.BatchBytes},
+		{"MemoryBytes", o.MemoryBytes}, {"MaxTries", int64(o.MaxTries)}, {"Timeout", int64(o.Timeout)},
+	} {
+		if option.value < 0 {
+			errs = append(errs, fmt.Errorf("spool: Options.%s is negative: %d", option.name, option.value))
+		}
+	}
+	if o.Sync.mode == syncInterval && o.Sync.every <= 0 {
+		errs = append(errs, fmt.Errorf("spool: Interval(%v) is not positive", o.Sync.every))
+	}
+	if errs != nil {
+		return o, errors.Join(errs...)
 	}
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, min(64<<20, o.MaxBytes/4))

@@ -118,11 +118,11 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 		draining: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.log = wal{
-		fs: fs, suffix: dataSuffix, sync: o.Sync, room: o.SegmentBytes,
+		fs: fs, suffix: dataSuffix, sync: o.Sync.mode, room: o.SegmentBytes,
 		number: s.nextNumber, opened: s.opened, sealed: s.sealed, failed: s.diskFailed,
 	}
 	s.dead = wal{
-		fs: fs, suffix: deadSuffix, sync: Always, room: min(o.SegmentBytes, deadRoom),
+		fs: fs, suffix: deadSuffix, sync: syncAlways, room: min(o.SegmentBytes, deadRoom),
 		number: s.nextNumber, failed: s.diskFailed,
 		opened: func(uint64) {}, sealed: func(uint64, int64) {},
 	}
@@ -138,7 +138,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.running.Go(func() { s.deliver(ctx) })
-	if o.Sync > 0 {
+	if o.Sync.mode == syncInterval {
 		s.running.Go(s.syncEvery)
 	}
 	go func() {

@@ -250,11 +250,26 @@ func TestClosedRefuses(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
-	for _, o := range []spool.Options{{MaxBytes: -1}, {Sync: -2}, {SegmentBytes: 1 << 20, MaxBytes: 1 << 20}, {BatchEvents: -1}} {
-		if s, err := spool.Open(t.TempDir(), new(beacontest.Recorder), o); err == nil {
+	for _, c := range []struct {
+		o    spool.Options
+		want string
+	}{
+		{spool.Options{MaxBytes: -1}, "spool: Options.MaxBytes is negative: -1"},
+		{spool.Options{BatchEvents: -2, Timeout: -1}, "spool: Options.BatchEvents is negative: -2\nspool: Options.Timeout is negative: -1"},
+		{spool.Options{Sync: spool.Interval(-1)}, "spool: Interval(-1ns) is not positive"},
+		{spool.Options{Sync: spool.Interval(0)}, "spool: Interval(0s) is not positive"},
+		{spool.Options{SegmentBytes: 1 << 20, MaxBytes: 1 << 20}, "spool: SegmentBytes 1048576 is more than half of MaxBytes 1048576"},
+	} {
+		s, err := spool.Open(t.TempDir(), new(beacontest.Recorder), c.o)
+		if err == nil {
 			_ = s.Close(ended())
-			t.Errorf("%+v was accepted", o)
+			t.Errorf("accepted: %s", c.want)
+		} else if err.Error() != c.want {
+			t.Errorf("%v, want %s", err, c.want)
 		}
+	}
+	if (spool.Sync{}) != spool.Always {
+		t.Error("the zero value is not Always")
 	}
 	if _, err := spool.Open(t.TempDir(), nil, spool.Options{}); err == nil {
 		t.Error("no next sink was accepted")

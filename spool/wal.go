@@ -10,7 +10,7 @@ import (
 type wal struct {
 	fs     fsys
 	suffix string
-	sync   Sync
+	sync   syncMode
 	room   int64         // of a segment
 	number func() uint64 // of the next segment
 	opened func(seq uint64)
@@ -65,7 +65,7 @@ func (w *wal) write(buf []byte) (start, end position, err error) {
 		return start, end, err
 	}
 	w.dirty = true
-	if w.sync == Always {
+	if w.sync == syncAlways {
 		if err := w.flush(); err != nil {
 			return start, end, err
 		}
@@ -92,7 +92,7 @@ func (w *wal) create(n int64) error {
 		size = max(size/8, headerSize+n)
 	}
 	_, err := w.f.WriteAt(appendHeader(nil, seq), 0)
-	if err == nil && w.sync != Never {
+	if err == nil && w.sync != syncNever {
 		err = w.fs.sync()
 	}
 	if err != nil {
@@ -133,7 +133,7 @@ func (w *wal) roll() error {
 	if w.f == nil {
 		return nil
 	}
-	if w.sync != Never {
+	if w.sync != syncNever {
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (w *wal) roll() error {
 // back for it.
 func (w *wal) abandon() {
 	var err error
-	if w.sync > 0 && !w.lost {
+	if w.sync == syncInterval && !w.lost {
 		err = w.flush()
 	}
 	if err = errors.Join(err, w.f.Truncate(w.off), w.f.Close()); err != nil {
