@@ -226,7 +226,7 @@ func TestFaults(t *testing.T) {
 		t.Fatalf("without faults: %v, %d refused", err, r.refused)
 	}
 	ops := r.seen
-	eio, full := error(syscall.EIO), error(syscall.ENOSPC)
+	eio, full := error(syscall.EIO), errNoSpace
 	kinds := []struct {
 		name  string
 		sync  Sync
@@ -301,7 +301,7 @@ func TestDiskFull(t *testing.T) {
 		refused := 0
 		for n := range 100 {
 			if err := h.consume(s, makeEvent("a", n, rng)); err != nil {
-				if !errors.Is(err, syscall.ENOSPC) || errors.Is(err, beacon.ErrPermanent) {
+				if !errors.Is(err, errNoSpace) || errors.Is(err, beacon.ErrPermanent) {
 					t.Fatal(err)
 				}
 				refused++
@@ -437,7 +437,7 @@ func TestKeepsAsideInSpiteOfFaults(t *testing.T) {
 		files, part := damaged()
 		fs := newMemFS(contents(files))
 		fs.hook = func(o *op) error {
-			return when(o.kind == opWrite && strings.HasSuffix(o.name, badSuffix), syscall.ENOSPC)
+			return when(o.kind == opWrite && strings.HasSuffix(o.name, badSuffix), errNoSpace)
 		}
 		if _, _, err := drain(fs); err != nil {
 			t.Fatal(err)
@@ -499,7 +499,7 @@ func TestIntervalSyncsWhatCameBeforeAFailedWrite(t *testing.T) {
 						return nil
 					}
 					fs.hook = nil
-					return syscall.ENOSPC
+					return errNoSpace
 				}
 				fs.mu.Unlock()
 			}

@@ -2,11 +2,6 @@
 
 package spool
 
-import (
-	"errors"
-	"os"
-)
+import "errors"
 
-func lock(string) (*os.File, error) { return nil, errors.ErrUnsupported }
-
-func syncDir(string) error { return nil }
+func lock(string) (unlock func() error, err error) { return nil, errors.ErrUnsupported }

@@ -11,7 +11,7 @@ const errSharingViolation = syscall.Errno(32)
 
 // lock takes the directory for this process: a file that is open without sharing
 // cannot be opened again, and is closed with the process.
-func lock(name string) (*os.File, error) {
+func lock(name string) (unlock func() error, err error) {
 	p, err := syscall.UTF16PtrFromString(name)
 	if err != nil {
 		return nil, err
@@ -23,7 +23,5 @@ func lock(name string) (*os.File, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	return os.NewFile(uintptr(h), name), nil
+	return os.NewFile(uintptr(h), name).Close, nil
 }
-
-func syncDir(string) error { return nil } // directories cannot be synced, and NTFS journals them

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -196,7 +195,7 @@ func (m *memFS) room(more int64) error {
 			seen[n] = true
 		}
 		if more > m.space {
-			return syscall.ENOSPC
+			return errNoSpace
 		}
 	}
 	return nil

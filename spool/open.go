@@ -26,27 +26,27 @@ func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir, err = filepath.Abs(dir); err != nil { // the working directory may change
+		return nil, fmt.Errorf("spool: %w", err)
+	}
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	l, err := lock(filepath.Join(dir, lockName))
+	unlock, err := lock(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	s, err := start(dirFS(dir), next, o)
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, unlock())
 	}
-	s.unlock = l.Close
+	s.unlock = unlock
 	return s, nil
 }
 
-// makeDir makes a directory that is still there after a power cut.
+// makeDir makes a directory that is still there after a power cut. Its name is
+// absolute.
 func makeDir(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
 	var parents []string // of what is missing
 	for d := dir; ; d = filepath.Dir(d) {
 		if _, err := os.Stat(d); !errors.Is(err, os.ErrNotExist) {

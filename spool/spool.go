@@ -99,8 +99,9 @@ type Spool struct {
 	draining chan struct{} // closed: deliver what goes without waiting, then end
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
-	ended    chan struct{}
-	closing  sync.Mutex
+	ended    chan struct{} // closed when nothing is running
+	over     chan struct{} // closed when all that Close began is done
+	closeErr error         // of that; read it after over
 }
 
 var (
@@ -115,7 +116,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s := &Spool{
 		opts: o, next: next, logger: o.Logger, fs: fs, unlock: func() error { return nil },
 		limits: map[uint64]int64{}, wake: make(chan struct{}, 1),
-		draining: make(chan struct{}), ended: make(chan struct{}),
+		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.log = wal{
 		fs: fs, suffix: dataSuffix, sync: o.Sync.mode, room: o.SegmentBytes,
@@ -187,25 +188,35 @@ func (s *Spool) diskFailed(err error) {
 	}
 }
 
-// Flush returns when next has taken, and flushed, everything that was stored
-// before the call.
+// Flush returns nil when next has taken, and flushed, everything that was stored
+// before the call, or when that is in a dead-letter file; it does not hasten the next
+// attempt. It returns an error if ctx ended first, or next's. It may be called at any
+// time: after Close it is [ErrClosed], unless everything was delivered before that.
 func (s *Spool) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	w := waiter{s.committed, make(chan struct{})}
-	if s.settled.before(w.until) {
+	waits := s.settled.before(w.until)
+	if waits {
 		s.waiters = append(s.waiters, w)
-	} else {
-		close(w.reached)
 	}
 	s.mu.Unlock()
-	select {
-	case <-w.reached:
-		return beacon.Flush(ctx, s.next)
-	case <-s.ended:
-		return ErrClosed
-	case <-ctx.Done():
-		return fmt.Errorf("spool: not everything is delivered: %w", ctx.Err())
+	if waits {
+		select {
+		case <-w.reached:
+		case <-s.ended:
+		case <-ctx.Done():
+		}
+		// Of several that are ready select takes any; what was settled is the truth.
+		if !s.reached(w) {
+			select {
+			case <-s.ended:
+				return ErrClosed
+			default:
+				return fmt.Errorf("spool: not everything is delivered: %w", ctx.Err())
+			}
+		}
 	}
+	return beacon.Flush(ctx, s.next)
 }
 
 // A waiter waits for the delivery to reach a position.
@@ -214,39 +225,88 @@ type waiter struct {
 	reached chan struct{}
 }
 
-// Close stops taking events, delivers what it can while next takes it and ctx
-// lasts, and closes next. What is left stays on disk for the next Open, and is not
-// an error.
-func (s *Spool) Close(ctx context.Context) error {
-	s.closing.Lock()
-	defer s.closing.Unlock()
+// reached says whether the delivery has reached the position of a waiter, which waits
+// no more.
+func (s *Spool) reached(w waiter) bool {
 	s.mu.Lock()
-	done, g := s.closed, s.open
+	defer s.mu.Unlock()
+	s.waiters = slices.DeleteFunc(s.waiters, func(x waiter) bool { return x.reached == w.reached })
+	return !s.settled.before(w.until)
+}
+
+// closeGrace is how long Close waits for what is to end because its context did.
+const closeGrace = time.Second
+
+// Close stops taking events, delivers what it can while next takes it and ctx
+// lasts, releases the directory, and closes next. What is left stays on disk for the
+// next Open, and is not an error.
+//
+// It returns at the latest a second after ctx has ended, with an error if something does
+// not come back: next, or the disk. The directory is then released as soon as that does.
+// A second Close waits for the end of what the first began, but not longer than its own
+// context, and returns the same.
+func (s *Spool) Close(ctx context.Context) error {
+	s.mu.Lock()
+	first, last := !s.closed, s.open
 	s.closed = true
 	s.mu.Unlock()
-	if done {
-		return nil
+	if first {
+		go s.end(ctx, last)
 	}
-	if g != nil {
-		<-g.done
+	select {
+	case <-s.over:
+	case <-ctx.Done():
+		grace := time.Duration(0)
+		if first {
+			grace = closeGrace
+		}
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-s.over:
+		case <-t.C:
+		}
+	}
+	select {
+	case <-s.over:
+		return s.closeErr
+	default:
+		return fmt.Errorf("spool: not closed: %s: %w", s.hangs(), ctx.Err())
+	}
+}
+
+// hangs says what the end waits for.
+func (s *Spool) hangs() string {
+	select {
+	case <-s.draining:
+	default:
+		return "the disk does not come back"
+	}
+	select {
+	case <-s.ended:
+		return "the next sink is being closed"
+	default:
+		return "the next sink does not come back"
+	}
+}
+
+// end is the goroutine of Close. last is the group that was gathering.
+func (s *Spool) end(ctx context.Context, last *group) {
+	defer close(s.over)
+	s.closeErr = ErrClosed                   // should next end the goroutine
+	defer context.AfterFunc(ctx, s.cancel)() // of delivery
+	if last != nil {
+		<-last.done
 	}
 	s.commit.Lock() // the leader of the last group is gone
 	err := s.log.flushOrAbandon()
 	s.commit.Unlock()
 
 	close(s.draining)
-	select {
-	case <-s.ended:
-	case <-ctx.Done():
-		s.cancel()
-		select {
-		case <-s.ended:
-		case <-time.After(time.Second):
-			return errors.Join(err, fmt.Errorf("spool: the next sink does not come back: %w", ctx.Err()))
-		}
-	}
+	<-s.ended
 	s.cancel()
-	return errors.Join(err, s.endFiles(), beacon.Close(ctx, s.next), s.unlock())
+	err = errors.Join(err, s.endFiles(), s.unlock())
+	s.closeErr = errors.Join(err, delivery.Guard(func() error { return beacon.Close(ctx, s.next) }))
 }
 
 // endFiles leaves the directory as the next Open should find it.

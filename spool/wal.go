@@ -3,7 +3,6 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"syscall"
 )
 
 // A wal appends records to segments. It is not safe for concurrent use.
@@ -86,7 +85,7 @@ func (w *wal) create(n int64) error {
 			w.f, w.seq, w.off, w.limit, w.lost = f, seq, headerSize, size, false
 			break
 		}
-		if !errors.Is(err, syscall.ENOSPC) || size == headerSize+n {
+		if !errors.Is(err, errNoSpace) || size == headerSize+n {
 			return err
 		}
 		size = max(size/8, headerSize+n)
