@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -125,7 +126,8 @@ func TestQueueRing(t *testing.T) {
 }
 
 func TestQueueFull(t *testing.T) {
-	for name, o := range map[string]sink.QueueOptions{"events": {MaxEvents: 2}, "bytes": {MaxBytes: 1200}} {
+	two := int64(unsafe.Sizeof(beacon.Event{})) * 5 / 2 // with what else they take
+	for name, o := range map[string]sink.QueueOptions{"events": {MaxEvents: 2}, "bytes": {MaxBytes: two}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gate := make(chan struct{})
