@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,8 @@ func TestRetry(t *testing.T) {
 		{name: "408, 425, 500", errs: []error{status(408, 0), status(425, 0), status(500, 0)}, calls: 4, atMost: 350 * time.Millisecond},
 		{name: "a delay that fits", errs: []error{later(3 * time.Second)}, calls: 2, atLeast: 3 * time.Second, atMost: 3050 * time.Millisecond},
 		{name: "a delay that does not", errs: []error{down, later(5 * time.Second)}, want: later(5 * time.Second), calls: 2, atMost: 50 * time.Millisecond},
+		{name: "a delay as long as can be", errs: []error{later(math.MaxInt64)}, want: later(math.MaxInt64), calls: 1},
+		{name: "a delay as long as can be, with a status", errs: []error{status(429, math.MaxInt64)}, want: status(429, math.MaxInt64), calls: 1},
 		{name: "a delay past the deadline", errs: []error{later(3 * time.Second)}, want: later(3 * time.Second), calls: 1, deadline: 2 * time.Second},
 		{name: "cap", o: sink.RetryOptions{Base: time.Second, Cap: time.Millisecond}, errs: []error{down, down, down}, calls: 4, atMost: 3 * time.Millisecond},
 		{name: "budget", o: sink.RetryOptions{Budget: 2}, errs: []error{down, down, down, down}, want: down, calls: 3, atMost: 150 * time.Millisecond},

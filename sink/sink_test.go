@@ -202,6 +202,26 @@ func TestForwarding(t *testing.T) {
 	}
 }
 
+// A store need not know of this package to be closed: that it is an io.Closer will do.
+func TestCloseOfAnIOCloser(t *testing.T) {
+	for name, wrap := range wrappers {
+		db := &database{}
+		s := wrap(db).(sink.Sink)
+		for range 2 {
+			if err := s.Close(t.Context()); !errors.Is(err, errCannotClose) || db.closed != 1 {
+				t.Errorf("%s: %v, closed %d times", name, err, db.closed)
+			}
+		}
+	}
+}
+
+var errCannotClose = errors.New("cannot close")
+
+type database struct{ closed int }
+
+func (*database) Consume(context.Context, []beacon.Event) error { return nil }
+func (db *database) Close() error                               { db.closed++; return errCannotClose }
+
 // A second Close waits for the first, but not longer than it may.
 func TestCloseWhileClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
