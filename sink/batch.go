@@ -55,7 +55,8 @@ type BatchOptions struct {
 // events a second time that it took from a batch it then refused. A panic becomes an
 // error that is answered like one, 500.
 //
-// Batch starts no goroutine. Flush waits for the batches that are on their way.
+// Batch starts no goroutine. Flush ends the lingering and waits for the batches that
+// are on their way.
 // Batch panics if next is nil or an option is negative.
 func Batch(next beacon.Sink, o BatchOptions) Sink {
 	mustSink("Batch", next)

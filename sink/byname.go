@@ -17,15 +17,15 @@ import (
 // several names, or is otherwise too, gets them together.
 //
 // The sinks are called one after the other, by the order of their names, all of them even
-// if one fails, and a panic in one is an error that is answered like one, 500. The error of Consume names the
-// events that were not taken, with a [*beacon.PartialError], and is the sinks' errors
-// joined as [beacon.JoinErrors] does. One that refuses several events for good without
-// naming them may have only one of them to blame: then the error is temporary, unless
-// nothing else of the call was taken, so that these come again by themselves.
+// if one fails, and a panic in one is an error that is answered like one, 500. Their
+// errors are joined as [beacon.JoinErrors] does; if a part of the call was taken, in a
+// [*beacon.PartialError] that names the rest. A sink that refuses several events for
+// good, without naming any, may have only one of them to blame: the error about such a
+// part is temporary, so that those in doubt come again by themselves.
 //
-// Flush and Close reach all sinks, concurrently and each once: those that are equal by ==
-// are one. Healthy asks all. ByName copies routes. It panics if there is no sink at all or
-// one in routes is nil.
+// Flush, Close and Healthy reach all sinks, concurrently and each once: those that are
+// equal by == are one. ByName copies routes. It panics if there is no sink at all, or one
+// in routes is nil.
 func ByName(routes map[string]beacon.Sink, otherwise beacon.Sink) Sink {
 	b := &byName{otherwise: -1, routes: map[string]int{}}
 	for _, name := range slices.Sorted(maps.Keys(routes)) {

@@ -181,7 +181,11 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 func TestLogReturnsErrors(t *testing.T) {
 	var d fullDisk
 	s := sink.Log(slog.NewJSONHandler(&d, nil), slog.LevelInfo)
-	if err := s.Consume(t.Context(), counted("a", "b", "c")); !errors.Is(err, errFullDisk) || d.writes != 2 {
+	if err := s.Consume(t.Context(), counted("a", "b", "c")); says(err) != "temporary 1 2: no space left on device" || !errors.Is(err, errFullDisk) || d.writes != 2 {
 		t.Error(err, d.writes)
+	}
+	d.writes = 1
+	if err := s.Consume(t.Context(), counted("b", "c")); says(err) != "temporary: no space left on device" {
+		t.Error(err)
 	}
 }

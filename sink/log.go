@@ -5,11 +5,13 @@ import (
 	"log/slog"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // Log returns a sink that writes each event as a log record of the given level to
-// h, and returns the first error of h. It calls h itself: a [slog.Logger] would
-// swallow that error, and with it the events.
+// h, and returns the first error of h; events before it were written, and it is a
+// [*beacon.PartialError] then. It calls h itself: a [slog.Logger] would swallow that
+// error, and with it the events.
 //
 // The record's time is the event's and its message "beacon". Its attributes are
 //
@@ -47,10 +49,22 @@ func (l *log) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	for i := range events {
 		if err := l.h.Handle(ctx, l.record(&events[i])); err != nil {
-			return err
+			return rest(i, len(events), err)
 		}
 	}
 	return nil
+}
+
+// rest is the error of a call of n events of which the first were taken.
+func rest(first, n int, err error) error {
+	var at []int
+	for i := first; i < n; i++ {
+		at = append(at, i)
+	}
+	var tally delivery.Tally
+	tally.Taken(first)
+	tally.Add(at, err)
+	return tally.Err()
 }
 
 func (l *log) record(e *beacon.Event) slog.Record {

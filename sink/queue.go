@@ -28,8 +28,9 @@ type QueueOptions struct {
 	Wait   time.Duration
 	NoWait bool
 
-	// BatchEvents and BatchBytes bound what the sink behind gets at a time;
-	// defaults 1,024 and 4 MiB. One event always fits.
+	// BatchEvents and BatchBytes bound what the sink behind gets in one call;
+	// defaults 1,024 and 4 MiB. Bytes are about those that events take. One event
+	// always fits.
 	BatchEvents int
 	BatchBytes  int64
 
@@ -58,8 +59,8 @@ type QueueStats struct {
 	Delivered     uint64 // the sink behind has them
 	LostPermanent uint64 // the sink behind refused them for good, or they were given up
 	LostClosing   uint64 // Close had no time for them
-	Pending       int    // in memory
-	PendingBytes  int64  // about what they take
+	Pending       int    // in memory, on their way to the sink behind or before that
+	PendingBytes  int64  // about what they take in memory
 }
 
 // A Queue keeps events in memory and delivers them in the background. Make one
@@ -105,7 +106,9 @@ var _ Sink = (*Queue)(nil)
 // A full queue keeps what it has and, after Wait, refuses what comes. Delivery
 // goes in order, one batch at a time; a temporary failure is retried for as long as
 // it lasts, with growing waits of up to 5 seconds, and a panic in next is one. An
-// event that next refuses for good is narrowed down to, and costs no other.
+// event that next refuses for good is narrowed down to, and costs no other. If next
+// names the events that it did not take, with a [*beacon.PartialError], the others have
+// left, and only those are tried again or lost.
 //
 // The context of next carries no values of a request.
 //
@@ -472,7 +475,8 @@ func (q *Queue) giveUp(cause error) error {
 	return nil
 }
 
-// Healthy returns nil while there is room, whether or not the sink behind is well.
+// Healthy returns nil while there is room, whether or not the sink behind is well, and
+// otherwise [ErrFull]; after Close, [ErrClosed].
 func (q *Queue) Healthy(context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -485,7 +489,7 @@ func (q *Queue) Healthy(context.Context) error {
 	return nil
 }
 
-// Stats returns what became of the events so far.
+// Stats returns what became of the events so far. It never waits for the sink behind.
 func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()

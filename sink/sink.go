@@ -3,8 +3,10 @@
 //	Batch          group commit: many calls become one, and each gets its answer
 //	Retry          tries again when the sink behind fails temporarily
 //	Dedup          lets an event pass once
-//	Tee            hands events to several sinks
+//	Tee            hands each event to several sinks
+//	ByName         hands each event to the sink for its name
 //	Filter, Sample leave events out
+//	Split          makes several events of one
 //	Log            writes a log record for each event; it is the last of its chain
 //	VolatileQueue  answers before it has delivered, and so can lose events
 //
@@ -24,15 +26,22 @@
 //
 // An error keeps its kind on the way out: what is permanent behind (see
 // [beacon.ErrPermanent]) is permanent in front, and a delay that a
-// [*beacon.RetryAfterError] asks for is still found. Exceptions say so.
+// [*beacon.RetryAfterError] asks for is still found. Exceptions say so. If the sink
+// behind names the events that it did not take, with a [*beacon.PartialError], it
+// does not get the others again, and the error in front names the events of that
+// call.
 //
 // Close closes what is behind too, once, however often it is called; Consume
-// fails with [ErrClosed] from then on. Flush, Close and Healthy are passed on to
-// sinks that have them and are nil for sinks that do not.
+// fails with [ErrClosed] from then on. A Close while another is under way waits for
+// it, but not longer than its context. Flush, Close and Healthy are passed on to
+// sinks that have them, or are an [io.Closer], and are nil for sinks that do not.
+//
+// # Mistakes
 //
 // Functions that make a sink panic if what they get makes no sense, such as no
-// sink to stand in front of or a negative number: that is a mistake in the
-// program, not one of its input. Zero means the default that each field names.
+// sink to stand in front of or a negative number: that is a mistake in the program.
+// [github.com/pagebeacon/beacon/spool.Open] can fail for other reasons too, and
+// returns a mistake as an error. Zero means the default that each field names.
 package sink
 
 import (
@@ -47,8 +56,8 @@ import (
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// Sink is what the functions here return: a [beacon.Sink] with all its optional
-// interfaces, which are passed on to the sink within.
+// A Sink is what the functions here return: a [beacon.Sink] with all its optional
+// interfaces, which are passed on to the sink behind. It is safe for concurrent use.
 type Sink interface {
 	beacon.Sink
 	beacon.Flusher

@@ -10,7 +10,7 @@ import (
 )
 
 // A Member is a sink in a [Tee]. Make one with [Required] or [BestEffort]; the
-// zero value makes Tee panic.
+// zero value, and a nil sink, make Tee panic.
 type Member struct {
 	sink     beacon.Sink
 	required bool
@@ -44,7 +44,7 @@ func BestEffort(s beacon.Sink, onError func(error)) Member {
 // is an error that is answered like one, 500.
 //
 // Flush and Close reach all members, concurrently: each has all the time there is.
-// Healthy asks the required ones.
+// Healthy asks the required ones in the same way.
 //
 // Tee copies members. It panics if one has no sink, or none is required: then nil
 // would not mean that anybody took the events.
