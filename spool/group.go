@@ -22,7 +22,10 @@ type group struct {
 
 // Consume stores the events and returns when they are safe, as [Options.Sync] has
 // it. They are then delivered however long that takes. An error means that they
-// were not taken; it is temporary, unless an event has no JSON form.
+// were not taken, and is temporary: a [*beacon.RetryAfterError] with [ErrFull] or what
+// the disk said, or [ErrClosed]. The exception are events without a JSON form, such as
+// of a time after the year 9999, which are refused for good: the error is a
+// [*beacon.PartialError] if there are others, which are taken.
 //
 // Concurrent calls share a write and a sync. Among many, a call may wait up to 5 ms
 // for others to join it.
@@ -36,8 +39,9 @@ func (s *Spool) Consume(_ context.Context, events []beacon.Event) error {
 	}
 	buf := buffers.Get().(*buffer)
 	defer buf.release()
-	if err := buf.encode(events); err != nil {
-		return err
+	events, formless := buf.encode(events)
+	if len(events) == 0 {
+		return formless
 	}
 	g, leads, err := s.join(buf, events)
 	if err != nil {
@@ -48,7 +52,10 @@ func (s *Spool) Consume(_ context.Context, events []beacon.Event) error {
 	} else {
 		<-g.done
 	}
-	return g.err
+	if g.err != nil {
+		return g.err
+	}
+	return formless
 }
 
 // join adds the events to the group that is gathering. Who starts a group leads it.
@@ -185,17 +192,38 @@ func (b *buffer) release() {
 	}
 }
 
-func (b *buffer) encode(events []beacon.Event) error {
+// encode appends the records of events, which it owns, and returns the events that have
+// one. The error is about the others.
+func (b *buffer) encode(events []beacon.Event) ([]beacon.Event, error) {
+	var failed []int
+	var why error
+	kept := 0
 	for i := range events {
 		start := len(b.bytes)
-		var err error
-		if b.bytes, err = events[i].AppendJSON(openFrame(b.bytes)); err == nil {
-			err = closeFrame(b.bytes, start)
+		record, err := events[i].AppendJSON(openFrame(b.bytes))
+		if err == nil {
+			err = closeFrame(record, start)
 		}
 		if err != nil {
-			return fmt.Errorf("spool: event %q: %w: %w", events[i].ID, beacon.ErrPermanent, err)
+			failed = append(failed, i)
+			if why == nil {
+				why = fmt.Errorf("spool: event %q: %w: %w", events[i].ID, beacon.ErrPermanent, err)
+			}
+			continue
 		}
+		b.bytes = record
 		b.ends = append(b.ends, len(b.bytes))
+		if kept != i {
+			events[kept] = events[i]
+		}
+		kept++
 	}
-	return nil
+	if failed == nil {
+		return events, nil
+	}
+	if len(events) > 1 {
+		why = &beacon.PartialError{Failed: failed, Err: why}
+	}
+	clear(events[kept:])
+	return events[:kept], why
 }

@@ -14,7 +14,12 @@ import (
 
 // Open opens the spool in a directory, which it makes if need be, and begins to
 // deliver what is in it to next. The directory must be on a local file system and
-// belong to this spool alone. The error is [ErrLocked] if it is in use.
+// belong to this spool alone; a relative name is one in the working directory of now.
+//
+// The error is [ErrLocked] if the directory is in use. It is [errors.ErrUnsupported]
+// where files cannot be locked, which is everywhere but on Unix and Windows. Otherwise
+// it is that of an option that makes no sense, of the disk, or of a file of a version
+// that this program does not know.
 //
 // The files hold what visitors sent. Only the user that the process runs as can
 // read them.

@@ -39,19 +39,20 @@ var (
 // duration of one sync.
 func Interval(d time.Duration) Sync { return Sync{mode: syncInterval, every: d} }
 
-// Options are the settings of a spool. The zero value of each is its default.
+// Options are the settings of a spool. The zero value of each is its default; what is
+// negative makes Open fail.
 type Options struct {
 	// Sync is when events are forced to stable storage; default [Always].
 	Sync Sync
 
 	// SegmentBytes is the size of one file, which is allocated in advance; default
-	// 64 MiB, or a quarter of MaxBytes if that is less. A segment is deleted when
-	// all of it was delivered.
+	// 64 MiB, or a quarter of MaxBytes if that is less. It may be at most half of
+	// MaxBytes. A segment is deleted when all of it was delivered.
 	SegmentBytes int64
 
 	// MaxBytes bounds what the spool takes on disk, dead letters and damaged parts
 	// included, give or take a segment; default 1 GiB. Beyond it Consume refuses
-	// with [ErrFull], in a [beacon.RetryAfterError].
+	// with [ErrFull].
 	MaxBytes int64
 
 	// BatchEvents and BatchBytes bound what the next sink gets in one call, as events
@@ -69,7 +70,8 @@ type Options struct {
 	// be away, and tried for ever.
 	MaxTries int
 
-	// Timeout is of one call of the next sink; default 30 s.
+	// Timeout is how long the context of one call of the next sink lasts; default
+	// 30 s.
 	Timeout time.Duration
 
 	// Logger gets what needs an operator: failures of the disk and of the next sink,

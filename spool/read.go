@@ -13,7 +13,7 @@ import (
 	"github.com/pagebeacon/beacon"
 )
 
-// State is what became of a record.
+// A State is what became of a record.
 type State string
 
 const (
@@ -26,14 +26,15 @@ const (
 // A Record is one entry of a spool's files.
 type Record struct {
 	File   string // its name in the directory
-	Offset int64
-	Bytes  int64 // in the file
+	Offset int64  // in the file, in bytes
+	Bytes  int64  // in the file
 	State  State
 
 	Event beacon.Event    // zero if damaged
-	JSON  json.RawMessage // the event as it was stored
+	JSON  json.RawMessage // the event as it was stored; nil if it is damaged
 
-	// Died and Why are when and why a dead letter became one.
+	// Died and Why are when and why a dead letter became one; of others they are
+	// zero.
 	Died time.Time
 	Why  string
 
@@ -45,7 +46,8 @@ type Record struct {
 // Read returns all records of a spool's directory, in order, dead letters and
 // damaged places included. It changes nothing, and works while a spool has the
 // directory open, but what happens meanwhile may or may not show. The error is that of
-// the directory or of a file, after which it goes on with the next file.
+// the directory or of a file, after which it goes on with the next file; the Record then
+// has no more than its File.
 func Read(dir string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		fs := dirFS(dir)

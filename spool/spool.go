@@ -16,12 +16,31 @@
 //   - Delivery is at least once. After a crash, events that were already delivered
 //     may come again, with the same ID; what was never acknowledged may come too.
 //   - Events are delivered in the order in which Consume took them. Only an event
-//     that keeps failing by itself may be passed by others.
+//     that keeps failing by itself, or that the next sink names as not taken, with a
+//     [*beacon.PartialError], may be passed by others. What the next sink took of
+//     such a call it does not get again, but after a restart.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
 //   - A spool that is full, or whose disk fails, refuses. It never drops an event.
 //   - An event that the next sink refuses for good, or [Options.MaxTries] times while
 //     it takes others, goes to a dead-letter file and does not hold up the rest.
+//
+// The next sink gets a context that ends after [Options.Timeout] and carries no values of
+// a request, which may be long over. A panic in it is a temporary failure.
+//
+// # Processors
+//
+// While a sync waits for the disk it holds one of the GOMAXPROCS processors of Go, until
+// the runtime takes it back. With GOMAXPROCS=1, the default on a machine or in a
+// container with one CPU, that is the only one, and requests wait with it. On the same
+// CPU, GOMAXPROCS=2 gives about 40 % more requests a second at 256 connections.
+//
+// # Mistakes
+//
+// Functions that make a sink panic if what they get makes no sense, such as no
+// sink to stand in front of or a negative number: that is a mistake in the program.
+// [Open] can fail for other reasons too, and returns a mistake as an error. Zero means
+// the default that each field names.
 //
 // See FORMAT.md for the files. The command in spool/cmd/beacon-spool lists, checks and
 // prints them.
@@ -41,11 +60,16 @@ import (
 )
 
 var (
-	// ErrFull is why Consume refuses events: [Options.MaxBytes] are in use.
+	// ErrFull is why Consume refuses events, and Healthy says no: [Options.MaxBytes]
+	// are in use. Consume returns it in a [*beacon.RetryAfterError].
 	ErrFull = errors.New("spool: full")
-	// ErrClosed is why Consume refuses events after Close.
+
+	// ErrClosed is what Consume, Healthy and Flush return after Close. It is
+	// temporary: the process that comes next may take the events.
 	ErrClosed = errors.New("spool: closed")
-	// ErrLocked is why Open fails: another process, or this one, has the directory open.
+
+	// ErrLocked is why Open fails: another process, or this one, has the directory
+	// open.
 	ErrLocked = errors.New("spool: directory is in use")
 )
 
@@ -55,8 +79,8 @@ const retryAfter = 5 * time.Second
 // deadRoom is the size of a dead-letter segment; there are few of them.
 const deadRoom = 1 << 20
 
-// A Spool is a durable [beacon.Sink]. It is safe for concurrent use. It runs one or two
-// goroutines until Close.
+// A Spool is a durable [beacon.Sink]. Make one with [Open]. It is safe for concurrent use.
+// It runs a few goroutines until Close.
 type Spool struct {
 	opts   Options
 	next   beacon.Sink

@@ -1,6 +1,6 @@
 package spool
 
-// Stats are counts since Open, and sizes as they are now. Counts are of events
+// Stats are counts since Open, and sizes in bytes as they are now. Counts are of events
 // unless they say otherwise.
 type Stats struct {
 	Stored    uint64 `json:"stored"`    // taken by Consume
@@ -10,14 +10,14 @@ type Stats struct {
 
 	Damaged      uint64 `json:"damaged"` // places in files that did not pass their checksum, torn ends included
 	DamagedBytes int64  `json:"damaged_bytes"`
-	DiskErrors   uint64 `json:"disk_errors"`
-	SinkErrors   uint64 `json:"sink_errors"` // failed calls of the next sink
+	DiskErrors   uint64 `json:"disk_errors"` // failed operations
+	SinkErrors   uint64 `json:"sink_errors"` // calls of the next sink that failed and are made again, part or whole
 
 	Bytes   int64 `json:"bytes"`   // on disk, without what is only allocated
 	Pending int64 `json:"pending"` // bytes of them that wait for delivery
 }
 
-// Stats returns the counts and sizes.
+// Stats returns the counts and sizes. It does not wait for the disk.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
