@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,8 +17,8 @@ import (
 )
 
 // A flaky sink fails one call in rate, in all the ways there are, some of them
-// after it has stored part of the events or all. It refuses one event in poison
-// for good, always the same.
+// after it has stored part of the events or all, or names those that it has not. It
+// refuses one event in poison for good, always the same, with those beside it or by name.
 type flaky struct {
 	rate, poison int
 
@@ -39,27 +40,46 @@ func (f *flaky) Consume(_ context.Context, events []beacon.Event) error {
 	if f.times == nil {
 		f.times, f.after = map[string]int{}, map[string]bool{}
 	}
-	fails := rand.IntN(f.rate) == 0
+	fails, names := rand.IntN(f.rate) == 0, rand.IntN(2) == 0
+	var failed, refused []int
 	store := events
 	if fails {
 		store = events[:rand.IntN(len(events)+1)]
 	}
 	for i := range events {
 		if f.poisonous(events[i].ID) {
-			return fmt.Errorf("%w: poison", beacon.ErrPermanent)
+			refused = append(refused, i)
+		}
+		if i >= len(store) {
+			failed = append(failed, i)
 		}
 	}
+	if refused != nil && !names {
+		return fmt.Errorf("%w: poison", beacon.ErrPermanent)
+	}
+	if refused != nil {
+		fails, failed, store = false, refused, events
+	}
+	names = names && failed != nil
 	for i := range store {
+		if names && slices.Contains(failed, i) {
+			continue
+		}
 		f.times[store[i].ID]++
-		if fails {
+		if fails && !names {
 			f.after[store[i].ID] = true
 		}
 	}
 	for i := range events {
 		events[i].ID = "changed by its owner"
 	}
-	if !fails {
+	switch {
+	case refused != nil:
+		return &beacon.PartialError{Failed: refused, Err: fmt.Errorf("%w: poison", beacon.ErrPermanent)}
+	case !fails:
 		return nil
+	case names:
+		return &beacon.PartialError{Failed: failed, Err: errors.New("flaky")}
 	}
 	switch rand.IntN(4) {
 	case 0:
@@ -95,7 +115,17 @@ func TestCompositions(t *testing.T) {
 			return sink.Batch(sink.Dedup(sink.Retry(a, retry), sink.DedupOptions{}), sink.BatchOptions{Linger: 5 * time.Millisecond, MaxEvents: 9})
 		},
 		"Queue(Dedup(Batch))": func(a, _ beacon.Sink) sink.Sink {
-			return sink.VolatileQueue(sink.Dedup(sink.Batch(a, batch), sink.DedupOptions{}), sink.QueueOptions{})
+			return sink.VolatileQueue(sink.Dedup(sink.Batch(a, batch), sink.DedupOptions{}), sink.QueueOptions{BatchEvents: 9})
+		},
+		"Dedup(ByName(Retry(Split(Batch)), a))": func(a, _ beacon.Sink) sink.Sink {
+			self := func(e beacon.Event) []beacon.Event { return []beacon.Event{e} }
+			return sink.Dedup(sink.ByName(map[string]beacon.Sink{"1": sink.Retry(sink.Split(sink.Batch(a, batch), self), retry)}, a), sink.DedupOptions{})
+		},
+		"Dedup(Batch(ByName))": func(a, _ beacon.Sink) sink.Sink {
+			return sink.Dedup(sink.Batch(sink.ByName(map[string]beacon.Sink{"1": beacon.SinkFunc(a.Consume)}, a), batch), sink.DedupOptions{})
+		},
+		"Queue(Dedup(ByName))": func(a, _ beacon.Sink) sink.Sink {
+			return sink.VolatileQueue(sink.Dedup(sink.ByName(map[string]beacon.Sink{"1": beacon.SinkFunc(a.Consume)}, a), sink.DedupOptions{}), sink.QueueOptions{BatchEvents: 9})
 		},
 		"Sample(Tee(Dedup, Dedup))": func(a, b beacon.Sink) sink.Sink {
 			return sink.Sample(sink.Tee(sink.Required(sink.Dedup(a, sink.DedupOptions{})), sink.BestEffort(sink.Dedup(b, sink.DedupOptions{}), none)), 1)
@@ -109,23 +139,32 @@ func TestCompositions(t *testing.T) {
 				var mu sync.Mutex
 				taken := map[string]int{} // by calls that got nil
 				sent := map[string]int{}
-				send := func(ids ...string) (err error) {
+				send := func(ids []string) (left []string) {
+					var err error
 					defer func() {
 						if p := recover(); p != nil {
 							err = fmt.Errorf("panic: %v", p)
 						}
+						part, named := errors.AsType[*beacon.PartialError](err)
 						mu.Lock()
 						defer mu.Unlock()
-						for _, id := range ids {
+						for i, id := range ids {
 							sent[id]++
-							if err == nil {
+							if err == nil || named && !slices.Contains(part.Failed, i) {
 								taken[id]++
+							} else {
+								left = append(left, id)
 							}
 						}
 					}()
 					ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 					defer cancel()
-					return s.Consume(ctx, counted(ids...))
+					events := counted(ids...)
+					for i, id := range ids {
+						events[i].Name = id[len(id)-1:]
+					}
+					err = s.Consume(ctx, events)
+					return nil
 				}
 				var wg sync.WaitGroup
 				for caller := range 24 {
@@ -136,10 +175,9 @@ func TestCompositions(t *testing.T) {
 							if caller%2 == 1 {
 								one, two = two, one
 							}
-							for range 10 {
-								if send(one, two) == nil {
-									break
-								}
+							left := []string{one, two}
+							for n := 0; n < 10 && len(left) > 0; n++ {
+								left = send(left)
 								time.Sleep(rand.N(5 * time.Millisecond))
 							}
 						}

@@ -147,6 +147,23 @@ func TestRetryDoubts(t *testing.T) {
 	})
 }
 
+// A panic does not make it forget what was taken before.
+func TestRetryPanicsAfterAPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := &script{answer: func(_ context.Context, n int, _ []string) error {
+			if n == 0 {
+				return &beacon.PartialError{Failed: []int{1}, Err: errDown}
+			}
+			panic("boom")
+		}}
+		err := sink.Retry(next, sink.RetryOptions{}).Consume(t.Context(), counted("a", "b"))
+		re, ok := errors.AsType[*beacon.RequestError](err)
+		if !ok || re.Status != 500 || !strings.HasPrefix(says(err), "temporary 1: ") || len(next.got()) != 2 {
+			t.Error(err, next.got())
+		}
+	})
+}
+
 // A caller whose events were all taken hears nothing of the others'.
 func TestBatchPartialFailures(t *testing.T) {
 	for _, why := range []error{errDown, errRefused} {
@@ -231,10 +248,8 @@ func TestDedupPartialFailures(t *testing.T) {
 func TestDedupUntried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := map[string]time.Duration{"slow": time.Second, "slower": time.Minute}
-		var got []string
 		s := sink.Dedup(beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 			time.Sleep(release[events[0].ID])
-			got = append(got, events[0].ID)
 			if events[0].ID == "free" {
 				return nil
 			}
@@ -244,7 +259,7 @@ func TestDedupUntried(t *testing.T) {
 		err := s.Consume(t.Context(), counted("slow", "free", "slower"))
 		// slow is refused at its second try, when slower is still on its way.
 		if d := cmp.Diff("temporary 0 2: sink: not tried after this\nand: permanent failure: no", says(err)); d != "" {
-			t.Error(d, got)
+			t.Error(d)
 		}
 		done()
 	})

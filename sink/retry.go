@@ -48,7 +48,8 @@ type RetryOptions struct {
 // those of the call's events that none took.
 //
 // Each attempt gets a copy of the slice. A panic in next is not retried and goes
-// through. Retry panics if next is nil or an option is negative.
+// through, unless an attempt before took a part: then it is an error that is answered
+// like one, 500. Retry panics if next is nil or an option is negative.
 func Retry(next beacon.Sink, o RetryOptions) Sink {
 	mustSink("Retry", next)
 	r := &retry{
@@ -110,12 +111,12 @@ func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 	var tally delivery.Tally
 	var at []int // where the events that are left stood in the call; nil for all of it
 	for n := 0; ; n++ {
-		err := r.next.Consume(ctx, slices.Clone(events))
+		err, panicked := r.try(ctx, slices.Clone(events), at != nil)
 		if err == nil {
 			r.budget.giveBack()
 			return nil
 		}
-		if beacon.IsPermanent(err) || !r.wait(ctx, n, end, err) {
+		if panicked || beacon.IsPermanent(err) || !r.wait(ctx, n, end, err) {
 			if at == nil {
 				return err
 			}
@@ -132,6 +133,21 @@ func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 			}
 		}
 	}
+}
+
+// try makes an attempt. Once a part was taken it makes an error of a panic, since one
+// that goes through says nothing of that part.
+func (r *retry) try(ctx context.Context, events []beacon.Event, part bool) (err error, panicked bool) {
+	if !part {
+		return r.next.Consume(ctx, events), false
+	}
+	panicked = true
+	err = delivery.Guard(func() error {
+		err := r.next.Consume(ctx, events)
+		panicked = false
+		return err
+	})
+	return err, panicked
 }
 
 // wait waits before retry n and says whether it may be made.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -288,5 +289,95 @@ func TestCourierEnds(t *testing.T) {
 	p, _, err := c.Try(ctx, events("a.0", "a.1", "a.2"), 3)
 	if (p != delivery.Progress{Settled: 1, Delivered: 2}) || err == nil || !c.Ahead(1) || len(r.buried) > 0 {
 		t.Errorf("%+v, %v, buried %v", p, err, r.buried)
+	}
+}
+
+// Whatever a sink says, each event is taken once, or buried if it is refused for good.
+func TestCourierWithAnySink(t *testing.T) {
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		ids := many(1+rng.IntN(80), 1+rng.IntN(5))
+		fails := map[string]int{} // how often yet; for ever if it is negative
+		var bad []string
+		for _, id := range ids {
+			switch rng.IntN(10) {
+			case 0:
+				bad, fails[id] = append(bad, id), -1
+			case 1, 2:
+				fails[id] = rng.IntN(4)
+			}
+		}
+		taken := map[string]int{}
+		var buried []string
+		c := &delivery.Courier{
+			Next: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+				if rng.IntN(6) == 0 {
+					return errDown
+				}
+				var failed []int
+				permanent, some := true, false
+				for i, e := range events {
+					if n := fails[e.ID]; n != 0 {
+						failed = append(failed, i)
+						permanent, some = permanent && n < 0, some || n < 0
+						if n > 0 {
+							fails[e.ID] = n - 1
+						}
+					}
+				}
+				whole := failed != nil && rng.IntN(2) == 0
+				for i, e := range events {
+					if !whole && !slices.Contains(failed, i) {
+						taken[e.ID]++
+					}
+				}
+				switch {
+				case failed == nil:
+					return nil
+				case whole && some:
+					return beacon.ErrPermanent
+				case whole:
+					return errDown
+				case permanent:
+					return part(beacon.ErrPermanent, failed...)
+				}
+				return part(errDown, failed...)
+			}),
+			Timeout: time.Minute, Base: time.Millisecond, Limit: time.Second, MaxTries: 1000,
+			Bury: func(e beacon.Event, _ error) error {
+				if rng.IntN(5) == 0 {
+					return errors.New("no space")
+				}
+				buried = append(buried, e.ID)
+				return nil
+			},
+		}
+		left := events(ids...)
+		var sum delivery.Progress
+		for attempt := 0; len(left) > 0; attempt++ {
+			if attempt > 5000 {
+				t.Fatalf("seed %d: %d left", seed, len(left))
+			}
+			n := min(len(left), 1+rng.IntN(20))
+			p, _, _ := c.Try(t.Context(), left[:min(len(left), n+rng.IntN(10))], n)
+			left = left[p.Settled:]
+			sum.Settled += p.Settled
+			sum.Delivered += p.Delivered
+			sum.Buried += p.Buried
+		}
+		want := map[string]int{}
+		for _, id := range ids {
+			if !slices.Contains(bad, id) {
+				want[id] = 1
+			}
+		}
+		slices.Sort(bad)
+		slices.Sort(buried)
+		if d := cmp.Diff(want, taken) + cmp.Diff(bad, buried); d != "" {
+			t.Fatalf("seed %d: %s", seed, d)
+		}
+		if (sum != delivery.Progress{Settled: len(ids), Delivered: len(want), Buried: len(bad)}) {
+			t.Fatalf("seed %d: %+v of %d events, %d of them bad", seed, sum, len(ids), len(bad))
+		}
 	}
 }
