@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // full asks for the large counts.
@@ -236,8 +237,19 @@ func (w *weather) say(events []beacon.Event) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls++
-	if w.down || w.flaky && w.rng.IntN(2) == 0 {
+	if w.down || w.flaky && w.rng.IntN(3) == 0 {
 		return errAway
+	}
+	if w.flaky && w.rng.IntN(2) == 0 {
+		// It takes the others, and each session in order.
+		locked, _ := split(events[w.rng.IntN(len(events))].ID)
+		var failed []int
+		for i, e := range events {
+			if session, _ := split(e.ID); session == locked || w.refuse(e.ID) != nil {
+				failed = append(failed, i)
+			}
+		}
+		return &beacon.PartialError{Failed: failed, Err: errAway}
 	}
 	for i := range events {
 		if err := w.refuse(events[i].ID); err != nil {
@@ -248,14 +260,10 @@ func (w *weather) say(events []beacon.Event) error {
 }
 
 func crashOptions(sync Sync) Options {
-	o, err := Options{
+	return mustOptions(Options{
 		Sync: sync, SegmentBytes: 4096, MaxBytes: 1 << 20, BatchEvents: 6, BatchBytes: 4000,
 		MemoryBytes: 3000, MaxTries: 3, Timeout: time.Second,
-	}.withDefaults()
-	if err != nil {
-		panic(err)
-	}
-	return o
+	})
 }
 
 // poison says for which events of a session the sink of a scenario fails.
@@ -288,12 +296,20 @@ func live(t *testing.T, h *history, rng *rand.Rand, o Options, numbers map[strin
 	}}
 	w.set(rng.IntN(2) == 0, false)
 	s, err := start(h.fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
-		if err := w.say(events); err != nil {
+		err := w.say(events)
+		failed, _, _ := delivery.Failed(err, len(events))
+		if len(failed) == len(events) {
 			return err
 		}
 		time.Sleep(time.Millisecond)
-		h.took(events)
-		return nil
+		var took []beacon.Event
+		for i := range events {
+			if !slices.Contains(failed, i) {
+				took = append(took, events[i])
+			}
+		}
+		h.took(took)
+		return err
 	}), o)
 	if err != nil {
 		t.Fatal(err)

@@ -623,6 +623,78 @@ func TestPermanentErrorBuriesOneOfABatch(t *testing.T) {
 	}
 }
 
+// What the next sink took of a call it does not get again, whatever became of the rest;
+// what it named as refused for good is dead at once.
+func TestNextNamesWhatItDidNotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		events := makeEvents(200, 7)
+		dead := []string{events[0].ID, events[5].ID, events[150].ID}
+		late := map[string]int{events[1].ID: 2, events[60].ID: 1, events[199].ID: 3} // how often it fails
+		h := newHistory(newMemFS(nil))
+		calls := 0
+		s, err := start(h.fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+			calls++
+			var failed []int
+			var errs []error
+			var took []beacon.Event
+			for i, e := range events {
+				switch {
+				case slices.Contains(dead, e.ID):
+					failed, errs = append(failed, i), append(errs, beacon.ErrPermanent)
+				case late[e.ID] > 0:
+					late[e.ID]--
+					failed, errs = append(failed, i), append(errs, errAway)
+				default:
+					took = append(took, e)
+				}
+			}
+			h.took(took)
+			if failed == nil {
+				return nil
+			}
+			return &beacon.PartialError{Failed: failed, Err: beacon.JoinErrors(errs...)}
+		}), mustOptions(Options{BatchEvents: 50}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.consume(s, events...); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if st := s.Stats(); st.Delivered != 197 || st.Dead != 3 || st.Pending != 0 || calls > 20 {
+			t.Errorf("%+v after %d calls", st, calls)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		came := allIDs(h.delivered)
+		slices.Sort(came)
+		want := without(events, dead...)
+		slices.Sort(want)
+		if d := cmp.Diff(want, came); d != "" {
+			t.Error("not each once:", d)
+		}
+		letters, err := deadLetters(h.fs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(dead)
+		if d := cmp.Diff(dead, keys(letters)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+func mustOptions(o Options) Options {
+	o, err := o.withDefaults()
+	if err != nil {
+		panic(err)
+	}
+	return o
+}
+
 func allIDs(marks []mark) (ids []string) {
 	for _, m := range marks {
 		ids = append(ids, m.id)
