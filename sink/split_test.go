@@ -16,7 +16,7 @@ import (
 // for none, and "=" for the original's.
 func into(e beacon.Event) []beacon.Event {
 	var out []beacon.Event
-	for _, id := range strings.Fields(e.Name) {
+	for id := range strings.FieldsSeq(e.Name) {
 		next := e
 		switch id {
 		case ".":
