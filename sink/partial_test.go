@@ -306,7 +306,7 @@ func TestQueuePartialFailures(t *testing.T) {
 		}
 		const left = "sink: queue: 1 events not delivered"
 		gaveUp := func(what string, f func(ctx context.Context) error) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := f(ctx); err == nil || !strings.HasPrefix(err.Error(), left) {
 				t.Errorf("%s: %v, %+v", what, err, q.Stats())

@@ -311,6 +311,9 @@ func TestCourierWithAnySink(t *testing.T) {
 		var buried []string
 		c := &delivery.Courier{
 			Next: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+				if len(events) == 0 {
+					t.Errorf("seed %d: a call without events", seed)
+				}
 				if rng.IntN(6) == 0 {
 					return errDown
 				}
