@@ -389,7 +389,7 @@ func TestBrokenWrappers(t *testing.T) {
 		{"health: nil after Close", func(l *layer) {
 			l.healthy = func(context.Context) error { return nil }
 		}},
-		{"goroutines: 10 more", func(l *layer) {
+		{"more goroutines after 10 sinks were made and closed", func(l *layer) {
 			l.consume = func(ctx context.Context, events []beacon.Event) error {
 				go time.Sleep(time.Hour)
 				return l.next.Consume(ctx, events)
