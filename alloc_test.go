@@ -30,7 +30,7 @@ func TestAllocations(t *testing.T) {
 	check("urlencoded, 40 pairs", 2, func() { _, _, _ = parseURLEncoded(benchUE40, &lim) })
 	check("urlencoded without escapes", 1, func() { _, _, _ = parseURLEncoded("a=1&b=2", &lim) })
 	check("pixel query", 2, func() { _, _, _ = parseURLEncoded(benchPixel, &lim) })
-	check("JSON", 0, func() { checkJSON(benchJ300, &lim) })
+	check("JSON", 0, func() { wire.CheckJSON(benchJ300, lim.MaxDepth) })
 	check("media type", 0, func() { wire.ParseMediaType("multipart/form-data; boundary=" + benchBoundary) })
 
 	form := benchEvent(t, "multipart/form-data; boundary="+benchBoundary, benchMP3)

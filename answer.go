@@ -28,10 +28,16 @@ type answers struct {
 func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Body, why *RequestError) {
 	a.log(r.Context(), "beacon not taken", why)
 	if a.onRefused != nil {
-		if body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead {
-			_ = body.Read(true) // refused before it was read: what can be had of it
-		}
-		a.guard("OnRefused", func() { a.onRefused(r, body.Bytes, why) })
+		a.guard("OnRefused", func() {
+			sent := body.Bytes
+			if sent == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead {
+				// Refused before it was read. Half of it would pass for all.
+				if body.Read(true) == nil {
+					sent = body.Bytes
+				}
+			}
+			a.onRefused(r, sent, why)
+		})
 	}
 	body.LimitRest(why.Err)
 

@@ -133,7 +133,7 @@ func BenchmarkDecode(b *testing.B) {
 	jsonCase := func(name string, body []byte) {
 		b.Run(name, func(b *testing.B) {
 			benchCPU(b, len(body), func() {
-				if checkJSON(body, &benchLimits) != wire.JSONValid {
+				if wire.CheckJSON(body, benchLimits.MaxDepth) != wire.JSONValid {
 					b.Fatal("invalid")
 				}
 			})

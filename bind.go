@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 
 	"github.com/pagebeacon/beacon/internal/bind"
@@ -66,7 +65,7 @@ func (e Event) Bind(dst any) error {
 //
 // Where the body is a JSON array, which is how many clients send several events at
 // once, fn is called with each element as an event of its own, of which the ID has
-// ".0", ".1" and so on behind it.
+// ".0", ".1" and so on behind it. One of more than 1,000 elements is left whole.
 //
 // All events are offered to fn. If it fails for some of them, the error is a
 // [*PartialError], which is permanent only if all its errors are: whoever tries again
@@ -84,52 +83,47 @@ func On[T any](fn func(ctx context.Context, e Event, v T) error) Sink {
 			// a list that another copy of the event shares.
 			e.Errors = append(e.Errors[:len(e.Errors):len(e.Errors)], fieldErrors(err)...)
 		}
-		return fn(ctx, e, v)
+		return withoutParts(fn(ctx, e, v))
 	}
 	return SinkFunc(func(ctx context.Context, events []Event) error {
 		var failed []int
 		var errs []error
 		for i, e := range events {
-			var err error
-			if items := e.elements(); items == nil {
-				err = call(ctx, e)
-			} else {
-				var each []error
-				for _, item := range items {
-					each = append(each, call(ctx, item))
-				}
-				err = JoinErrors(each...)
+			var each []error
+			items := e.elements()
+			if items == nil {
+				each = append(each, call(ctx, e))
 			}
-			if err != nil {
+			for n, item := range items {
+				x := e
+				x.ID, x.Body = numbered(e.ID, n), JSON(item[:len(item):len(item)])
+				each = append(each, call(ctx, x))
+			}
+			if err := JoinErrors(each...); err != nil {
 				failed, errs = append(failed, i), append(errs, err)
 			}
 		}
 		err := JoinErrors(errs...)
-		if len(failed) == len(events) || err == nil {
+		if len(events) == 1 || err == nil {
 			return err
 		}
 		return &PartialError{Failed: failed, Err: err}
 	})
 }
 
-// elements returns the elements of a body that is a JSON array as events, or nil if it
-// is none or has none.
-func (e *Event) elements() []Event {
-	body, ok := e.Body.(JSON)
-	if !ok {
-		return nil
+// maxElements is up to how many elements of an array are events of their own: what is
+// sent in two bytes each would otherwise be half a million calls.
+const maxElements = 1000
+
+// elements returns the elements of a body that is a JSON array, or nil if it is none, or
+// has none or too many.
+func (e *Event) elements() [][]byte {
+	if body, ok := e.Body.(JSON); ok {
+		if items, _ := wire.SplitJSONArray(body, maxElements); len(items) <= maxElements {
+			return items
+		}
 	}
-	items, _ := wire.SplitJSONArray(body, math.MaxInt)
-	if len(items) == 0 {
-		return nil
-	}
-	events := make([]Event, len(items))
-	for i, item := range items {
-		events[i] = *e
-		events[i].ID = numbered(e.ID, i)
-		events[i].Body = JSON(item[:len(item):len(item)])
-	}
-	return events
+	return nil
 }
 
 // fieldErrors flattens what Bind returned.

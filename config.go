@@ -51,8 +51,9 @@ type Config struct {
 	Origins []string
 
 	// AnyOrigin allows every origin but "null", that of sandboxed and some
-	// no-referrer pages. Under [Handler.Capture], whose answer is the host's own, the
-	// beacons are taken, but only pages of Origins can read the answer.
+	// no-referrer pages. Under [Handler.Capture], whose route is the host's own, that
+	// goes for what a page can send without a preflight, and only pages of Origins can
+	// read the answer; a preflight of any other is refused.
 	AnyOrigin bool
 
 	// Methods are accepted besides GET, HEAD and POST, for pages that use
@@ -92,7 +93,7 @@ type Config struct {
 	MaxInFlight int64
 
 	// ReadTimeout bounds the reading of one body, give or take an eighth; default 10
-	// s. Slow headers are beyond a handler's reach: set
+	// s. A body that is not net/http's own may take longer. Slow headers are beyond a handler's reach: set
 	// http.Server.ReadHeaderTimeout. Behind a middleware whose ResponseWriter has
 	// neither SetReadDeadline nor Unwrap, such as http.TimeoutHandler, a body that
 	// stalls cannot be ended; the Logger is told, and what comes through too late is
@@ -121,9 +122,10 @@ type Config struct {
 
 	// OnRefused, if set, is called with each request that was not taken, whether
 	// refused here or failed by the Sink, before it is answered: the last chance
-	// to keep a dead letter. body is what was sent, compressed if it was, and at
-	// most its first MaxBody bytes; it is complete unless why is about the body
-	// itself. It may be kept but not changed, since events may share it.
+	// to keep a dead letter. body is what was sent, compressed if it was. It is
+	// complete, or nil if it could not be had, unless why is about the body itself:
+	// then it is what came, up to MaxBody bytes. It may be kept but not changed,
+	// since events may share it.
 	// Concurrency is as for Sink.
 	OnRefused func(r *http.Request, body []byte, why *RequestError)
 

@@ -52,8 +52,8 @@ func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) e
 	origin := r.Header["Origin"][0]
 	listed := c.origins.Allow(origin)
 	switch {
-	case listed, c.any && origin != "null":
-	case isCSPReport(r):
+	case listed, c.any && origin != "null" && origin != "" && !(capture && r.Method == http.MethodOptions):
+	case isCSPReport(r) && !capture:
 		// The browser sends it by itself, for a violation of frame-ancestors with the
 		// origin "null", and a page cannot without a preflight: the list guards nothing.
 		return nil

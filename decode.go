@@ -43,7 +43,7 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 func describe(e *Event, r *http.Request, lim *Limits) error {
 	h := r.Header
 	e.Request = Request{
-		Method:      methodName(r.Method),
+		Method:      wire.Method(r.Method),
 		Host:        r.Host,
 		ContentType: wire.First(h["Content-Type"]),
 		Encoding:    wire.First(h["Content-Encoding"]),
@@ -61,23 +61,8 @@ func describe(e *Event, r *http.Request, lim *Limits) error {
 	e.Page = wire.First(h["Referer"])
 	e.Body = Empty{}
 	if r.URL != nil {
-		e.Request.Path = r.URL.Path
-		if query := r.URL.RawQuery; query != "" {
-			if len(query) > lim.MaxQuery {
-				return refusal(ReasonQueryTooLarge, fmt.Errorf("%d bytes", len(query)))
-			}
-			form, buffers, err := parseURLEncoded(query, lim)
-			if err != nil {
-				return err
-			}
-			if buffers > slack/4 {
-				// The path is a part of the request line, as the query is.
-				e.Request.Path = strings.Clone(e.Request.Path)
-				if buffers > form.size()+slack/2 {
-					form = form.clone()
-				}
-			}
-			e.Query = form
+		if err := e.setTarget(r, lim); err != nil {
+			return err
 		}
 	}
 	e.setIdentity(h)
@@ -85,14 +70,30 @@ func describe(e *Event, r *http.Request, lim *Limits) error {
 	return nil
 }
 
-// methodName returns the method without the request line that it stands in.
-func methodName(m string) string {
-	for _, known := range [...]string{http.MethodPost, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		if m == known {
-			return known
-		}
+// setTarget fills in what the request line says. Its parts are one string, as net/http
+// reads it.
+func (e *Event) setTarget(r *http.Request, lim *Limits) error {
+	e.Request.Path = r.URL.Path
+	query := r.URL.RawQuery
+	if len(query) > lim.MaxQuery {
+		return refusal(ReasonQueryTooLarge, fmt.Errorf("%d bytes", len(query)))
 	}
-	return strings.Clone(m)
+	line := max(len(r.RequestURI), len(r.URL.Path)+len(query))
+	if line > slack/4 {
+		e.Request.Path, e.Request.Host = strings.Clone(r.URL.Path), strings.Clone(r.Host)
+	}
+	if query == "" {
+		return nil
+	}
+	form, shared, err := parseURLEncoded(query, lim)
+	if err != nil {
+		return err
+	}
+	if shared += line - len(query); shared > form.size()+slack/2 {
+		form = form.clone()
+	}
+	e.Query = form
+	return nil
 }
 
 // boundHeaders cuts what is longer, and says so.
@@ -159,6 +160,9 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 		// Not part of the text (RFC 8259 §8.1), but some editors write it.
 		body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
 	}
+	if events, err := decodeEnvelope(e, body, c.kind, buffers, lim); events != nil || err != nil {
+		return events, err
+	}
 	switch c.kind {
 	case wire.KindMultipartForm:
 		form, err := parseMultipart(body, c.boundary, lim)
@@ -185,25 +189,22 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 	case wire.KindOctets, wire.KindCompressed:
 		e.sniffJSON(body, Binary{Type: e.Request.ContentType, Data: body}, lim)
 	case wire.KindJSON:
-		switch status := checkJSON(body, lim); {
+		switch status := wire.CheckJSON(body, lim.MaxDepth); {
+		case status != wire.JSONValid && wire.IsLines(body, lim.MaxDepth):
+			return decodeLines(e, body, buffers, lim)
 		case status == wire.JSONTooDeep:
 			return nil, refusal(ReasonTooDeep, tooDeep(lim))
-		case status == wire.JSONInvalid && wire.IsLines(body, lim.MaxDepth):
-			return decodeLines(e, body, lim)
 		default:
 			e.setJSON(body, status, lim)
 		}
 	case wire.KindNDJSON:
-		return decodeLines(e, body, lim)
+		return decodeLines(e, body, buffers, lim)
 	case wire.KindReports:
-		return decodeReports(e, body, lim)
+		return decodeReports(e, body, buffers, lim)
 	case wire.KindCSPReport:
-		return decodeCSP(e, body, lim)
+		return decodeCSP(e, body, buffers, lim)
 	default:
 		e.Body = Binary{Type: e.Request.ContentType, Data: body}
-	}
-	if _, ok := e.Body.(JSON); ok && wire.MaybeEnvelope(body) {
-		return decodeEnvelope(e, body, lim)
 	}
 	e.unpin(buffers)
 	return []Event{*e}, nil
@@ -252,7 +253,7 @@ func parseURLEncoded(src string, lim *Limits) (form Form, shared int, err error)
 }
 
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
-func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
+func decodeLines(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error) {
 	n := 0
 	for range wire.Lines(body) {
 		if n++; n > lim.MaxEvents {
@@ -263,7 +264,7 @@ func decodeLines(e *Event, body []byte, lim *Limits) ([]Event, error) {
 		return []Event{*e}, nil
 	}
 	events := make([]Event, 0, n)
-	items := newCutter(body)
+	items := newCutter(buffer)
 	for line := range wire.Lines(body) {
 		events = append(events, *e)
 		next := &events[len(events)-1]

@@ -2,23 +2,26 @@ package beacon
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// decodeEnvelope reads an envelope that was found to be valid JSON. What claims to be
-// one and is not stays what it is, with a note.
-func decodeEnvelope(e *Event, body []byte, lim *Limits) ([]Event, error) {
+// decodeEnvelope reads an envelope, or returns nothing if the body is none; one that
+// claims to be one gets a note. The items are checked one by one, so that the depth of
+// one does not cost the others.
+func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *Limits) ([]Event, error) {
+	if !wire.MaybeEnvelope(body) || !kind.MaybeJSON() || wire.CheckJSON(body, wire.MaxJSONDepth) != wire.JSONValid {
+		return nil, nil
+	}
 	note := func(key, reason string) ([]Event, error) {
 		e.note(key, "", reason)
-		return []Event{*e}, nil
+		return nil, nil
 	}
 	env, bad := wire.ParseEnvelope(body)
 	known := env.Mode == wire.ModeAppend || env.Mode == wire.ModeReplace
 	switch {
 	case !known && env.Events == nil:
-		return []Event{*e}, nil // a page's own JSON, which starts alike
+		return nil, nil // a page's own JSON, which starts alike
 	case bad != "":
 		return note(bad, "not what an envelope has there")
 	case !known:
@@ -34,7 +37,7 @@ func decodeEnvelope(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	if len(items) > lim.MaxEvents {
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d events", lim.MaxEvents))
 	}
-	cuts := newCutter(body)
+	cuts := newCutter(buffer)
 	e.Series, e.Seq, e.Mode = cuts.text(env.Key), 0, ModeAppend
 	if env.Mode == wire.ModeReplace {
 		e.Mode = ModeReplace
@@ -47,7 +50,7 @@ func decodeEnvelope(e *Event, body []byte, lim *Limits) ([]Event, error) {
 	// A request that waited, in the browser or in the client's store, was made
 	// long before it was sent: its clock tells nothing about ours.
 	if env.Via == "now" || env.Via == "bye" {
-		e.Sent = clientTime(env.At)
+		e.Sent = wire.ClientTime(env.At)
 	}
 	events := make([]Event, len(items))
 	for i, raw := range items {
@@ -65,14 +68,14 @@ func (e *Event) setEnvelopeItem(i int, raw []byte, lim *Limits) {
 		if e.ID != "" {
 			e.ID = numbered(e.ID, i)
 		}
-		e.Body = JSON(raw)
+		e.setItem(raw, lim)
 		e.note("ev", wire.Text(raw), "not an event of an envelope")
 		return
 	}
 	e.ID = itemID(e.View, e.Series, item.Seq)
 	e.Seq = item.Seq
 	e.Name = item.Name[:min(len(item.Name), maxID)]
-	e.Time = clientTime(item.Time)
+	e.Time = wire.ClientTime(item.Time)
 	switch {
 	case item.Data == nil:
 		e.Body = Empty{}
@@ -81,17 +84,4 @@ func (e *Event) setEnvelopeItem(i int, raw []byte, lim *Limits) {
 	default:
 		e.setItem(item.Data, lim)
 	}
-}
-
-// year10000 is where times begin that RFC 3339 cannot write, nor therefore the
-// JSON form of an event.
-const year10000 = 253402300800_000
-
-// clientTime is a time on a client's clock, or zero if it did not give one.
-func clientTime(ms float64) time.Time {
-	if !(0 < ms && ms < year10000) {
-		return time.Time{}
-	}
-	t, _ := wire.Millis(ms)
-	return t
 }

@@ -109,8 +109,8 @@ func JoinErrors(errs ...error) error {
 		}
 		if ok {
 			failed = append(failed, part.Failed...)
-			errs[i] = part.Err // what is left of it may say that it is about a part
 		}
+		errs[i] = withoutParts(err)
 	}
 	err := joinKinds(errs)
 	if all {
@@ -118,6 +118,26 @@ func JoinErrors(errs ...error) error {
 	}
 	slices.Sort(failed)
 	return &PartialError{Failed: slices.Compact(failed), Err: err}
+}
+
+// withoutParts returns err such that no PartialError is found in it: its positions are
+// those of another slice.
+func withoutParts(err error) error {
+	if _, ok := errors.AsType[*PartialError](err); ok {
+		return &whole{err}
+	}
+	return err
+}
+
+type whole struct{ error }
+
+func (w *whole) Is(target error) bool { return errors.Is(w.error, target) }
+
+func (w *whole) As(target any) bool {
+	if _, ok := target.(**PartialError); ok {
+		return false
+	}
+	return errors.As(w.error, target)
 }
 
 // joinKinds joins two or more errors: temporary if one is, with the longest delay.

@@ -80,7 +80,8 @@ func readText(texts []text, key string, v []byte) (err error) {
 }
 
 func readTime(v []byte) (t time.Time, err error) {
-	return t, t.UnmarshalJSON(v)
+	err = t.UnmarshalJSON(v)
+	return t, err
 }
 
 func readRequest(r *Request, v []byte) error {
@@ -103,6 +104,9 @@ func readRequest(r *Request, v []byte) error {
 
 // readBody reads any Body. The kinds have their members in common.
 func readBody(v []byte) (Body, error) {
+	if wire.IsJSONNull(v) {
+		return nil, nil
+	}
 	var (
 		kind, text, typ, from, to, url, userAgent string
 		raw, data                                 []byte
@@ -121,9 +125,11 @@ func readBody(v []byte) (Body, error) {
 				raw = v
 			}
 		case "raw":
-			var s string
-			s, err = wire.ReadString(v)
-			raw, isRaw = []byte(s), true
+			if !wire.IsJSONNull(v) {
+				var s string
+				s, err = wire.ReadString(v)
+				raw, isRaw = []byte(s), true
+			}
 		case "fields":
 			form, err = readForm(v)
 		case "type":
@@ -139,7 +145,9 @@ func readBody(v []byte) (Body, error) {
 		case "user_agent":
 			userAgent, err = wire.ReadString(v)
 		case "age_ns":
-			if age, err = strconv.ParseInt(wire.Text(v), 10, 64); err != nil {
+			if wire.IsJSONNull(v) {
+				age = 0
+			} else if age, err = strconv.ParseInt(wire.Text(v), 10, 64); err != nil {
 				err = wire.Unexpected("a number", v)
 			}
 		}
@@ -177,7 +185,7 @@ func readBody(v []byte) (Body, error) {
 // without.
 func readForm(v []byte) (Form, error) {
 	items, err := wire.ReadElements(v)
-	if err != nil {
+	if err != nil || wire.IsJSONNull(v) {
 		return nil, err
 	}
 	form := make(Form, len(items))
@@ -190,8 +198,10 @@ func readForm(v []byte) (Form, error) {
 			case "value":
 				f.Value, err = wire.ReadString(v)
 			case "file":
-				f.File = new(File)
-				err = readFile(f.File, v)
+				if !wire.IsJSONNull(v) {
+					f.File = new(File)
+					err = readFile(f.File, v)
+				}
 			}
 			return err
 		})
@@ -218,7 +228,7 @@ func readFile(f *File, v []byte) error {
 
 func readAttrs(v []byte) (map[string]string, error) {
 	form, err := readForm(v) // it has the same form
-	if err != nil {
+	if err != nil || form == nil {
 		return nil, err
 	}
 	attrs := make(map[string]string, len(form))
@@ -230,7 +240,7 @@ func readAttrs(v []byte) (map[string]string, error) {
 
 func readErrors(v []byte) ([]FieldError, error) {
 	items, err := wire.ReadElements(v)
-	if err != nil {
+	if err != nil || wire.IsJSONNull(v) {
 		return nil, err
 	}
 	list := make([]FieldError, len(items))

@@ -2,7 +2,6 @@ package beacon
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -86,18 +85,23 @@ type arrival struct {
 	body        intake.Body
 	crossOrigin bool
 	capture     bool // the answer is the host's own, and it wants the events too
+	late        bool // it came after Shutdown was called
+	counted     bool // in the statistics
+	unread      bool // taken, or rather dropped, without its body
 	events      []Event
 }
 
 // enter is the beginning of a request, and leave its end, whatever became of it.
 func (h *Handler) enter(w http.ResponseWriter, r *http.Request) arrival {
-	h.requests.Enter()
-	return arrival{body: h.gate.Body(w, r), crossOrigin: isCrossOrigin(r)}
+	return arrival{late: h.requests.Enter(), body: h.gate.Body(w, r), crossOrigin: isCrossOrigin(r)}
 }
 
 func (h *Handler) leave(a *arrival) {
 	a.body.Release()
-	h.requests.Leave()
+	if !a.counted { // the goroutine was ended
+		h.stats.failed.Add(1)
+	}
+	h.requests.Leave(a.late)
 }
 
 // receive takes a request to the sink. If it is false the request has been answered: it
@@ -116,6 +120,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 			return false
 		}
 		h.stats.preflights.Add(1)
+		a.counted = true
 		w.WriteHeader(http.StatusNoContent)
 		return false
 	}
@@ -123,6 +128,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 		h.refuse(w, r, a, err)
 		return false
 	}
+	a.counted = true
 	return true
 }
 
@@ -133,6 +139,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err
 		why = refusal(ReasonPanic, err)
 	}
 	h.stats.refuse(why.Status, why.Reason)
+	a.counted = true
 	h.answers.refuse(w, r, &a.body, why)
 }
 
@@ -147,7 +154,7 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if err := h.cors.check(header, r, a.crossOrigin, a.capture); err != nil {
 		return err
 	}
-	if h.requests.Begun() {
+	if a.late {
 		return shuttingDown()
 	}
 	if !h.cors.accepts(r.Method) {
@@ -156,7 +163,9 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(r); errors.Is(err, ErrDrop) {
 			h.stats.dropped.Add(1)
-			a.body.LimitRest(nil)
+			if a.unread = true; !a.capture {
+				a.body.LimitRest(nil)
+			}
 			return nil
 		} else if err != nil {
 			return sinkRefusal(err)
@@ -168,11 +177,6 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	events, err := h.decode(r, &a.body)
 	if err != nil {
 		return err
-	}
-	if !ownsMemory(r) {
-		for i := range events {
-			events[i] = events[i].Clone()
-		}
 	}
 	now := time.Now()
 	h.stamp(events, r, now)
@@ -197,20 +201,13 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	return nil
 }
 
-// ownsMemory says whether the strings of a request stay as they are. Those of net/http's
-// servers do, and such a request says that it is of one. An adapter may make it of a
-// server's own buffers, which that uses again for the next visitor.
-func ownsMemory(r *http.Request) bool {
-	ctx := r.Context()
-	return ctx == context.Background() || ctx.Value(http.LocalAddrContextKey) != nil
-}
-
 // decode decodes the body that was read. What inflating it may take is reserved
 // before, and what it did not take given back.
 func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	lim := &h.cfg.Limits
+	own := intake.Own(r)
 	var e Event
-	if err := describe(&e, r, lim); err != nil {
+	if err := describe(&e, own, lim); err != nil {
 		return nil, err
 	}
 	contentType := e.Request.ContentType
@@ -218,7 +215,7 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 		contentType = cmp.Or(h.cfg.Type(r), contentType)
 	}
 	var reserved int64
-	if wire.MaybeInflates(body.Bytes, e.Request.Encoding) {
+	if wire.MaybeInflates(body.Bytes, e.Request.Encoding, wire.ParseMediaType(contentType).Kind) {
 		reserved = lim.inflate().Cap(len(body.Bytes))
 		if err := body.Reserve(reserved); err != nil {
 			return nil, bodyRefusal(err)
@@ -231,7 +228,7 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	if reserved > 0 {
 		body.GiveBack(reserved - int64(len(c.body)))
 	}
-	return decode(&e, r.Header, c, lim)
+	return decode(&e, own.Header, c, lim)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

@@ -36,7 +36,7 @@ func (e *Event) setIdentity(h http.Header) {
 		}
 	}
 	key := wire.First(h["Idempotency-Key"])
-	if n := len(key); n > 2 && key[0] == '"' && key[n-1] == '"' {
+	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
 		key = key[1 : n-1] // a string of structured fields (RFC 9651 §3.3.3)
 	}
 	if len(key) > maxID {

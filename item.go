@@ -8,16 +8,6 @@ import (
 
 // What a JSON text becomes in an event, whether it is all of a body or an item of a batch.
 
-// checkJSON looks at a whole body. Of an envelope the items are looked at one by one,
-// so that one of them cannot make the body too deep.
-func checkJSON(body []byte, lim *Limits) wire.JSONStatus {
-	status := wire.CheckJSON(body, lim.MaxDepth)
-	if status == wire.JSONTooDeep && wire.MaybeEnvelope(body) {
-		status = wire.CheckJSON(body, wire.MaxJSONDepth)
-	}
-	return status
-}
-
 func tooDeep(lim *Limits) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
 
 // sniffJSON makes the body JSON if it is a JSON object or array, or else what it
@@ -27,7 +17,7 @@ func (e *Event) sniffJSON(body []byte, otherwise Body, lim *Limits) {
 	if !wire.LooksLikeJSON(body) {
 		return
 	}
-	switch checkJSON(body, lim) {
+	switch wire.CheckJSON(body, lim.MaxDepth) {
 	case wire.JSONValid:
 		e.Body = JSON(body)
 	case wire.JSONTooDeep:

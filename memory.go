@@ -172,7 +172,8 @@ type cutter struct {
 	pages  wire.Pages
 }
 
-func newCutter(body []byte) cutter { return cutter{copies: cap(body) > slack} }
+// newCutter returns one for a body that is in a buffer of so many bytes.
+func newCutter(buffer int) cutter { return cutter{copies: buffer > slack} }
 
 func (c *cutter) cut(item []byte) []byte {
 	if c.copies {

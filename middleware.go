@@ -70,8 +70,10 @@ func (h *Handler) Capture(next http.Handler) http.Handler {
 			return
 		}
 		r = r.WithContext(context.WithValue(r.Context(), eventsKey{}, a.events))
-		r.Body = readAgain{bytes.NewReader(a.body.Bytes), r.Body}
-		r.ContentLength = int64(len(a.body.Bytes)) // which a middleware may have changed
+		if !a.unread {
+			r.Body = readAgain{bytes.NewReader(a.body.Bytes), r.Body}
+			r.ContentLength = int64(len(a.body.Bytes)) // which a middleware may have changed
+		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -23,7 +23,7 @@ type PageView struct {
 	Page string
 
 	// Start is when the page was first seen, and End when it was last, on the
-	// client's clock. Both are zero in a PageView that only counts messages.
+	// client's clock, in UTC. Both are zero in a PageView that only counts messages.
 	Start, End time.Time
 
 	// Visible is for how long the page was visible, and Engaged for how long it had
@@ -60,8 +60,8 @@ type PageView struct {
 //   - events of a page's own with fields start and, perhaps, end, engaged and seen, in
 //     the form, the JSON object or the query, as [SessionOf] reads them
 //
-// Times that cannot be read, or are seconds by mistake, and a start that is missing or
-// after the end, are none.
+// Times that cannot be read, or are seconds by mistake, and a start that is missing,
+// after the end or longer before it than [MaxSession], are none.
 func PageViewOf(e Event) (v PageView, ok bool) {
 	v = PageView{Session: e.Session, View: e.View, Page: e.Page}
 	if !e.Sent.IsZero() && !e.Received.IsZero() {
@@ -71,12 +71,16 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 		v.Logged = e.Seq
 		return v, true
 	}
+	switch e.Body.(type) {
+	case Report, Ping: // which tell of something else, whatever the query says
+		return PageView{}, false
+	}
 	s := e.said()
 	start, end, err := s.times()
 	if end.IsZero() {
 		end = start
 	}
-	if err != nil || start.IsZero() || inSeconds(start) || end.Before(start) {
+	if err != nil || start.IsZero() || wire.InSeconds(start) || end.Before(start) || end.Sub(start) > MaxSession || end.UnixMilli() >= wire.Year10000 {
 		return PageView{}, false
 	}
 	v.Start, v.End = start, end
@@ -93,11 +97,11 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 // said.
 func saidDuration(text string) (d time.Duration, zero bool) {
 	ms, err := strconv.ParseFloat(text, 64)
-	if err != nil {
+	d, ok := wire.MillisDuration(ms)
+	if err != nil || !ok || d < 0 {
 		return 0, false
 	}
-	d, ok := wire.MillisDuration(ms)
-	return max(d, 0), ok && d <= 0
+	return d, d == 0
 }
 
 // Join returns what two PageViews of the same page view say together: the earliest

@@ -17,7 +17,7 @@ const cspViolation = "csp-violation"
 // decodeReports reads a Reporting API upload (Reporting §3.5): an array of
 // reports, or, leniently, a single one. An item that is no report becomes an
 // event of its own with a note, and so does the rest of a body that breaks off.
-func decodeReports(e *Event, body []byte, lim *Limits) ([]Event, error) {
+func decodeReports(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error) {
 	items, ok := wire.SplitJSONArray(body, lim.MaxEvents)
 	if !ok {
 		items = [][]byte{body}
@@ -30,7 +30,7 @@ func decodeReports(e *Event, body []byte, lim *Limits) ([]Event, error) {
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d reports", lim.MaxEvents))
 	}
 	events := make([]Event, len(items))
-	cuts := newCutter(body)
+	cuts := newCutter(buffer)
 	for i, item := range items {
 		events[i] = *e
 		events[i].number(i)
@@ -74,27 +74,28 @@ func (e *Event) setReportBody(r Report) {
 // decodeCSP reads a report-uri upload (CSP3 §5.5), one violation in an object of
 // its own names, which WebKit also uses for report-to with the Reporting API's
 // object inside.
-func decodeCSP(e *Event, body []byte, lim *Limits) ([]Event, error) {
+func decodeCSP(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error) {
+	if e.setItem(body, lim); e.Body.Kind() != "json" {
+		e.unpin(buffer)
+		return []Event{*e}, nil
+	}
 	var legacy []byte
-	if wire.CheckJSON(body, lim.MaxDepth) == wire.JSONValid {
-		m, _ := wire.MembersOf(body)
-		for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
-			if key == "csp-report" {
-				legacy = v
-			}
+	m, _ := wire.MembersOf(body)
+	for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
+		if key == "csp-report" {
+			legacy = v
 		}
 	}
 	if legacy == nil {
-		return decodeReports(e, body, lim)
+		return decodeReports(e, body, buffer, lim)
 	}
 	r := Report{Type: cspViolation, UserAgent: e.Request.UserAgent}
 	var ok bool
 	if r.Body, r.URL, ok = wire.ModernCSP(legacy); ok {
 		e.setReportBody(r)
 	} else {
-		e.Body = JSON(body)
 		e.note("csp-report", wire.Text(legacy), "not an object")
 	}
-	e.unpin(cap(body))
+	e.unpin(buffer + cap(r.Body))
 	return []Event{*e}, nil
 }

@@ -86,7 +86,7 @@ func SessionOf(events ...Event) (Session, error) {
 		return s, fieldError("end", s.End.Format(time.RFC3339Nano), "is before the start, "+s.Start.Format(time.RFC3339Nano))
 	case d > MaxSession:
 		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "is longer ago than any session lasts")
-	case inSeconds(s.Start):
+	case wire.InSeconds(s.Start):
 		return s, fieldError("start", s.Start.Format(time.RFC3339Nano), "is long ago: milliseconds are expected, are these seconds?")
 	}
 	return s, nil
@@ -138,13 +138,6 @@ func (s said) times() (start, end time.Time, err error) {
 	start, errStart := saidTime("start", s.start)
 	end, errEnd := saidTime("end", s.end)
 	return start, end, cmp.Or(errStart, errEnd)
-}
-
-// inSeconds says whether a time is what a time of this century becomes if its seconds
-// are taken for milliseconds, which is a date in the early seventies.
-func inSeconds(t time.Time) bool {
-	ms := t.UnixMilli()
-	return 946_684_800 <= ms && ms < 4_102_444_800
 }
 
 func saidTime(key, value string) (time.Time, error) {

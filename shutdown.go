@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// Shutdown makes the handler answer 503 from now on, and waits until no request that
+// Shutdown makes the handler answer beacons with 503 from now on, and waits until no request that
 // came before is in progress, its answer and what [Handler.Capture] wraps included, or
 // ctx ends, of which it returns the error. It may be called more than once, and
 // concurrently.

@@ -143,8 +143,8 @@ func (p *plan) add(t reflect.Type, prefix string, index []int) error {
 	if t.Kind() != reflect.Struct {
 		return errors.New("not a struct")
 	}
-	if len(index) > 8 {
-		return nil // a recursive type; forms do not go that deep
+	if len(index) > 4 {
+		return nil // a recursive type, perhaps; forms do not go that deep
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)

@@ -28,13 +28,25 @@ func JSON(dst any, b []byte) (bad []Misfit, err error) {
 		return []Misfit{{"body", wire.Text(b), "not valid JSON"}}, nil
 	}
 	var x jsonBinder
-	x.value(v.Elem(), b, "")
+	if x.value(v.Elem(), b, ""); x.more > 0 {
+		x.bad = append(x.bad, Misfit{"body", "", fmt.Sprintf("%d values more do not fit", x.more)})
+	}
 	return x.bad, nil
 }
 
-type jsonBinder struct{ bad []Misfit }
+type jsonBinder struct {
+	bad  []Misfit
+	more int // that were not told
+}
+
+// maxMisfits is how many misfits are told one by one.
+const maxMisfits = 100
 
 func (x *jsonBinder) misfit(path string, raw []byte, why string) {
+	if len(x.bad) == maxMisfits {
+		x.more++
+		return
+	}
 	text, ok := wire.JSONString(raw)
 	if !ok {
 		text = wire.Text(raw)
@@ -80,17 +92,22 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 		x.object(v, raw, path)
 	case t.Kind() == reflect.Map:
 		m, ok := wire.MembersOf(raw)
-		if !ok || t.Key().Kind() != reflect.String {
-			x.leaf(v, raw, path)
+		if !ok {
+			x.misfit(path, raw, "is not a JSON object")
 			return
 		}
 		if v.IsNil() {
 			v.Set(reflect.MakeMap(t))
 		}
 		for key, item, ok := m.Next(); ok; key, item, ok = m.Next() {
+			k, ok := mapKey(t.Key(), key)
+			if !ok {
+				x.misfit(join(path, key), item, "its name does not fit")
+				continue
+			}
 			elem := reflect.New(t.Elem()).Elem()
 			x.value(elem, item, join(path, key))
-			v.SetMapIndex(reflect.ValueOf(strings.Clone(key)).Convert(t.Key()), elem)
+			v.SetMapIndex(k, elem)
 		}
 	default: // a slice or an array
 		items, ok := wire.SplitJSONArray(raw, math.MaxInt)
@@ -105,6 +122,16 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 			x.value(v.Index(i), items[i], join(path, strconv.Itoa(i)))
 		}
 	}
+}
+
+// mapKey makes a key of a map of a member's name, as encoding/json does.
+func mapKey(t reflect.Type, name string) (key reflect.Value, ok bool) {
+	m := reflect.New(reflect.MapOf(t, reflect.TypeFor[bool]()))
+	text, err := json.Marshal(map[string]bool{name: true})
+	if err != nil || json.Unmarshal(text, m.Interface()) != nil || m.Elem().Len() != 1 {
+		return key, false
+	}
+	return m.Elem().MapKeys()[0], true
 }
 
 func join(path, key string) string {
@@ -212,11 +239,26 @@ func jsonName(t reflect.Type) string {
 // holds one or a time. All others, and types that read JSON themselves, are
 // encoding/json's to fill.
 func hasParts(t reflect.Type) bool {
+	if cached, ok := partsCache.Load(t); ok {
+		return cached.(bool)
+	}
+	parts := findParts(t, map[reflect.Type]bool{})
+	partsCache.Store(t, parts)
+	return parts
+}
+
+var partsCache sync.Map // reflect.Type -> bool
+
+func findParts(t reflect.Type, above map[reflect.Type]bool) bool {
 	if t == durationType || t == timeType {
 		return true
 	}
+	if above[t] {
+		return false // it holds nothing but itself
+	}
+	above[t] = true
 	if t.Kind() == reflect.Pointer {
-		return hasParts(t.Elem())
+		return findParts(t.Elem(), above)
 	}
 	if reflect.PointerTo(t).Implements(jsonUnmarshalerType) || isText(t) {
 		return false
@@ -225,7 +267,7 @@ func hasParts(t reflect.Type) bool {
 	case reflect.Struct:
 		return true
 	case reflect.Slice, reflect.Array, reflect.Map:
-		return hasParts(t.Elem())
+		return findParts(t.Elem(), above)
 	}
 	return false
 }
@@ -303,7 +345,7 @@ func collectJSONFields(t reflect.Type, index []int, all map[string][]jsonField, 
 			continue
 		}
 		all[cmp.Or(name, f.Name)] = append(all[cmp.Or(name, f.Name)], jsonField{
-			index: at, tagged: name != "", quoted: strings.Contains(","+options+",", ",string,"),
+			index: at, tagged: name != "", quoted: isScalar(f.Type) && strings.Contains(","+options+",", ",string,"),
 		})
 	}
 }

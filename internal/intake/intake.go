@@ -38,8 +38,12 @@ const (
 	// that a Content-Length alone reserves little. Most beacons fit.
 	firstChunk = 8 << 10
 
-	// secondChunk is what a body of unknown length gets when that is used up.
+	// secondChunk is what it gets when that is used up, and then all the rest if its
+	// length is known: a claim on much has to come with something.
 	secondChunk = 64 << 10
+
+	// maxIdle is how often a reader may return nothing in a row.
+	maxIdle = 100
 
 	// probe is the room for one byte more than there should be, which is how the end
 	// is found without another buffer.
@@ -140,7 +144,7 @@ func (b *Body) Read(wantStart bool) (err error) {
 		b.Complete = err == nil
 	}()
 
-	size := int64(512)
+	size := min(512, limit) + probe
 	if length > 0 {
 		size = min(length, limit, firstChunk) + probe
 	}
@@ -148,7 +152,7 @@ func (b *Body) Read(wantStart bool) (err error) {
 		return err
 	}
 	b.Bytes = make([]byte, 0, size)
-	for {
+	for idle := 0; ; {
 		if len(b.Bytes) == cap(b.Bytes) {
 			if err := b.grow(); err != nil {
 				return err
@@ -156,6 +160,11 @@ func (b *Body) Read(wantStart bool) (err error) {
 		}
 		n, err := b.r.Body.Read(b.Bytes[len(b.Bytes):cap(b.Bytes)])
 		b.Bytes = b.Bytes[:len(b.Bytes)+n]
+		if idle++; n > 0 {
+			idle = 0
+		} else if err == nil && idle == maxIdle {
+			err = io.ErrNoProgress
+		}
 		if int64(len(b.Bytes)) > limit {
 			b.Bytes = b.Bytes[:limit]
 			return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)
@@ -169,18 +178,23 @@ func (b *Body) Read(wantStart bool) (err error) {
 	}
 }
 
-// grow makes room for the rest in one step if its length is known, so that bodies
-// that wait for the budget hold little of it.
+// grow makes more room. Bodies that wait for the budget hold little of it, so that what
+// they wait for is there.
 func (b *Body) grow() error {
 	have := int64(cap(b.Bytes))
 	var size int64
 	switch {
-	case b.r.ContentLength >= have:
-		size = b.r.ContentLength
 	case have < firstChunk:
 		size = firstChunk
+	case have < secondChunk:
+		size = secondChunk
+	case b.r.ContentLength >= have:
+		size = b.r.ContentLength
 	default:
-		size = max(secondChunk, 2*have)
+		size = 2 * have
+	}
+	if length := b.r.ContentLength; length >= have {
+		size = min(size, length)
 	}
 	size = min(size, b.gate.limits.MaxBody) + probe
 	if err := b.Reserve(size - have); err != nil {

@@ -104,9 +104,9 @@ func looksLikeText(b []byte) bool {
 	return bytes.IndexFunc(b, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' }) < 0
 }
 
-// MaybeInflates says whether [Inflate] may make more of body than it is.
-func MaybeInflates(body []byte, coding string) bool {
-	return coding != "" || isGzip(body) || isZlib(body)
+// MaybeInflates says whether [Inflate] may make more of a body of that kind than it is.
+func MaybeInflates(body []byte, coding string, kind Kind) bool {
+	return coding != "" || kind.MaybeCompressed() && (isGzip(body) || isZlib(body))
 }
 
 // expand decompresses body up to its cap. It never reads further than that, so

@@ -65,6 +65,15 @@ func (k Kind) MaybeCompressed() bool {
 	return k != KindBinary && k != KindMultipartForm && k != KindPing
 }
 
+// MaybeJSON says whether a body of this kind may be one JSON text.
+func (k Kind) MaybeJSON() bool {
+	switch k {
+	case KindPlainText, KindNoType, KindOctets, KindCompressed, KindJSON, KindForm:
+		return true
+	}
+	return false
+}
+
 // IsJSON says whether the type promises JSON of some kind.
 func (k Kind) IsJSON() bool {
 	return k == KindJSON || k == KindNDJSON || k == KindReports || k == KindCSPReport

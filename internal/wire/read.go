@@ -6,16 +6,16 @@ import (
 	"math"
 )
 
-// EachMember calls f with the members of an object but for those that are null.
+// EachMember calls f with the members of an object; null has none.
 func EachMember(b []byte, f func(key string, v []byte) error) error {
 	m, ok := MembersOf(b)
 	if !ok {
+		if IsJSONNull(b) {
+			return nil
+		}
 		return Unexpected("an object", b)
 	}
 	for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
-		if IsJSONNull(v) {
-			continue
-		}
 		if err := f(key, v); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
@@ -23,10 +23,10 @@ func EachMember(b []byte, f func(key string, v []byte) error) error {
 	return nil
 }
 
-// ReadElements returns the elements of an array.
+// ReadElements returns the elements of an array; they are nil for null.
 func ReadElements(b []byte) ([][]byte, error) {
 	items, ok := SplitJSONArray(b, math.MaxInt)
-	if !ok {
+	if !ok && !IsJSONNull(b) {
 		return nil, Unexpected("an array", b)
 	}
 	return items, nil
@@ -57,7 +57,9 @@ func ReadString(v []byte) (s string, err error) {
 // ReadBase64 reads what encoding/json writes for a []byte.
 func ReadBase64(v []byte) ([]byte, error) {
 	s, ok := JSONString(v)
-	if !ok {
+	if IsJSONNull(v) {
+		return nil, nil
+	} else if !ok {
 		return nil, Unexpected("base64", v)
 	}
 	return base64.StdEncoding.DecodeString(s)
@@ -66,7 +68,7 @@ func ReadBase64(v []byte) ([]byte, error) {
 // ReadUint reads a number that is not negative and has no fraction.
 func ReadUint(v []byte) (uint64, error) {
 	n, ok := JSONUint(v)
-	if !ok {
+	if !ok && !IsJSONNull(v) {
 		return 0, Unexpected("a number", v)
 	}
 	return n, nil
@@ -77,7 +79,7 @@ func ReadBool(v []byte) (bool, error) {
 	switch string(v) {
 	case "true":
 		return true, nil
-	case "false":
+	case "false", "null":
 		return false, nil
 	}
 	return false, Unexpected("true or false", v)

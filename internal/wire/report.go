@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type Member struct {
 }
 
 // ParseReport reads a report from valid JSON. Members are taken one by one: one of the
-// wrong type costs only itself, and is in bad. ok is false if b is not an object.
+// wrong type costs only itself, and is in bad, once for each name. ok is false if b is not an object.
 func ParseReport(b []byte) (r Report, bad []Member, ok bool) {
 	m, ok := MembersOf(b)
 	if !ok {
@@ -43,7 +44,7 @@ func ParseReport(b []byte) (r Report, bad []Member, ok bool) {
 		case "body":
 			r.Body = v
 		}
-		if !fits && !IsJSONNull(v) {
+		if !fits && !IsJSONNull(v) && !slices.ContainsFunc(bad, func(m Member) bool { return m.Key == key }) {
 			bad = append(bad, Member{key, v})
 		}
 	}

@@ -42,3 +42,23 @@ func ParseDuration(s string) (time.Duration, bool) {
 	d, err := time.ParseDuration(s)
 	return d, err == nil
 }
+
+// Year10000 is where times begin, in milliseconds since the epoch, that RFC 3339 cannot
+// write, nor therefore the JSON form of an event.
+const Year10000 = 253402300800_000
+
+// ClientTime is a time on a client's clock, or zero if it did not give one.
+func ClientTime(ms float64) time.Time {
+	if !(0 < ms && ms < Year10000) {
+		return time.Time{}
+	}
+	t, _ := Millis(ms)
+	return t
+}
+
+// InSeconds says whether a time is what a time of this century becomes if its seconds
+// are taken for milliseconds, which is a date in the early seventies.
+func InSeconds(t time.Time) bool {
+	ms := t.UnixMilli()
+	return 946_684_800 <= ms && ms < 4_102_444_800
+}

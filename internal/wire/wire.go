@@ -3,7 +3,10 @@
 // of what it was given.
 package wire
 
-import "unsafe"
+import (
+	"strings"
+	"unsafe"
+)
 
 // Text returns b as a string without copying it. Whatever is decoded from a body
 // shares its memory, and a body is never written to again once it is read: that
@@ -35,4 +38,14 @@ func First(headers ...[]string) string {
 		}
 	}
 	return ""
+}
+
+// Method returns the method without the request line that it stands in.
+func Method(m string) string {
+	for _, known := range [...]string{"POST", "GET", "HEAD", "PUT", "PATCH", "DELETE"} {
+		if m == known {
+			return known
+		}
+	}
+	return strings.Clone(m)
 }
