@@ -115,8 +115,8 @@ type Event struct {
 
 	// Series is the client's name for a series of events, and Seq the position in
 	// it, from 1; empty and 0 without one. View, Series and Seq identify an event:
-	// one that comes again has the same, and the same ID. Mode is what the series
-	// means.
+	// one that comes again has the same, and the same ID. An event of a series that
+	// could not be read has no Seq, and a note. Mode is what the series means.
 	Series string
 	Seq    uint64
 	Mode   Mode
@@ -199,10 +199,11 @@ type Empty struct{}
 // hold any charset, so it need not be valid UTF-8.
 type Text string
 
-// JSON is a valid JSON text, byte for byte: a body with a JSON type, or one of
-// text/plain, application/x-www-form-urlencoded, application/octet-stream or no type
-// that is a JSON object or array. Pages send JSON as text to spare themselves the
-// CORS preflight. It marshals as the JSON that it is, and prints as text.
+// JSON is a valid JSON text, byte for byte: a body with a JSON type, an item of a
+// batch, or a body of text/plain, application/x-www-form-urlencoded,
+// application/octet-stream, a compression's type or no type that is a JSON object or
+// array. Pages send JSON as text to spare themselves the CORS preflight. It marshals as
+// the JSON that it is, and prints as text.
 type JSON json.RawMessage
 
 // String returns the JSON text.

@@ -55,7 +55,8 @@ func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) e
 	case listed, c.any && origin != "null" && origin != "" && !(capture && r.Method == http.MethodOptions):
 	case isCSPReport(r) && !capture:
 		// The browser sends it by itself, for a violation of frame-ancestors with the
-		// origin "null", and a page cannot without a preflight: the list guards nothing.
+		// origin "null". Any page can name this endpoint as its report-uri, but no
+		// script can send the type without a preflight: the list guards nothing.
 		return nil
 	default:
 		return refusal(ReasonOrigin, originError(r, origin))

@@ -3,9 +3,10 @@ package beacon
 import "github.com/pagebeacon/beacon/internal/wire"
 
 // Limits bound what one request may hold. Zero is the default of each. A request
-// beyond one of them is refused with 413, with two exceptions: headers are cut to 8
-// KiB each, and an item of a batch that nests too deeply becomes a [Binary] with a
-// note, as does a text that would be JSON otherwise stay [Text].
+// beyond one of them is refused with 413, but for what nests too deeply: only a body of
+// a JSON type is refused for that. Another body stays what it is by its type, and an
+// item of a batch, or a report, becomes a [Binary], all with a note in [Event.Errors].
+// Headers are not refused either: they are cut to 8 KiB each.
 type Limits struct {
 	MaxDecoded int64 // bytes of a body after decompression; default 4 MiB
 	MaxRatio   int   // decompressed to compressed size, beyond 64 KiB; default 100

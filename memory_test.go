@@ -193,26 +193,35 @@ func TestEventsPinNothing(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, contentType, body, query string
+		path                           int // bytes of it
 	}{
-		{"preamble", multipart, strings.Repeat("x", mega) + "\r\n" + part("a", "1") + "--B--\r\n", ""},
-		{"epilogue", multipart, part("a", "1") + "--B--\r\n" + strings.Repeat("x", mega-200), ""},
-		{"blank lines", ndjson, "{}" + strings.Repeat("\n", mega-2), ""},
-		{"blank lines, compressed", ndjson, gz("{}" + blank), ""},
-		{"one escape", form, "a=%41" + strings.Repeat("&", mega-10), ""},
-		{"a large line and a small one", ndjson, "{}\n\"" + strings.Repeat("x", mega-10) + "\"", ""},
-		{"many lines", ndjson, strings.Repeat("{\"a\":1}\n", 1000), ""},
-		{"many reports", "application/reports+json", reports.String() + "]", ""},
-		{"a report with more in it than it has", "application/reports+json", `[{"type":"a","junk":"` + strings.Repeat("x", mega-100) + `"}]`, ""},
-		{"a csp report with more", "application/csp-report", `{"junk":"` + strings.Repeat("x", mega-100) + `","csp-report":{"document-uri":"u"}}`, ""},
-		{"a bad report", "application/reports+json", `[5,"` + strings.Repeat("x", mega-100) + `"]`, ""},
-		{"a large envelope", "text/plain", many.String() + "]}", ""},
-		{"an envelope with more in it", "text/plain", envelope + item(0) + `],"junk":"` + strings.Repeat("x", mega-200) + `"}`, ""},
-		{"an item with more in it", "text/plain", envelope + `{"n":1,"d":1,"junk":"` + strings.Repeat("x", mega-300) + `"}]}`, ""},
-		{"white space", "application/json", "1" + strings.Repeat(" ", 100), ""},
-		{"ampersands in the query", "text/plain", "x", "a=1" + strings.Repeat("&", 64<<10-3)},
-		{"an escape in the query", "text/plain", "x", "a=%41" + strings.Repeat("&", 64<<10-5)},
-		{"a query", "text/plain", "x", "a=" + strings.Repeat("x", 3000)},
-		{"a file and a name", multipart, part("user", "alice") + "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n" + strings.Repeat("x", mega-300) + "\r\n--B--\r\n", ""},
+		{"preamble", multipart, strings.Repeat("x", mega) + "\r\n" + part("a", "1") + "--B--\r\n", "", 0},
+		{"epilogue", multipart, part("a", "1") + "--B--\r\n" + strings.Repeat("x", mega-200), "", 0},
+		{"blank lines", ndjson, "{}" + strings.Repeat("\n", mega-2), "", 0},
+		{"blank lines, compressed", ndjson, gz("{}" + blank), "", 0},
+		{"one escape", form, "a=%41" + strings.Repeat("&", mega-10), "", 0},
+		{"a large line and a small one", ndjson, "{}\n\"" + strings.Repeat("x", mega-10) + "\"", "", 0},
+		{"many lines", ndjson, strings.Repeat("{\"a\":1}\n", 1000), "", 0},
+		{"many reports", "application/reports+json", reports.String() + "]", "", 0},
+		{"a report with more in it than it has", "application/reports+json", `[{"type":"a","junk":"` + strings.Repeat("x", mega-100) + `"}]`, "", 0},
+		{"a csp report with more", "application/csp-report", `{"junk":"` + strings.Repeat("x", mega-100) + `","csp-report":{"document-uri":"u"}}`, "", 0},
+		{"a bad report", "application/reports+json", `[5,"` + strings.Repeat("x", mega-100) + `"]`, "", 0},
+		{"a large envelope", "text/plain", many.String() + "]}", "", 0},
+		{"an envelope with more in it", "text/plain", envelope + item(0) + `],"junk":"` + strings.Repeat("x", mega-200) + `"}`, "", 0},
+		{"an item with more in it", "text/plain", envelope + `{"n":1,"d":1,"junk":"` + strings.Repeat("x", mega-300) + `"}]}`, "", 0},
+		{"white space", "application/json", "1" + strings.Repeat(" ", 100), "", 0},
+		{"ampersands in the query", "text/plain", "x", "a=1" + strings.Repeat("&", 64<<10-3), 0},
+		{"an escape in the query", "text/plain", "x", "a=%41" + strings.Repeat("&", 64<<10-5), 0},
+		{"a query", "text/plain", "x", "a=" + strings.Repeat("x", 3000), 0},
+		{"small, chunked, with a query", ndjson, strings.Repeat("{\"a\":1}\n", 70), "a=" + strings.Repeat("x", 900), 0},
+		{"padded lines", ndjson, padded("{}\n{}"), "", 0},
+		{"a padded report", "application/reports+json", padded(`[{"type":"a"}]`), "", 0},
+		{"a padded csp report", "application/csp-report", padded(`{"csp-report":{"document-uri":"u"}}`), "", 0},
+		{"a padded envelope", "text/plain", padded(envelope + item(0) + "]}"), "", 0},
+		{"a large csp report", "application/csp-report", `{"csp-report":{"document-uri":"u","x":"` + strings.Repeat("x", mega-100) + `"}}`, "", 0},
+		{"a long path", "text/plain", "x", "a=1", 800 << 10},
+		{"a long path alone", "text/plain", "x", "", 800 << 10},
+		{"a file and a name", multipart, part("user", "alice") + "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n" + strings.Repeat("x", mega-300) + "\r\n--B--\r\n", "", 0},
 	} {
 		for _, length := range []int64{int64(len(c.body)), -1} {
 			for _, last := range []bool{false, true} {
@@ -221,7 +230,7 @@ func TestEventsPinNothing(t *testing.T) {
 				size := 0
 				grown := heapGrowth(func() {
 					for i := range kept {
-						kept[i] = oneOf(t, c.contentType, c.body, c.query, length, last)
+						kept[i] = oneOf(t, c.contentType, c.body, c.query, c.path, length, last)
 						size += kept[i].Size()
 					}
 				})
@@ -235,7 +244,7 @@ func TestEventsPinNothing(t *testing.T) {
 }
 
 // oneOf sends a request and returns the first or the last event of it.
-func oneOf(t *testing.T, contentType, body, query string, length int64, last bool) (e beacon.Event) {
+func oneOf(t *testing.T, contentType, body, query string, path int, length int64, last bool) (e beacon.Event) {
 	t.Helper()
 	h := newHandler(t, beacon.Config{MaxBody: 4 << 20, Sink: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 		if e = events[0]; last {
@@ -244,11 +253,13 @@ func oneOf(t *testing.T, contentType, body, query string, length int64, last boo
 		return nil
 	})})
 	// A request line as net/http reads one: method and target are parts of it.
-	line := []byte("POST /the/path?" + query + " HTTP/1.1")
+	line := []byte("POST http://host.example/" + strings.Repeat("p", path) + "?" + query + " HTTP/1.1")
 	target := string(line)
+	mark := 25 + path // the question mark
 	r := &http.Request{
-		Method: target[:4], URL: &url.URL{Path: target[5:14], RawQuery: target[15 : 15+len(query)]}, Host: "h",
-		Header: http.Header{"Content-Type": {contentType}}, ContentLength: length, Body: io.NopCloser(strings.NewReader(body)),
+		Method: target[:4], URL: &url.URL{Path: target[24:mark], RawQuery: target[mark+1 : mark+1+len(query)]}, Host: target[12:24],
+		RequestURI: target[5 : len(target)-9],
+		Header:     http.Header{"Content-Type": {contentType}}, ContentLength: length, Body: io.NopCloser(strings.NewReader(body)),
 	}
 	if res := serve(h, r); res.StatusCode != 204 {
 		t.Fatalf("%s %.60q: %d %s", contentType, body, res.StatusCode, res.Header.Get("Beacon-Refused"))
@@ -325,4 +336,19 @@ func randomText(n int) string {
 		b[i] = byte(r.Uint32() & 0x7F)
 	}
 	return string(b)
+}
+
+// padded compresses s, with blocks around it that hold nothing.
+func padded(s string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	for range 50_000 {
+		_ = w.Flush()
+	}
+	_, _ = w.Write([]byte(s))
+	for range 50_000 {
+		_ = w.Flush()
+	}
+	_ = w.Close()
+	return b.String()
 }

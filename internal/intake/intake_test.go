@@ -1,0 +1,173 @@
+package intake
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const whole = 1 << 20 // the budget
+
+func gate(maxBody int64) *Gate {
+	return New(Limits{MaxBody: maxBody, Budget: whole, Timeout: time.Minute, NoDeadline: func() {}})
+}
+
+func post(body io.Reader, length int64) *http.Request {
+	r := httptest.NewRequest("POST", "/", body)
+	r.ContentLength = length
+	return r
+}
+
+// TestHeldIsWhatIsInMemory: whatever the length says, what a body holds of the budget is
+// the room that was made for it, and all of it comes back.
+func TestHeldIsWhatIsInMemory(t *testing.T) {
+	for _, n := range []int{0, 1, 511, 512, 513, 8191, 8192, 8193, 65535, 65537, 300_000} {
+		for _, length := range []int64{int64(n), -1, 0, 1, 100, int64(n) * 2, int64(n) / 2} {
+			g := gate(400_000)
+			b := g.Body(httptest.NewRecorder(), post(strings.NewReader(strings.Repeat("x", n)), length))
+			err := b.Read(true)
+			if n == 0 && length > 0 {
+				if !errors.Is(err, ErrReadBefore) {
+					t.Errorf("%d bytes of %d: %v", n, length, err)
+				}
+			} else if err != nil || len(b.Bytes) != n || !b.Complete {
+				t.Errorf("%d bytes of %d: %d, %v", n, length, len(b.Bytes), err)
+			}
+			if held := whole - g.budget.free; held != b.held || held < int64(cap(b.Bytes))-probe-1 || held > int64(cap(b.Bytes)) {
+				t.Errorf("%d bytes of %d: %d held for a buffer of %d", n, length, held, cap(b.Bytes))
+			}
+			if err := b.Reserve(1000); err != nil || g.budget.free != whole-b.held {
+				t.Error(err, g.budget.free)
+			}
+			b.GiveBack(300)
+			b.Release()
+			b.Release()
+			if g.budget.free != whole {
+				t.Errorf("%d bytes of %d: %d of the budget is left", n, length, g.budget.free)
+			}
+		}
+	}
+}
+
+// TestClaimsFollowBytes: a length alone claims little.
+func TestClaimsFollowBytes(t *testing.T) {
+	for came, most := range map[int]int64{0: firstChunk, 8000: firstChunk, 8500: secondChunk, 60_000: secondChunk, 70_000: 500_000} {
+		g := gate(500_000)
+		b := g.Body(httptest.NewRecorder(), post(io.MultiReader(strings.NewReader(strings.Repeat("x", came)), broken{}), 500_000))
+		if err := b.Read(true); !errors.Is(err, ErrBroken) || len(b.Bytes) != came {
+			t.Errorf("%d: %v", came, err)
+		}
+		if b.held > most {
+			t.Errorf("%d bytes hold %d", came, b.held)
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		body   io.Reader
+		length int64
+		want   error
+		read   int
+	}{
+		"one too many":           {strings.NewReader("123456"), -1, ErrTooLarge, 5},
+		"one too many, unsaid":   {strings.NewReader("123456"), 5, ErrTooLarge, 5},
+		"as long as can be":      {strings.NewReader("12345"), -1, nil, 5},
+		"a limit of the host's":  {http.MaxBytesReader(nil, io.NopCloser(strings.NewReader("1234")), 3), 4, ErrTooLarge, 3},
+		"closed by somebody":     {failing{http.ErrBodyReadAfterClose}, 4, ErrReadBefore, 0},
+		"broken":                 {io.MultiReader(strings.NewReader("12"), broken{}), 4, ErrBroken, 2},
+		"nothing, for ever":      {failing{nil}, 4, ErrBroken, 0},
+		"the end with the bytes": {withEOF{}, 2, nil, 2},
+	} {
+		g := gate(5)
+		b := g.Body(httptest.NewRecorder(), post(c.body, c.length))
+		if err := b.Read(true); !errors.Is(err, c.want) || len(b.Bytes) != c.read || b.Complete != (c.want == nil) {
+			t.Errorf("%s: %v, %q, complete %v", name, err, b.Bytes, b.Complete)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+type withEOF struct{}
+
+func (withEOF) Read(b []byte) (int, error) { return copy(b, "ab"), io.EOF }
+
+// TestDeadlineIsTakenBack: a body that comes through in the last moment leaves no deadline
+// on the connection, which would end what comes after.
+func TestDeadlineIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Limits{MaxBody: 100, Budget: whole, Timeout: time.Second, NoDeadline: func() { t.Error("there is one") }})
+		pr, pw := io.Pipe()
+		go func() {
+			time.Sleep(3 * time.Second) // and the reader does not mind the deadline
+			_, _ = io.WriteString(pw, "x")
+			_ = pw.Close()
+		}()
+		w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+		b := g.Body(w, post(pr, -1))
+		if err := b.Read(true); err != nil {
+			t.Error(err)
+		}
+		if len(w.set) != 2 || w.set[0].IsZero() || !w.set[1].IsZero() {
+			t.Errorf("deadlines %v", w.set)
+		}
+	})
+}
+
+type deadlines struct {
+	http.ResponseWriter
+	set []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+
+// TestLineIsFair: who waits is served in order, and who gives up holds nobody back.
+func TestLineIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &budget{free: 10}
+		if !b.acquire(8, time.Second) {
+			t.Fatal("nobody holds anything")
+		}
+		served := make(chan string, 4)
+		go func() {
+			if b.acquire(9, time.Second) {
+				served <- "large"
+			} else {
+				served <- "gave up"
+			}
+		}()
+		synctest.Wait()
+		go func() {
+			if b.acquire(2, time.Minute) { // fits, but others were here first
+				served <- "small"
+			}
+		}()
+		synctest.Wait()
+		if len(served) != 0 {
+			t.Errorf("%s was served past the line", <-served)
+		}
+		if got := <-served; got != "gave up" {
+			t.Error(got)
+		}
+		if got := <-served; got != "small" {
+			t.Error(got)
+		}
+		b.release(2)
+		b.release(8)
+		if b.free != 10 || len(b.waiting) != 0 {
+			t.Errorf("%+v", b)
+		}
+	})
+}
