@@ -56,11 +56,10 @@ func TestMapKeys(t *testing.T) {
 		A map[int]time.Duration
 		B map[textKey]time.Duration
 		C map[string]time.Duration
-		D []struct{ X time.Duration } `json:"d,string"` // which encoding/json ignores there
 	}
-	err := beacon.Event{Body: beacon.JSON(`{"a":{"1":12,"x":13},"b":{"k":12},"c":{"":12},"d":[{"x":1}]}`)}.Bind(&v)
+	err := beacon.Event{Body: beacon.JSON(`{"a":{"1":12,"x":13},"b":{"k":12},"c":{"":12}}`)}.Bind(&v)
 	const d = 12 * time.Millisecond
-	if len(v.A) != 1 || v.A[1] != d || v.B["<k>"] != d || v.C[""] != d || len(v.D) != 1 || v.D[0].X != time.Millisecond {
+	if len(v.A) != 1 || v.A[1] != d || v.B["<k>"] != d || v.C[""] != d {
 		t.Errorf("%+v", v)
 	}
 	if err == nil || !strings.Contains(err.Error(), `"a.x": its name does not fit`) {
