@@ -426,3 +426,60 @@ func TestBorrowedMemory(t *testing.T) {
 		t.Errorf("the event became\n%s\nit was\n%s", got, want)
 	}
 }
+
+// TestInflatedCounts: what a compressed body becomes is held, and what it might have
+// become is not.
+func TestInflatedCounts(t *testing.T) {
+	hold, held := make(chan struct{}), make(chan struct{})
+	h := newHandler(t, beacon.Config{
+		MaxBody: 2000, Limits: beacon.Limits{MaxDecoded: 100_000}, MaxInFlight: 102_000,
+		Sink: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+			if strings.HasPrefix(string(events[0].Body.(beacon.Text)), "hold") {
+				held <- struct{}{}
+				<-hold
+			}
+			return nil
+		}),
+	})
+	post := func(text string, compress bool) int {
+		body := bytes.NewBufferString(text)
+		r := httptest.NewRequest("POST", "/b", nil)
+		if compress {
+			body.Reset()
+			zw := gzip.NewWriter(body)
+			_, _ = zw.Write([]byte(text))
+			_ = zw.Close()
+			r.Header.Set("Content-Encoding", "gzip")
+		}
+		r.Header.Set("Content-Type", "text/plain")
+		r.Body, r.ContentLength = io.NopCloser(body), int64(body.Len())
+		return serve(h, r).StatusCode
+	}
+	var all sync.WaitGroup
+	holder := func(text string) {
+		refused := make(chan int, 1)
+		all.Go(func() {
+			if code := post(text, true); code != 204 {
+				refused <- code
+			}
+		})
+		select {
+		case <-held:
+		case code := <-refused:
+			t.Errorf("holder: %d", code)
+		}
+	}
+	holder("hold " + strings.Repeat("x", 3000)) // which might have become 64 KiB and more
+	if code := post(strings.Repeat("y", 1900), false); code != 204 {
+		t.Errorf("beside a small one: %d", code)
+	}
+	holder("hold " + strings.Repeat("x", 40_000))
+	if code := post(strings.Repeat("y", 60_000), true); code != http.StatusTooManyRequests {
+		t.Errorf("beside a large one: %d", code)
+	}
+	close(hold)
+	all.Wait()
+	if code := post(strings.Repeat("y", 60_000), true); code != 204 {
+		t.Errorf("afterwards: %d", code)
+	}
+}
