@@ -110,6 +110,9 @@ func JoinErrors(errs ...error) error {
 		if ok {
 			failed = append(failed, part.Failed...)
 		}
+		if err == error(part) && part.Err != nil {
+			err = part.Err
+		}
 		errs[i] = withoutParts(err)
 	}
 	err := joinKinds(errs)
