@@ -29,14 +29,12 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 	a.log(r.Context(), "beacon not taken", why)
 	if a.onRefused != nil {
 		a.guard("OnRefused", func() {
-			sent := body.Bytes
-			if sent == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead {
-				// Refused before it was read. Half of it would pass for all.
-				if body.Read(true) == nil {
-					sent = body.Bytes
-				}
+			unread := body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead
+			if unread && body.Read(true) != nil || why.Reason == ReasonTooBusy && !body.Complete {
+				a.onRefused(r, nil, why) // half of it would pass for all
+			} else {
+				a.onRefused(r, body.Bytes, why)
 			}
-			a.onRefused(r, sent, why)
 		})
 	}
 	body.LimitRest(why.Err)

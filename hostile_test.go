@@ -212,6 +212,27 @@ func TestOnRefusedGetsAllOrNothing(t *testing.T) {
 	}
 }
 
+// TestOnRefusedWhenBusy: what was read of a body until there was no more room is no dead
+// letter either.
+func TestOnRefusedWhenBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold, got := make(chan struct{}), "none"
+		h := newHandler(t, beacon.Config{
+			MaxBody: 100_000, Limits: beacon.Limits{MaxDecoded: 20_000}, MaxInFlight: 120_000,
+			Sink:      beacon.SinkFunc(func(context.Context, []beacon.Event) error { <-hold; return nil }),
+			OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) { got = fmt.Sprint(why.Reason, len(body)) },
+		})
+		var all sync.WaitGroup
+		all.Go(func() { serve(h, beacontest.NewRequest("/", beacon.Text(strings.Repeat("x", 100_000)))) })
+		synctest.Wait()
+		if res := serve(h, beacontest.NewRequest("/", beacon.Text(strings.Repeat("y", 50_000)))); res.StatusCode != 429 || got != "too-busy0" {
+			t.Errorf("%d %s", res.StatusCode, got)
+		}
+		close(hold)
+		all.Wait()
+	})
+}
+
 type panicking struct{}
 
 func (panicking) Read([]byte) (int, error) { panic("boom") }
