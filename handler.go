@@ -53,6 +53,7 @@ func New(c Config) (*Handler, error) {
 		cors:     cors{origins: origins, any: cfg.AnyOrigin, methods: cfg.Methods, allow: allow},
 		answers:  answers{taken: cfg.Answer, onRefused: cfg.OnRefused, allow: allow, logger: cfg.Logger},
 		requests: drain.New(),
+		stats:    stats{refused: map[string]uint64{}},
 	}, nil
 }
 

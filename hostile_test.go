@@ -284,6 +284,14 @@ func TestShutdownDoesNotWaitForLater(t *testing.T) {
 	})
 }
 
+// TestStatsOfNothing have no null in them.
+func TestStatsOfNothing(t *testing.T) {
+	st := newHandler(t, beacon.Config{Sink: nowhere}).Stats()
+	if b, err := json.Marshal(st); err != nil || strings.Contains(string(b), "null") {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
 // TestEveryRequestIsCounted once, also one whose goroutine the sink ends.
 func TestEveryRequestIsCounted(t *testing.T) {
 	h := newHandler(t, beacon.Config{Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { runtime.Goexit(); return nil })})

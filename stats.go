@@ -38,9 +38,6 @@ func (s *stats) refuse(status int, reason string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refused == nil {
-		s.refused = map[string]uint64{}
-	}
 	s.refused[reason]++
 }
 
