@@ -171,7 +171,10 @@ func FuzzSpoolRoundTrip(f *testing.F) {
 		h := newHistory(fs)
 		s, err := start(fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 			for _, e := range events {
-				if _, ours := h.sent[e.ID]; ours {
+				h.mu.Lock() // what was there before is delivered while the new one is stored
+				_, ours := h.sent[e.ID]
+				h.mu.Unlock()
+				if ours {
 					h.took([]beacon.Event{e})
 				}
 			}
