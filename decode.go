@@ -31,7 +31,7 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 	if err := describe(&e, r, &lim); err != nil {
 		return nil, err
 	}
-	c, err := unpack(&e, e.Request.ContentType, body, &lim)
+	c, err := unpack(&e, wire.ParseMediaType(e.Request.ContentType), body, &lim)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +120,7 @@ type content struct {
 }
 
 // unpack undoes the content coding of body.
-func unpack(e *Event, contentType string, body []byte, lim *Limits) (c content, err error) {
-	mt := wire.ParseMediaType(contentType)
+func unpack(e *Event, mt wire.MediaType, body []byte, lim *Limits) (c content, err error) {
 	c = content{body: body, kind: mt.Kind, boundary: mt.Boundary}
 	if len(body) == 0 {
 		return c, nil

@@ -215,14 +215,15 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	if h.cfg.Type != nil {
 		contentType = cmp.Or(h.cfg.Type(r), contentType)
 	}
+	mt := wire.ParseMediaType(contentType)
 	var reserved int64
-	if wire.MaybeInflates(body.Bytes, e.Request.Encoding, wire.ParseMediaType(contentType).Kind) {
+	if wire.MaybeInflates(body.Bytes, e.Request.Encoding, mt.Kind) {
 		reserved = lim.inflate().Cap(len(body.Bytes))
 		if err := body.Reserve(reserved); err != nil {
 			return nil, bodyRefusal(err)
 		}
 	}
-	c, err := unpack(&e, contentType, body.Bytes, lim)
+	c, err := unpack(&e, mt, body.Bytes, lim)
 	if err != nil {
 		return nil, err
 	}

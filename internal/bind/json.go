@@ -61,9 +61,8 @@ func (x *jsonBinder) misfit(path string, raw []byte, why string) {
 // top, for errors.
 func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 	t := v.Type()
-	isNull := wire.IsJSONNull(raw)
 	switch {
-	case isNull:
+	case wire.IsJSONNull(raw):
 		x.leaf(v, raw, path)
 	case t == durationType:
 		if d, ok := jsonDuration(raw); ok {
