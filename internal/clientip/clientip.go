@@ -19,11 +19,14 @@ const maxHops = 16
 // The peer of a Unix socket has no address. It is a program on this machine, so
 // where there are trusted proxies at all it counts as one.
 func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	addr, ok := parse(r.RemoteAddr)
+	local := r.RemoteAddr == "" || r.RemoteAddr[0] == '@' || r.RemoteAddr[0] == '/'
+	var addr netip.Addr
+	if !local {
+		addr, _ = parse(r.RemoteAddr)
+	}
 	if len(trusted) == 0 {
 		return addr
 	}
-	local := !ok && (r.RemoteAddr == "" || r.RemoteAddr[0] == '@' || r.RemoteAddr[0] == '/')
 	hops := strings.Join(r.Header["X-Forwarded-For"], ",")
 	for range maxHops {
 		if hops == "" || !local && !isTrusted(addr, trusted) {
@@ -39,14 +42,16 @@ func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	return addr
 }
 
-// Network returns the network that an address is in: IPv4 /24, IPv6 /48.
-func Network(a netip.Addr) netip.Addr {
-	bits := 48
-	if a.Is4() {
-		bits = 24
+// Client returns the network that a request came from, for a limit of its own: see
+// [Key]. It is false where all clients could be behind one address, and a limit would
+// be everyone's: for a peer on this machine or a private network, which is a proxy that
+// nobody named, and for a named proxy that does not say who its client is.
+func Client(r *http.Request, trusted []netip.Prefix) (key netip.Prefix, ok bool) {
+	addr := Of(r, trusted)
+	if Private(addr) || isTrusted(addr, trusted) {
+		return netip.Prefix{}, false
 	}
-	p, _ := a.Prefix(bits) // both lengths are valid for their family
-	return p.Addr()
+	return Key(addr), true
 }
 
 func isTrusted(a netip.Addr, trusted []netip.Prefix) bool {
@@ -56,9 +61,15 @@ func isTrusted(a netip.Addr, trusted []netip.Prefix) bool {
 // parse reads an address with or without a port or brackets, and brings the
 // IPv4-mapped form and zones down to the plain address.
 func parse(s string) (netip.Addr, bool) {
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap().WithZone(""), true
+	var a netip.Addr
+	var err error
+	// What has no port is not tried as if it had one: that makes an error each time.
+	if strings.Count(s, ":") == 1 || strings.Contains(s, "]:") {
+		var ap netip.AddrPort
+		ap, err = netip.ParseAddrPort(s)
+		a = ap.Addr()
+	} else {
+		a, err = netip.ParseAddr(strings.Trim(s, "[]"))
 	}
-	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
 	return a.Unmap().WithZone(""), err == nil
 }
