@@ -23,7 +23,7 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations, budget %v", name, got, budget)
 		}
 	}
-	lim := Limits{}.withDefaults()
+	lim := bounds{Limits: Limits{}.withDefaults()}
 	check("multipart", 1, func() { _, _ = parseMultipart(benchMP3, benchBoundary, &lim) })
 	check("multipart with a file", 2, func() { _, _ = parseMultipart(benchMP20File, benchBoundary, &lim) })
 	check("urlencoded", 2, func() { _, _, _ = parseURLEncoded(benchUE3, &lim) })

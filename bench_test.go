@@ -33,7 +33,7 @@ var (
 	benchJ4K      = benchJSON(75)
 )
 
-var benchLimits = Limits{}.withDefaults()
+var benchLimits = bounds{Limits: Limits{}.withDefaults()}
 
 const benchBoundary = "----WebKitFormBoundaryTmAdoUlni2Uu1c8W"
 

@@ -84,20 +84,40 @@ type Config struct {
 	// Limits bound what a body may hold.
 	Limits Limits
 
-	// MaxInFlight bounds the bytes of all bodies that are held at a time, compressed
-	// and not, until their requests are answered; default 64 MiB. While a body
-	// outgrows its buffer there may be twice as much of it for a moment. The events
-	// that are made of a body do not count: in a batch of small items they take many
-	// times its size. A request that would exceed it waits for up to a second and is
-	// then answered 429.
+	// MaxInFlight bounds the memory of all requests until they are answered, in bytes:
+	// their bodies, compressed and not, and the events that are made of them
+	// ([Event.Size]), each reserved before it is allocated. Default 64 MiB, or more if
+	// one request can need it. Up to 2 KiB of events, and 4 KiB of headers, are as much
+	// as a connection costs anyway and not counted. While a body outgrows its buffer
+	// there may be twice as much of it for a moment.
+	//
+	// A request that finds no room waits for up to a second and is then answered 429.
+	// One, or all that come from one network (an IPv4 address, or an IPv6 /64), may
+	// hold an eighth, or what Limits allow one request if that is more; a request
+	// that needs more by itself is refused with 413. Requests of a private
+	// or loopback address that is not in TrustedProxies, behind which all clients could
+	// be, share the whole; the Logger is told, once. A sixteenth is kept for
+	// small bodies, of up to 8 KiB.
+	//
+	// The process as a whole stays below what it takes when idle, 22 KB for each
+	// connection, and twice the sum of MaxInFlight and the queues of its sinks, such as
+	// spool.Options.MemoryBytes. The garbage collector is why it is twice.
 	MaxInFlight int64
 
+	// MaxRequests bounds the requests in progress; default 10,000. One that exceeds it
+	// waits and is answered as with MaxInFlight, and one network may have an eighth.
+	MaxRequests int
+
 	// ReadTimeout bounds the reading of one body, give or take an eighth; default 10
-	// s. A body that is not net/http's own may take longer. Slow headers are beyond a handler's reach: set
-	// http.Server.ReadHeaderTimeout. Behind a middleware whose ResponseWriter has
-	// neither SetReadDeadline nor Unwrap, such as http.TimeoutHandler, a body that
-	// stalls cannot be ended; the Logger is told, and what comes through too late is
-	// refused.
+	// s. A body that brings less than 16 bytes a second over half of that, if it is a
+	// second or more, ends then. While others wait for room, so does one that brings
+	// less than 1 KiB a second, or too little to be complete in time, from its first
+	// second on. A body that is not net/http's own may take longer.
+	//
+	// Slow headers are beyond a handler's reach: set http.Server.ReadHeaderTimeout. Behind
+	// a middleware whose ResponseWriter has neither SetReadDeadline nor Unwrap, such as
+	// http.TimeoutHandler, a body that stalls cannot be ended; the Logger is told, and what
+	// comes through too late is refused.
 	ReadTimeout time.Duration
 
 	// SinkTimeout is after which the Sink's context ends; default 10 s. The answer
@@ -178,7 +198,7 @@ func (c Config) withDefaults() (Config, origin.List, error) {
 		name  string
 		value int64
 	}{
-		{"MaxBody", c.MaxBody}, {"MaxInFlight", c.MaxInFlight},
+		{"MaxBody", c.MaxBody}, {"MaxInFlight", c.MaxInFlight}, {"MaxRequests", int64(c.MaxRequests)},
 		{"ReadTimeout", int64(c.ReadTimeout)}, {"SinkTimeout", int64(c.SinkTimeout)},
 		{"MaxDecoded", l.MaxDecoded}, {"MaxRatio", int64(l.MaxRatio)}, {"MaxQuery", int64(l.MaxQuery)},
 		{"MaxFields", int64(l.MaxFields)}, {"MaxDepth", int64(l.MaxDepth)}, {"MaxEvents", int64(l.MaxEvents)},
@@ -195,6 +215,7 @@ func (c Config) withDefaults() (Config, origin.List, error) {
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, max(64<<20, need))
 	check(c.MaxInFlight >= need,
 		"MaxInFlight %d is less than one request can need, MaxBody and MaxDecoded together", c.MaxInFlight)
+	c.MaxRequests = cmp.Or(c.MaxRequests, 10_000)
 	check(c.ClientIP <= IPFull, "ClientIP %d is unknown", c.ClientIP)
 	for _, p := range c.TrustedProxies {
 		check(p.IsValid(), "TrustedProxies holds an invalid prefix")
@@ -208,4 +229,12 @@ func (c Config) withDefaults() (Config, origin.List, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, origins, errors.Join(errs...)
+}
+
+// share is what one request, or one network, may hold of MaxInFlight: an eighth, but as
+// much as a batch within the limits takes, body, decoded body, and a copy of each item.
+func (c *Config) share() int64 {
+	const event = 2 << 10 // besides its text
+	batch := c.MaxBody + 2*c.Limits.MaxDecoded + int64(c.Limits.MaxEvents)*event
+	return min(c.MaxInFlight, max(c.MaxInFlight/8, batch))
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/pagebeacon/beacon/internal/wire"
 )
@@ -26,7 +27,7 @@ import (
 // limit (413). Anything else decodes, if need be to [Binary] or [Text] with a
 // note in [Event.Errors]. There is always at least one event.
 func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
-	lim := limits.withDefaults()
+	lim := bounds{Limits: limits.withDefaults()}
 	var e Event
 	if err := describe(&e, r, &lim); err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 
 // describe fills in what the request says about itself, which all of its events
 // have in common.
-func describe(e *Event, r *http.Request, lim *Limits) error {
+func describe(e *Event, r *http.Request, lim *bounds) error {
 	h := r.Header
 	e.Request = Request{
 		Method:      wire.Method(r.Method),
@@ -67,12 +68,12 @@ func describe(e *Event, r *http.Request, lim *Limits) error {
 	}
 	e.setIdentity(h)
 	e.boundHeaders()
-	return nil
+	return lim.room(e.Size() - e.Query.size()) // that was asked for
 }
 
 // setTarget fills in what the request line says. Its parts are one string, as net/http
 // reads it.
-func (e *Event) setTarget(r *http.Request, lim *Limits) error {
+func (e *Event) setTarget(r *http.Request, lim *bounds) error {
 	e.Request.Path = r.URL.Path
 	query := r.URL.RawQuery
 	if len(query) > lim.MaxQuery {
@@ -120,7 +121,7 @@ type content struct {
 }
 
 // unpack undoes the content coding of body.
-func unpack(e *Event, mt wire.MediaType, body []byte, lim *Limits) (c content, err error) {
+func unpack(e *Event, mt wire.MediaType, body []byte, lim *bounds) (c content, err error) {
 	c = content{body: body, kind: mt.Kind, boundary: mt.Boundary}
 	if len(body) == 0 {
 		return c, nil
@@ -129,6 +130,8 @@ func unpack(e *Event, mt wire.MediaType, body []byte, lim *Limits) (c content, e
 	switch {
 	case errors.Is(err, wire.ErrTooInflated):
 		return c, refusal(ReasonTooInflated, err)
+	case isRefusal(err):
+		return c, err
 	case err != nil:
 		return c, refusal(ReasonEncoding, err)
 	}
@@ -145,7 +148,7 @@ func unpack(e *Event, mt wire.MediaType, body []byte, lim *Limits) (c content, e
 }
 
 // decode reads a body, into e or copies of it.
-func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
+func decode(e *Event, h http.Header, c content, lim *bounds) ([]Event, error) {
 	body := c.body[:len(c.body):len(c.body)] // to append to one event's must not reach another's
 	buffers := cap(c.body)
 	switch {
@@ -209,7 +212,7 @@ func decode(e *Event, h http.Header, c content, lim *Limits) ([]Event, error) {
 	return []Event{*e}, nil
 }
 
-func parseMultipart(body []byte, boundary string, lim *Limits) (Form, error) {
+func parseMultipart(body []byte, boundary string, lim *bounds) (Form, error) {
 	parts, err := wire.Multipart(body, boundary)
 	if err != nil {
 		return nil, refusal(ReasonMultipart, err)
@@ -227,6 +230,11 @@ func parseMultipart(body []byte, boundary string, lim *Limits) (Form, error) {
 		if len(fields) == lim.MaxFields {
 			return nil, refusal(ReasonTooManyFields, fmt.Errorf("more than %d parts", lim.MaxFields))
 		}
+		if len(fields) == cap(fields) { // it doubles, and is copied when all are there
+			if err := lim.room(3 * len(fields) * int(unsafe.Sizeof(fields[0])+unsafe.Sizeof(File{}))); err != nil {
+				return nil, err
+			}
+		}
 		f := Field{Name: p.Name}
 		if p.IsFile {
 			f.File = &File{Name: p.FileName, Type: p.FileType, Data: p.Content}
@@ -239,8 +247,11 @@ func parseMultipart(body []byte, boundary string, lim *Limits) (Form, error) {
 
 // parseURLEncoded reads a form or a query, and says how large the buffers are that
 // its strings share.
-func parseURLEncoded(src string, lim *Limits) (form Form, shared int, err error) {
+func parseURLEncoded(src string, lim *bounds) (form Form, shared int, err error) {
 	pairs := wire.URLEncoded(src)
+	if err := lim.room(pairs.Most(lim.MaxFields)*int(unsafe.Sizeof(form[0])) + len(src)); err != nil {
+		return nil, 0, err
+	}
 	form = make(Form, 0, min(pairs.Room(), lim.MaxFields))
 	for name, value, ok := pairs.Next(); ok; name, value, ok = pairs.Next() {
 		if len(form) == lim.MaxFields {
@@ -252,7 +263,7 @@ func parseURLEncoded(src string, lim *Limits) (form Form, shared int, err error)
 }
 
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
-func decodeLines(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error) {
+func decodeLines(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
 	n := 0
 	for range wire.Lines(body) {
 		if n++; n > lim.MaxEvents {
@@ -262,8 +273,11 @@ func decodeLines(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error
 	if n == 0 {
 		return []Event{*e}, nil
 	}
-	events := make([]Event, 0, n)
 	items := newCutter(buffer)
+	if err := e.roomFor(n, items.room(body), lim); err != nil {
+		return nil, err
+	}
+	events := make([]Event, 0, n)
 	for line := range wire.Lines(body) {
 		events = append(events, *e)
 		next := &events[len(events)-1]

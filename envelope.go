@@ -9,7 +9,7 @@ import (
 // decodeEnvelope reads an envelope, or returns nothing if the body is none; one that
 // claims to be one gets a note. The items are checked one by one, so that the depth of
 // one does not cost the others.
-func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *Limits) ([]Event, error) {
+func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *bounds) ([]Event, error) {
 	if !wire.MaybeEnvelope(body) || !kind.MaybeJSON() || wire.CheckJSON(body, wire.MaxJSONDepth) != wire.JSONValid {
 		return nil, nil
 	}
@@ -52,6 +52,9 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *Limi
 	if env.Via == "now" || env.Via == "bye" {
 		e.Sent = wire.ClientTime(env.At)
 	}
+	if err := e.roomFor(len(items), cuts.room(body), lim); err != nil {
+		return nil, err
+	}
 	events := make([]Event, len(items))
 	for i, raw := range items {
 		events[i] = *e
@@ -62,7 +65,7 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *Limi
 }
 
 // setEnvelopeItem reads one event of an envelope.
-func (e *Event) setEnvelopeItem(i int, raw []byte, lim *Limits) {
+func (e *Event) setEnvelopeItem(i int, raw []byte, lim *bounds) {
 	item, ok := wire.ParseEnvelopeItem(raw)
 	if !ok {
 		if e.ID != "" {

@@ -172,7 +172,8 @@ func joinKinds(errs []error) error {
 const (
 	ReasonMethod        = "method"              // 405
 	ReasonOrigin        = "origin"              // 403
-	ReasonTooBusy       = "too-busy"            // 429, see [Config.MaxInFlight]
+	ReasonTooBusy       = "too-busy"            // 429, see [Config.MaxInFlight] and [Config.MaxRequests]
+	ReasonTooHeavy      = "too-heavy"           // 413, see [Config.MaxInFlight]
 	ReasonBodyTooLarge  = "body-too-large"      // 413
 	ReasonTooInflated   = "inflates-too-large"  // 413
 	ReasonQueryTooLarge = "query-too-large"     // 413
@@ -195,6 +196,7 @@ var statuses = map[string]int{
 	ReasonMethod:        http.StatusMethodNotAllowed,
 	ReasonOrigin:        http.StatusForbidden,
 	ReasonTooBusy:       http.StatusTooManyRequests,
+	ReasonTooHeavy:      http.StatusRequestEntityTooLarge,
 	ReasonBodyTooLarge:  http.StatusRequestEntityTooLarge,
 	ReasonTooInflated:   http.StatusRequestEntityTooLarge,
 	ReasonQueryTooLarge: http.StatusRequestEntityTooLarge,
@@ -217,13 +219,20 @@ func refusal(reason string, err error) *RequestError {
 	return &RequestError{Status: statuses[reason], Reason: reason, Err: err}
 }
 
-// bodyRefusal is the same for a body that could not be read.
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*RequestError](err)
+	return ok
+}
+
+// bodyRefusal is the same for a body that could not be read, or what is made of it.
 func bodyRefusal(err error) error {
 	switch {
 	case errors.Is(err, intake.ErrBusy):
 		why := refusal(ReasonTooBusy, err)
 		why.RetryAfter = time.Second
 		return why
+	case errors.Is(err, intake.ErrTooHeavy):
+		return refusal(ReasonTooHeavy, err)
 	case errors.Is(err, intake.ErrTooLarge):
 		return refusal(ReasonBodyTooLarge, err)
 	case errors.Is(err, intake.ErrTooSlow):

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/pagebeacon/beacon/internal/clientip"
 	"github.com/pagebeacon/beacon/internal/drain"
@@ -32,6 +33,7 @@ type Handler struct {
 	answers  answers
 	requests *drain.Counter
 	stats    stats
+	unshared sync.Once // it was said that requests share the whole budget
 }
 
 // New returns a Handler for c, or all mistakes in c, joined.
@@ -44,7 +46,7 @@ func New(c Config) (*Handler, error) {
 	return &Handler{
 		cfg: cfg,
 		gate: intake.New(intake.Limits{
-			MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Timeout: cfg.ReadTimeout,
+			MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Share: cfg.share(), Requests: cfg.MaxRequests, Timeout: cfg.ReadTimeout,
 			NoDeadline: sync.OnceFunc(func() {
 				cfg.Logger.Warn("beacon: ReadTimeout cannot end the reading of a body: the ResponseWriter of a middleware " +
 					"has neither SetReadDeadline nor Unwrap")
@@ -94,7 +96,7 @@ type arrival struct {
 
 // enter is the beginning of a request, and leave its end, whatever became of it.
 func (h *Handler) enter(w http.ResponseWriter, r *http.Request) arrival {
-	return arrival{late: h.requests.Enter(), body: h.gate.Body(w, r), crossOrigin: isCrossOrigin(r)}
+	return arrival{late: h.requests.Enter(), body: h.gate.Body(w, r, h.network(r)), crossOrigin: isCrossOrigin(r)}
 }
 
 func (h *Handler) leave(a *arrival) {
@@ -161,6 +163,9 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if !h.cors.accepts(r.Method) {
 		return methodError(r.Method)
 	}
+	if err := a.body.Enter(); err != nil {
+		return bodyRefusal(err)
+	}
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(r); errors.Is(err, ErrDrop) {
 			h.stats.dropped.Add(1)
@@ -189,6 +194,9 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 		return nil
 	}
 	if a.capture { // the sink owns those it gets
+		if err := a.body.Hold(int64(len(events)) * int64(unsafe.Sizeof(events[0]))); err != nil {
+			return bodyRefusal(err)
+		}
 		a.events = slices.Clone(events)
 		for i := range a.events {
 			a.events[i].Attrs = maps.Clone(events[i].Attrs)
@@ -202,35 +210,46 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	return nil
 }
 
-// decode decodes the body that was read. What inflating it may take is reserved
-// before, and what it did not take given back.
+// decode decodes the body that was read. The memory that this takes is reserved before.
 func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
-	lim := &h.cfg.Limits
+	lim := bounds{Limits: h.cfg.Limits, free: unclaimed, hold: func(n int64) error {
+		if err := body.Hold(n); err != nil {
+			return bodyRefusal(err)
+		}
+		return nil
+	}}
+	if err := lim.room(max(0, headerSize(r)-commonHeaders)); err != nil {
+		return nil, err
+	}
 	own := intake.Own(r)
 	var e Event
-	if err := describe(&e, own, lim); err != nil {
+	if err := describe(&e, own, &lim); err != nil {
 		return nil, err
 	}
 	contentType := e.Request.ContentType
 	if h.cfg.Type != nil {
 		contentType = cmp.Or(h.cfg.Type(r), contentType)
 	}
-	mt := wire.ParseMediaType(contentType)
-	var reserved int64
-	if wire.MaybeInflates(body.Bytes, e.Request.Encoding, mt.Kind) {
-		reserved = lim.inflate().Cap(len(body.Bytes))
-		if err := body.Reserve(reserved); err != nil {
-			return nil, bodyRefusal(err)
-		}
-	}
-	c, err := unpack(&e, mt, body.Bytes, lim)
+	c, err := unpack(&e, wire.ParseMediaType(contentType), body.Bytes, &lim)
 	if err != nil {
 		return nil, err
 	}
-	if reserved > 0 {
-		body.GiveBack(reserved - int64(len(c.body)))
+	return decode(&e, own.Header, c, &lim)
+}
+
+// commonHeaders is how many bytes of headers a connection has room for in any case.
+const commonHeaders = 4 << 10
+
+// headerSize is how many bytes net/http keeps of a request until it is answered.
+func headerSize(r *http.Request) int {
+	n := len(r.RequestURI)
+	for name, values := range r.Header {
+		n += len(name)
+		for _, v := range values {
+			n += len(v)
+		}
 	}
-	return decode(&e, own.Header, c, lim)
+	return n
 }
 
 // stamp sets what decoding cannot know: identity, time and address.
@@ -244,6 +263,29 @@ func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 		e.Received = now
 		e.Time = serverTime(e, now)
 	}
+}
+
+// network is whose share of the budget a request uses: that of its client, or nobody's
+// where all clients could be behind one address.
+func (h *Handler) network(r *http.Request) netip.Prefix {
+	key, ok := clientip.Client(r, h.cfg.TrustedProxies)
+	if !ok {
+		h.noShare(r)
+		return netip.Prefix{}
+	}
+	return key
+}
+
+// noShare says once that no client can be kept from using up the whole budget. A visitor
+// on the same machine, as during development, is no reason to.
+func (h *Handler) noShare(r *http.Request) {
+	if peer := clientip.Of(r, nil); peer.IsLoopback() && r.Header["X-Forwarded-For"] == nil {
+		return
+	}
+	h.unshared.Do(func() {
+		h.cfg.Logger.Warn("beacon: requests come from an address that all clients could be behind; name the reverse proxy in "+
+			"TrustedProxies and let it send X-Forwarded-For, so that no client can use up the memory for all", "peer", r.RemoteAddr)
+	})
 }
 
 // clientIP is the client's address as far as events may hold it.

@@ -8,11 +8,11 @@ import (
 
 // What a JSON text becomes in an event, whether it is all of a body or an item of a batch.
 
-func tooDeep(lim *Limits) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
+func tooDeep(lim *bounds) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
 
 // sniffJSON makes the body JSON if it is a JSON object or array, or else what it
 // would be otherwise.
-func (e *Event) sniffJSON(body []byte, otherwise Body, lim *Limits) {
+func (e *Event) sniffJSON(body []byte, otherwise Body, lim *bounds) {
 	e.Body = otherwise
 	if !wire.LooksLikeJSON(body) {
 		return
@@ -27,7 +27,7 @@ func (e *Event) sniffJSON(body []byte, otherwise Body, lim *Limits) {
 
 // setJSON makes b, of which the status is known, the event's body: JSON, or Binary
 // with a note if it is not.
-func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *Limits) {
+func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *bounds) {
 	if status == wire.JSONValid {
 		e.Body = JSON(b)
 		return
@@ -41,7 +41,7 @@ func (e *Event) setJSON(b []byte, status wire.JSONStatus, lim *Limits) {
 }
 
 // setItem does it with an item of a batch, which is never refused for one of them.
-func (e *Event) setItem(b []byte, lim *Limits) { e.setJSON(b, wire.CheckJSON(b, lim.MaxDepth), lim) }
+func (e *Event) setItem(b []byte, lim *bounds) { e.setJSON(b, wire.CheckJSON(b, lim.MaxDepth), lim) }
 
 // note adds to what in the event did not fit.
 func (e *Event) note(key, value, reason string) {

@@ -37,8 +37,29 @@ func orDefault[T int | int64](v, otherwise T) T {
 	return v
 }
 
-func (l *Limits) inflate() wire.InflateLimits {
-	return wire.InflateLimits{Bytes: l.MaxDecoded, Ratio: l.MaxRatio}
+// bounds are the limits of one request, and whom to ask for the memory that it takes.
+type bounds struct {
+	Limits
+	hold func(bytes int64) error // nil if nobody counts
+	free int                     // how much of it may be had without asking
+}
+
+// unclaimed is what the events of a request may take without asking: as much as its
+// connection costs in any case. Those of most beacons fit.
+const unclaimed = 2 << 10
+
+// room asks for n bytes before they are allocated.
+func (b *bounds) room(n int) error {
+	if b.free -= n; b.free >= 0 || b.hold == nil {
+		return nil
+	}
+	more := -b.free
+	b.free = 0
+	return b.hold(int64(more))
+}
+
+func (b *bounds) inflate() wire.InflateLimits {
+	return wire.InflateLimits{Bytes: b.MaxDecoded, Ratio: b.MaxRatio, Hold: b.hold}
 }
 
 // maxHeader bounds what a header may contribute to an event. Browsers stay far

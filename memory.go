@@ -154,6 +154,15 @@ func cloneBytes(b []byte) []byte {
 	return append(make([]byte, 0, len(b)), b...)
 }
 
+// itemCost is about what an event of a batch takes besides what it shares with the
+// others and its text: its ID, the box of its body, and a note that it is malformed.
+const itemCost = 192
+
+// roomFor asks for the memory of a batch of n events that begin as copies of e.
+func (e *Event) roomFor(n, copies int, lim *bounds) error {
+	return lim.room(n*(e.Size()+itemCost) + copies)
+}
+
 // slack is up to what an event may keep more alive than itself.
 const slack = 4 << 10
 
@@ -174,6 +183,14 @@ type cutter struct {
 
 // newCutter returns one for a body that is in a buffer of so many bytes.
 func newCutter(buffer int) cutter { return cutter{copies: buffer > slack} }
+
+// room is how much memory the copies of all items of a body take.
+func (c *cutter) room(body []byte) int {
+	if c.copies {
+		return len(body) + wire.PageSize
+	}
+	return 0
+}
 
 func (c *cutter) cut(item []byte) []byte {
 	if c.copies {

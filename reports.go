@@ -17,7 +17,7 @@ const cspViolation = "csp-violation"
 // decodeReports reads a Reporting API upload (Reporting §3.5): an array of
 // reports, or, leniently, a single one. An item that is no report becomes an
 // event of its own with a note, and so does the rest of a body that breaks off.
-func decodeReports(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error) {
+func decodeReports(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
 	items, ok := wire.SplitJSONArray(body, lim.MaxEvents)
 	if !ok {
 		items = [][]byte{body}
@@ -29,8 +29,11 @@ func decodeReports(e *Event, body []byte, buffer int, lim *Limits) ([]Event, err
 	if len(items) > lim.MaxEvents {
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d reports", lim.MaxEvents))
 	}
-	events := make([]Event, len(items))
 	cuts := newCutter(buffer)
+	if err := e.roomFor(len(items), cuts.room(body), lim); err != nil {
+		return nil, err
+	}
+	events := make([]Event, len(items))
 	for i, item := range items {
 		events[i] = *e
 		events[i].number(i)
@@ -42,7 +45,7 @@ func decodeReports(e *Event, body []byte, buffer int, lim *Limits) ([]Event, err
 
 // setReport makes one item of a report batch the event's body. Members are taken one
 // by one: one of the wrong type costs only itself.
-func (e *Event) setReport(item []byte, lim *Limits) {
+func (e *Event) setReport(item []byte, lim *bounds) {
 	if e.setItem(item, lim); e.Body.Kind() != "json" {
 		return
 	}
@@ -74,7 +77,7 @@ func (e *Event) setReportBody(r Report) {
 // decodeCSP reads a report-uri upload (CSP3 §5.5), one violation in an object of
 // its own names, which WebKit also uses for report-to with the Reporting API's
 // object inside.
-func decodeCSP(e *Event, body []byte, buffer int, lim *Limits) ([]Event, error) {
+func decodeCSP(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
 	if e.setItem(body, lim); e.Body.Kind() != "json" {
 		e.unpin(buffer)
 		return []Event{*e}, nil

@@ -1,71 +1,260 @@
 package intake
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
 
-// A budget bounds the bytes in memory at a time. Those who do not get theirs wait
-// in line, so that a large request is not starved by small ones.
+// A budget bounds how much of something all requests hold at a time, and how much of it
+// those of one network do. Those who do not get theirs wait in line.
+//
+// A large claim is not starved by small ones, and does not hold them up either: they go
+// past it for a bounded while, and have room of their own.
 type budget struct {
-	mu      sync.Mutex
-	free    int64
-	waiting []*claim
+	share int64 // the most of one network, what it waits for included
+	kept  int64 // what only small claims get
+	crowd int   // how many may wait
+
+	mu       sync.Mutex
+	free     int64
+	small    int64    // held by small claims
+	lines    [2]queue // for room: of large claims, and of small ones
+	waiting  int
+	networks map[netip.Prefix]*network
+	spare    []*network
 }
 
+// maxSpare is how many networks that are gone are kept to be used again.
+const maxSpare = 64
+
+func newBudget(n, share, kept int64, crowd int) budget {
+	return budget{share: share, kept: kept, crowd: crowd, free: n, networks: map[netip.Prefix]*network{}}
+}
+
+// A network is one whose requests hold something, or wait for it.
+type network struct {
+	asked int64 // what they hold or wait for in a line of the budget
+	line  queue // of claims that are beyond its share
+}
+
+// A claim is what a request asks for.
 type claim struct {
-	n     int64
-	ready chan struct{} // closed when granted
+	n       int64
+	network netip.Prefix // whose share it is of; the zero Prefix has none
+	small   bool
+	leave   int64 // how much has to be free after it, for others
 }
 
-// acquire takes n bytes, waiting for up to patience.
-func (b *budget) acquire(n int64, patience time.Duration) bool {
+type waiter struct {
+	claim
+	since time.Time
+	ready chan struct{} // closed when granted
+	asked bool          // it counts to the share of its network
+	gone  bool          // it gave up
+}
+
+const (
+	// overtake is how long small claims go past a large one that waits for room.
+	overtake = 250 * time.Millisecond
+
+	// pressing is how long a claim waits before others have to make room for it.
+	pressing = 100 * time.Millisecond
+)
+
+// acquire takes what c asks for, waiting for up to patience. If it has to wait it calls
+// press, after a while, to free something.
+func (b *budget) acquire(c claim, patience time.Duration, press func()) bool {
 	b.mu.Lock()
-	if b.free >= n && len(b.waiting) == 0 {
-		b.free -= n
+	own := b.network(c.network)
+	admitted := own.admits(c, b.share)
+	if admitted && b.line(c.small).empty() && b.fits(c) {
+		own.ask(c.n)
+		b.take(c)
 		b.mu.Unlock()
 		return true
 	}
-	c := &claim{n: n, ready: make(chan struct{})}
-	b.waiting = append(b.waiting, c)
-	b.mu.Unlock()
-
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-c.ready:
-		return true
-	case <-timer.C:
+	if b.waiting >= b.crowd {
+		b.forget(c.network)
+		b.mu.Unlock()
+		return false
 	}
+	b.waiting++
+	w := &waiter{claim: c, since: time.Now(), ready: make(chan struct{}), asked: admitted}
+	if admitted {
+		own.ask(c.n)
+		b.line(c.small).add(w)
+	} else {
+		own.line.add(w)
+	}
+	b.mu.Unlock()
+	if w.waits(min(pressing, patience)) {
+		return true
+	}
+	if press(); w.waits(patience - pressing) {
+		return true
+	}
+	return !b.giveUp(w)
+}
+
+func (w *waiter) waits(d time.Duration) (granted bool) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-w.ready:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// giveUp takes w out of its line. It is false if w was served in the last moment.
+func (b *budget) giveUp(w *waiter) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
-	case <-c.ready: // granted in the last moment
-		return true
+	case <-w.ready:
+		return false
 	default:
 	}
-	for i, w := range b.waiting {
-		if w == c {
-			b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-			break
+	w.gone = true
+	b.waiting--
+	if w.asked {
+		b.giveBack(w.network, w.n)
+	}
+	b.forget(w.network)
+	b.grant() // those behind may have waited for this one only
+	return true
+}
+
+// release gives back n that was held for a network, of which small was by small claims.
+func (b *budget) release(of netip.Prefix, n, small int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free += n
+	b.small -= small
+	b.giveBack(of, n)
+	b.forget(of)
+	b.grant()
+}
+
+// outgrow notes that n of what small claims hold is that of a large one now.
+func (b *budget) outgrow(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.small -= n
+	b.grant()
+}
+
+// fits says whether there is room for c. Callers hold mu.
+func (b *budget) fits(c claim) bool {
+	if !c.small {
+		return b.free-c.n >= max(b.kept, c.leave)
+	}
+	large := b.lines[0].first()
+	return b.free >= c.n && (large == nil || b.small+c.n <= b.kept || time.Since(large.since) < overtake)
+}
+
+func (b *budget) take(c claim) {
+	b.free -= c.n
+	if c.small {
+		b.small += c.n
+	}
+}
+
+// grant serves the lines from their heads. Callers hold mu.
+func (b *budget) grant() {
+	for i := range b.lines {
+		for w := b.lines[i].first(); w != nil && b.fits(w.claim); w = b.lines[i].first() {
+			b.lines[i].next()
+			b.take(w.claim)
+			b.waiting--
+			close(w.ready)
 		}
 	}
-	b.grant() // those behind may have waited for this one only
-	return false
 }
 
-func (b *budget) release(n int64) {
-	b.mu.Lock()
-	b.free += n
-	b.grant()
-	b.mu.Unlock()
+func (b *budget) line(small bool) *queue {
+	if small {
+		return &b.lines[1]
+	}
+	return &b.lines[0]
 }
 
-// grant serves the line from its head. Callers hold mu.
-func (b *budget) grant() {
-	for len(b.waiting) > 0 && b.free >= b.waiting[0].n {
-		b.free -= b.waiting[0].n
-		close(b.waiting[0].ready)
-		b.waiting = b.waiting[1:]
+// network returns the network of that name, nil for the zero Prefix. Callers hold mu.
+func (b *budget) network(name netip.Prefix) *network {
+	if !name.IsValid() {
+		return nil
+	}
+	own := b.networks[name]
+	if own == nil {
+		if n := len(b.spare); n > 0 {
+			own, b.spare = b.spare[n-1], b.spare[:n-1]
+		} else {
+			own = new(network)
+		}
+		b.networks[name] = own
+	}
+	return own
+}
+
+// forget drops a network that holds nothing and waits for nothing. Callers hold mu.
+func (b *budget) forget(name netip.Prefix) {
+	if own := b.networks[name]; own != nil && own.asked == 0 && own.line.empty() {
+		delete(b.networks, name)
+		if len(b.spare) < maxSpare {
+			b.spare = append(b.spare, own)
+		}
 	}
 }
+
+// giveBack moves claims of a network into the lines of the budget as its share allows,
+// when it holds or waits for n less. Callers hold mu.
+func (b *budget) giveBack(name netip.Prefix, n int64) {
+	own := b.networks[name]
+	if own == nil {
+		return
+	}
+	own.asked -= n
+	for w := own.line.first(); w != nil && own.asked+w.n <= b.share; w = own.line.first() {
+		own.line.next()
+		own.ask(w.n)
+		w.asked = true
+		b.line(w.small).add(w)
+	}
+}
+
+// admits says whether c is within the share of the network, and nothing large of it
+// waits for that. A nil network has none that could be used up.
+func (o *network) admits(c claim, share int64) bool {
+	return o == nil || o.asked+c.n <= share && (c.small || o.line.empty())
+}
+
+func (o *network) ask(n int64) {
+	if o != nil {
+		o.asked += n
+	}
+}
+
+// A queue holds those who wait, in order. Who gave up stays in it until it is their turn.
+type queue []*waiter
+
+func (q *queue) add(w *waiter) { *q = append(*q, w) }
+
+// first returns who is served next, or nil.
+func (q *queue) first() *waiter {
+	for len(*q) > 0 && (*q)[0].gone {
+		q.next()
+	}
+	if len(*q) == 0 {
+		return nil
+	}
+	return (*q)[0]
+}
+
+func (q *queue) next() {
+	(*q)[0] = nil
+	*q = (*q)[1:]
+}
+
+func (q *queue) empty() bool { return q.first() == nil }

@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 )
 
-// Why a body was not read. Errors of this package wrap one of them.
+// Why a body was not read, or what is made of it has no room. Errors of this package wrap
+// one of them.
 var (
-	ErrBusy     = errors.New("the budget for bodies is used up")
+	ErrBusy     = errors.New("the budget is used up")
+	ErrTooHeavy = errors.New("more than one request may hold")
 	ErrTooLarge = errors.New("body too large")
 	ErrTooSlow  = errors.New("body too slow")
 	ErrBroken   = errors.New("body broken")
@@ -24,9 +28,11 @@ var (
 
 // Limits are the settings of a [Gate]; all are required.
 type Limits struct {
-	MaxBody int64         // bytes of one body, as it is sent
-	Budget  int64         // bytes of all bodies in memory
-	Timeout time.Duration // of the reading of one body, give or take an eighth
+	MaxBody  int64         // bytes of one body, as it is sent
+	Budget   int64         // bytes that all requests hold in memory
+	Share    int64         // of them, what one request, or all of one network, may hold; at least MaxBody
+	Requests int           // in progress at a time
+	Timeout  time.Duration // of the reading of one body, give or take an eighth
 
 	// NoDeadline is called when the time-out of a body could not be enforced, since
 	// the ResponseWriter has no read deadline and no Unwrap that leads to one.
@@ -34,12 +40,16 @@ type Limits struct {
 }
 
 const (
-	// firstChunk is what is set aside for a body before any of it has arrived, so
-	// that a Content-Length alone reserves little. Most beacons fit.
-	firstChunk = 8 << 10
+	// waitingRoom is the buffer in which a body waits for its first byte. Nothing is
+	// reserved for it until something comes: it is no more than what a connection costs
+	// in any case.
+	waitingRoom = 512
 
-	// secondChunk is what it gets when that is used up, and then all the rest if its
-	// length is known: a claim on much has to come with something.
+	// firstChunk and secondChunk are what a body gets when that is used up, and then
+	// all the rest if its length is known. It has brought at least a sixteenth of what
+	// it claims. If all grew step by step, those that do so together would end up
+	// waiting for each other.
+	firstChunk  = 8 << 10
 	secondChunk = 64 << 10
 
 	// maxIdle is how often a reader may return nothing in a row.
@@ -53,56 +63,98 @@ const (
 	patience = time.Second
 )
 
-// A Gate lets bodies in. It is safe for concurrent use.
+// A Gate lets requests in. It is safe for concurrent use.
 type Gate struct {
 	limits   Limits
-	budget   budget
+	bytes    budget
+	requests budget
+	reading  int64 // what bodies leave free, for what is made of them
 	watchdog watchdog
 }
 
 // New returns a Gate.
 func New(l Limits) *Gate {
+	kept := min(l.Budget/16, l.Budget-l.Share)
 	return &Gate{
-		limits: l, budget: budget{free: l.Budget},
-		watchdog: watchdog{period: max(l.Timeout/watchTicks, time.Millisecond)},
+		limits:   l,
+		reading:  kept + min(l.Budget/4, l.Budget-kept-l.MaxBody),
+		bytes:    newBudget(l.Budget, l.Share, kept, math.MaxInt),
+		requests: newBudget(int64(l.Requests), int64(max(1, l.Requests/8)), 0, l.Requests/8),
+		watchdog: watchdog{timeout: l.Timeout},
 	}
 }
 
-// A Body is one request's, and what it holds of the budget.
+// A Body is one request's, and what that holds of the budgets.
 type Body struct {
 	Bytes    []byte // what was read of it, and at most MaxBody
 	Complete bool   // that is all of it
 
-	gate *Gate
-	r    *http.Request
-	w    http.ResponseWriter
-	held int64
+	gate    *Gate
+	r       *http.Request
+	w       http.ResponseWriter
+	network netip.Prefix
+	inside  bool  // it counts as a request in progress
+	held    int64 // bytes
+	small   int64 // those of them that small claims got
 }
 
-// Body returns the body of the request that w answers. Nothing of it is read yet.
-func (g *Gate) Body(w http.ResponseWriter, r *http.Request) Body {
-	return Body{gate: g, r: r, w: w}
+// Body returns the body of the request that w answers. Nothing of it is read yet. All of
+// a network share what one may hold; the zero Prefix is of none.
+func (g *Gate) Body(w http.ResponseWriter, r *http.Request, network netip.Prefix) Body {
+	return Body{gate: g, r: r, w: w, network: network}
 }
 
-// Reserve takes n more bytes from the budget, for what is made of the body.
-func (b *Body) Reserve(n int64) error {
-	if !b.gate.budget.acquire(n, min(patience, b.gate.limits.Timeout)) {
-		return ErrBusy
+// Enter makes the request one in progress, or returns [ErrBusy] if there are too many.
+func (b *Body) Enter() error {
+	if !b.gate.requests.acquire(claim{n: 1, network: b.network}, b.gate.patience(), b.gate.watchdog.press) {
+		return fmt.Errorf("%w: too many requests in progress", ErrBusy)
 	}
-	b.held += n
+	b.inside = true
 	return nil
 }
 
-// GiveBack returns n bytes to the budget.
-func (b *Body) GiveBack(n int64) {
-	if n > 0 {
-		b.gate.budget.release(n)
-		b.held -= n
+// Hold takes n bytes from the budget, for what is made of the request.
+func (b *Body) Hold(n int64) error { return b.reserve(n, 0) }
+
+// reserve takes n more bytes such that others are left.
+func (b *Body) reserve(n, leave int64) error {
+	c := claim{n: n, network: b.network, small: b.held+n <= firstChunk, leave: leave}
+	if b.held+n > b.gate.limits.Share {
+		return fmt.Errorf("%w: %d bytes", ErrTooHeavy, b.held+n)
 	}
+	if !c.small && b.small > 0 {
+		b.gate.bytes.outgrow(b.small)
+		b.small = 0
+	}
+	if !b.gate.bytes.acquire(c, b.gate.patience(), b.gate.watchdog.press) {
+		return ErrBusy
+	}
+	b.held += n
+	if c.small {
+		b.small += n
+	}
+	return nil
+}
+
+func (g *Gate) patience() time.Duration { return min(patience, g.limits.Timeout) }
+
+func (b *Body) release(n int64) {
+	small := min(n, b.small)
+	b.gate.bytes.release(b.network, n, small)
+	b.held -= n
+	b.small -= small
 }
 
 // Release gives everything back. It may be called more than once.
-func (b *Body) Release() { b.GiveBack(b.held) }
+func (b *Body) Release() {
+	if b.held > 0 {
+		b.release(b.held)
+	}
+	if b.inside {
+		b.inside = false
+		b.gate.requests.release(b.network, 1, 0)
+	}
+}
 
 func (b *Body) exists() bool { return b.r.Body != nil && b.r.Body != http.NoBody }
 
@@ -128,11 +180,11 @@ func (b *Body) Read(wantStart bool) (err error) {
 	if length > limit && !wantStart {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, length)
 	}
-	slot := b.gate.watchdog.enter(b.w)
+	read := b.gate.watchdog.enter(b.w)
 	defer func() {
-		switch late, bound := b.gate.watchdog.leave(slot); {
+		switch late, deadline := b.gate.watchdog.leave(read); {
 		case !late:
-		case !bound:
+		case !deadline:
 			b.gate.limits.NoDeadline()
 			if err == nil {
 				err = b.tooSlow()
@@ -144,24 +196,30 @@ func (b *Body) Read(wantStart bool) (err error) {
 		b.Complete = err == nil
 	}()
 
-	size := min(512, limit) + probe
-	if length > 0 {
-		size = min(length, limit, firstChunk) + probe
-	}
-	if err := b.Reserve(size - probe); err != nil {
-		return err
+	size := min(waitingRoom, limit) + probe
+	if 0 < length && length <= 2*waitingRoom {
+		size = min(length, limit) + probe
 	}
 	b.Bytes = make([]byte, 0, size)
+	claimed := false
 	for idle := 0; ; {
 		if len(b.Bytes) == cap(b.Bytes) {
 			if err := b.grow(); err != nil {
 				return err
 			}
+			read.room.Store(b.held)
 		}
 		n, err := b.r.Body.Read(b.Bytes[len(b.Bytes):cap(b.Bytes)])
 		b.Bytes = b.Bytes[:len(b.Bytes)+n]
 		if idle++; n > 0 {
 			idle = 0
+			read.got.Store(int64(len(b.Bytes)))
+			if !claimed {
+				if err := b.reserve(size-probe, b.gate.reading); err != nil {
+					return err
+				}
+				claimed = true
+			}
 		} else if err == nil && idle == maxIdle {
 			err = io.ErrNoProgress
 		}
@@ -197,7 +255,7 @@ func (b *Body) grow() error {
 		size = min(size, length)
 	}
 	size = min(size, b.gate.limits.MaxBody) + probe
-	if err := b.Reserve(size - have); err != nil {
+	if err := b.reserve(size-have, b.gate.reading); err != nil {
 		return err
 	}
 	b.Bytes = append(make([]byte, 0, size), b.Bytes...)
@@ -232,5 +290,5 @@ func (b *Body) readError(err error) error {
 }
 
 func (b *Body) tooSlow() error {
-	return fmt.Errorf("%w: %d bytes in %v", ErrTooSlow, len(b.Bytes), b.gate.limits.Timeout)
+	return fmt.Errorf("%w: %d bytes came; it has %v for all", ErrTooSlow, len(b.Bytes), b.gate.limits.Timeout)
 }

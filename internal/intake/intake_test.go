@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,7 @@ import (
 const whole = 1 << 20 // the budget
 
 func gate(maxBody int64) *Gate {
-	return New(Limits{MaxBody: maxBody, Budget: whole, Timeout: time.Minute, NoDeadline: func() {}})
+	return New(Limits{MaxBody: maxBody, Budget: whole, Share: whole, Requests: 100, Timeout: time.Minute, NoDeadline: func() {}})
 }
 
 func post(body io.Reader, length int64) *http.Request {
@@ -29,7 +30,7 @@ func TestHeldIsWhatIsInMemory(t *testing.T) {
 	for _, n := range []int{0, 1, 511, 512, 513, 8191, 8192, 8193, 65535, 65537, 300_000} {
 		for _, length := range []int64{int64(n), -1, 0, 1, 100, int64(n) * 2, int64(n) / 2} {
 			g := gate(400_000)
-			b := g.Body(httptest.NewRecorder(), post(strings.NewReader(strings.Repeat("x", n)), length))
+			b := g.Body(httptest.NewRecorder(), post(strings.NewReader(strings.Repeat("x", n)), length), netip.Prefix{})
 			err := b.Read(true)
 			if n == 0 && length > 0 {
 				if !errors.Is(err, ErrReadBefore) {
@@ -38,27 +39,28 @@ func TestHeldIsWhatIsInMemory(t *testing.T) {
 			} else if err != nil || len(b.Bytes) != n || !b.Complete {
 				t.Errorf("%d bytes of %d: %d, %v", n, length, len(b.Bytes), err)
 			}
-			if held := whole - g.budget.free; held != b.held || held < int64(cap(b.Bytes))-probe-1 || held > int64(cap(b.Bytes)) {
+			if held := whole - g.bytes.free; n == 0 && held != 0 {
+				t.Errorf("nothing holds %d", held)
+			} else if n > 0 && (held != b.held || held < int64(cap(b.Bytes))-probe-1 || held > int64(cap(b.Bytes))) {
 				t.Errorf("%d bytes of %d: %d held for a buffer of %d", n, length, held, cap(b.Bytes))
 			}
-			if err := b.Reserve(1000); err != nil || g.budget.free != whole-b.held {
-				t.Error(err, g.budget.free)
+			if err := b.Hold(1000); err != nil || g.bytes.free != whole-b.held {
+				t.Error(err, g.bytes.free)
 			}
-			b.GiveBack(300)
 			b.Release()
 			b.Release()
-			if g.budget.free != whole {
-				t.Errorf("%d bytes of %d: %d of the budget is left", n, length, g.budget.free)
+			if g.bytes.free != whole || g.bytes.small != 0 {
+				t.Errorf("%d bytes of %d: %d of the budget is left, %d small", n, length, g.bytes.free, g.bytes.small)
 			}
 		}
 	}
 }
 
-// TestClaimsFollowBytes: a length alone claims little.
+// TestClaimsFollowBytes: a length alone claims nothing.
 func TestClaimsFollowBytes(t *testing.T) {
-	for came, most := range map[int]int64{0: firstChunk, 8000: firstChunk, 8500: secondChunk, 60_000: secondChunk, 70_000: 500_000} {
+	for came, most := range map[int]int64{0: 0, 1: waitingRoom, 512: firstChunk, 600: firstChunk, 8000: firstChunk, 8500: secondChunk, 60_000: secondChunk, 70_000: 500_000} {
 		g := gate(500_000)
-		b := g.Body(httptest.NewRecorder(), post(io.MultiReader(strings.NewReader(strings.Repeat("x", came)), broken{}), 500_000))
+		b := g.Body(httptest.NewRecorder(), post(io.MultiReader(strings.NewReader(strings.Repeat("x", came)), broken{}), 500_000), netip.Prefix{})
 		if err := b.Read(true); !errors.Is(err, ErrBroken) || len(b.Bytes) != came {
 			t.Errorf("%d: %v", came, err)
 		}
@@ -89,7 +91,7 @@ func TestErrors(t *testing.T) {
 		"the end with the bytes": {withEOF{}, 2, nil, 2},
 	} {
 		g := gate(5)
-		b := g.Body(httptest.NewRecorder(), post(c.body, c.length))
+		b := g.Body(httptest.NewRecorder(), post(c.body, c.length), netip.Prefix{})
 		if err := b.Read(true); !errors.Is(err, c.want) || len(b.Bytes) != c.read || b.Complete != (c.want == nil) {
 			t.Errorf("%s: %v, %q, complete %v", name, err, b.Bytes, b.Complete)
 		}
@@ -108,7 +110,7 @@ func (withEOF) Read(b []byte) (int, error) { return copy(b, "ab"), io.EOF }
 // on the connection, which would end what comes after.
 func TestDeadlineIsTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Limits{MaxBody: 100, Budget: whole, Timeout: time.Second, NoDeadline: func() { t.Error("there is one") }})
+		g := New(Limits{MaxBody: 100, Budget: whole, Share: whole, Requests: 1, Timeout: time.Second, NoDeadline: func() { t.Error("there is one") }})
 		pr, pw := io.Pipe()
 		go func() {
 			time.Sleep(3 * time.Second) // and the reader does not mind the deadline
@@ -116,7 +118,7 @@ func TestDeadlineIsTakenBack(t *testing.T) {
 			_ = pw.Close()
 		}()
 		w := &deadlines{ResponseWriter: httptest.NewRecorder()}
-		b := g.Body(w, post(pr, -1))
+		b := g.Body(w, post(pr, -1), netip.Prefix{})
 		if err := b.Read(true); err != nil {
 			t.Error(err)
 		}
@@ -132,42 +134,3 @@ type deadlines struct {
 }
 
 func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
-
-// TestLineIsFair: who waits is served in order, and who gives up holds nobody back.
-func TestLineIsFair(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := &budget{free: 10}
-		if !b.acquire(8, time.Second) {
-			t.Fatal("nobody holds anything")
-		}
-		served := make(chan string, 4)
-		go func() {
-			if b.acquire(9, time.Second) {
-				served <- "large"
-			} else {
-				served <- "gave up"
-			}
-		}()
-		synctest.Wait()
-		go func() {
-			if b.acquire(2, time.Minute) { // fits, but others were here first
-				served <- "small"
-			}
-		}()
-		synctest.Wait()
-		if len(served) != 0 {
-			t.Errorf("%s was served past the line", <-served)
-		}
-		if got := <-served; got != "gave up" {
-			t.Error(got)
-		}
-		if got := <-served; got != "small" {
-			t.Error(got)
-		}
-		b.release(2)
-		b.release(8)
-		if b.free != 10 || len(b.waiting) != 0 {
-			t.Errorf("%+v", b)
-		}
-	})
-}

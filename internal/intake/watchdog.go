@@ -3,6 +3,7 @@ package intake
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,73 +12,138 @@ import (
 // more than decoding one; so all bodies share one slow clock, and only those it
 // finds late get a deadline: one that has passed.
 type watchdog struct {
-	period time.Duration // of the clock; watchTicks of them are the time a body has
+	timeout time.Duration // the time a body has, give or take a tick
 
 	mu      sync.Mutex
-	slots   []watched
-	free    []int // slots not in use
+	reads   []*read
+	free    []*read // those of them that are not in use
 	tick    uint64
-	running bool // the clock is, which it need not be without bodies
+	running bool      // the clock is, which it need not be without bodies
+	pressed time.Time // when slow bodies were last looked for
 }
 
-// A watched is a body being read; w is nil in a slot not in use.
-type watched struct {
-	w     http.ResponseWriter
-	since uint64
-	late  bool
-	bound bool // a deadline is on the connection
+// A read is that of one body.
+type read struct {
+	got  atomic.Int64 // bytes that have come
+	room atomic.Int64 // that was set aside for them
+
+	w        http.ResponseWriter // nil if it is not in use
+	begun    time.Time
+	since    uint64 // the tick of that
+	mark     uint64 // the tick at which the pace was last looked at
+	marked   int64  // what had come by then
+	late     bool
+	deadline bool // there is one on the connection
 }
 
-// watchTicks trades the accuracy of the time-out (one part in as many) for how
-// often the clock runs.
-const watchTicks = 8
+const (
+	// watchTicks trades the accuracy of the time-out (one part in as many) for how
+	// often the clock runs.
+	watchTicks = 8
+
+	// paceTicks is the part of the time over which a body has to keep its pace, and
+	// minWindow is the least of it.
+	paceTicks = watchTicks / 2
+	minWindow = time.Second
+
+	// minPace is the least that a body brings, in bytes a second. A byte now and then
+	// must not hold a connection for as long as a slow upload may.
+	minPace = 16
+
+	// pressedPace is the least while others wait, of a body older than pressedAge.
+	pressedPace = 1 << 10
+	pressedAge  = time.Second
+
+	// pressEvery is how often slow bodies are looked for then.
+	pressEvery = 50 * time.Millisecond
+)
+
+func (d *watchdog) period() time.Duration { return max(d.timeout/watchTicks, time.Millisecond) }
 
 // enter begins to watch the body of the request that w answers.
-func (d *watchdog) enter(w http.ResponseWriter) (slot int) {
+func (d *watchdog) enter(w http.ResponseWriter) *read {
+	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var r *read
 	if n := len(d.free); n > 0 {
-		slot, d.free = d.free[n-1], d.free[:n-1]
+		r, d.free = d.free[n-1], d.free[:n-1]
 	} else {
-		slot = len(d.slots)
-		d.slots = append(d.slots, watched{})
+		r = new(read)
+		d.reads = append(d.reads, r)
 	}
-	d.slots[slot] = watched{w: w, since: d.tick}
+	r.w, r.begun, r.since, r.mark = w, now, d.tick, d.tick
 	if !d.running {
 		d.running = true
-		time.AfterFunc(d.period, d.run)
+		time.AfterFunc(d.period(), d.run)
 	}
-	return slot
+	return r
 }
 
 // leave ends that. It says whether the body was found late, and whether that put a
 // deadline on the connection. After it the watchdog does not touch the connection
 // again.
-func (d *watchdog) leave(slot int) (late, bound bool) {
+func (d *watchdog) leave(r *read) (late, deadline bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	late, bound = d.slots[slot].late, d.slots[slot].bound
-	d.slots[slot] = watched{}
-	d.free = append(d.free, slot)
-	return late, bound
+	late, deadline = r.late, r.deadline
+	r.w, r.late, r.deadline, r.marked = nil, false, false, 0
+	r.got.Store(0)
+	r.room.Store(0)
+	d.free = append(d.free, r)
+	return late, deadline
 }
 
 // run is one tick of the clock.
 func (d *watchdog) run() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.free) == len(d.slots) {
-		d.running, d.slots, d.free = false, nil, nil
+	if len(d.free) == len(d.reads) {
+		d.running, d.reads, d.free = false, nil, nil
 		return
 	}
 	d.tick++
-	for i := range d.slots {
-		s := &d.slots[i]
-		// The first tick may have come at once, so it does not count.
-		if s.w != nil && !s.late && d.tick-s.since > watchTicks {
-			s.late = true
-			s.bound = http.NewResponseController(s.w).SetReadDeadline(time.Now()) == nil
+	window := paceTicks * d.period()
+	for _, r := range d.reads {
+		switch {
+		case r.w == nil || r.late:
+		case d.tick-r.since > watchTicks: // the first tick may have come at once, so it does not count
+			r.end()
+		case d.tick-r.mark > paceTicks && window >= minWindow:
+			got := r.got.Load()
+			if got-r.marked < minPace*int64(window/time.Second) {
+				r.end()
+			}
+			r.mark, r.marked = d.tick, got
 		}
 	}
-	time.AfterFunc(d.period, d.run)
+	time.AfterFunc(d.period(), d.run)
+}
+
+// press ends slow bodies, since others wait: those that bring little, and those that at
+// their pace would not bring in time what they hold room for.
+func (d *watchdog) press() {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.pressed) < pressEvery {
+		return
+	}
+	d.pressed = now
+	for _, r := range d.reads {
+		if r.w == nil || r.late {
+			continue
+		}
+		age := now.Sub(r.begun)
+		pace := max(pressedPace, float64(r.room.Load())/d.timeout.Seconds())
+		if age >= pressedAge && float64(r.got.Load()) < pace*age.Seconds() {
+			r.end()
+		}
+	}
+}
+
+// end lets the next read of the body fail. Callers hold the lock.
+func (r *read) end() {
+	r.late = true
+	r.deadline = http.NewResponseController(r.w).SetReadDeadline(time.Now()) == nil
 }

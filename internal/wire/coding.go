@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,10 +18,20 @@ import (
 type InflateLimits struct {
 	Bytes int64
 	Ratio int // decompressed to compressed size; a few kilobytes may exceed it
+
+	// Hold, if set, is asked before memory of that size is allocated. Its error ends the
+	// inflating.
+	Hold func(bytes int64) error
 }
 
 // ErrTooInflated is the error of [Inflate] for what exceeds its limits.
 var ErrTooInflated = errors.New("too large when decompressed")
+
+// errHeld marks an error of Hold.
+var errHeld = errors.New("no memory to decompress")
+
+// ends says whether err is about the limits, and not about what is in the body.
+func ends(err error) bool { return errors.Is(err, ErrTooInflated) || errors.Is(err, errHeld) }
 
 // ratioFloor is the decompressed size up to which the ratio does not count: a few
 // kilobytes of zeros are no bomb.
@@ -55,12 +66,12 @@ func Inflate(body []byte, coding string, sniff bool, lim InflateLimits) (plain [
 	case "deflate":
 		// RFC 9110 means zlib by "deflate"; old senders mean the bare stream.
 		if isZlib(body) {
-			if plain, err = expand(body, "zlib", lim); err == nil || errors.Is(err, ErrTooInflated) {
+			if plain, err = expand(body, "zlib", lim); err == nil || ends(err) {
 				return plain, "deflate", err
 			}
 		}
 		plain, err = expand(body, "deflate", lim)
-		if err != nil && !errors.Is(err, ErrTooInflated) && looksLikeText(body) {
+		if err != nil && !ends(err) && looksLikeText(body) {
 			return body, "", nil
 		}
 		return plain, "deflate", err
@@ -81,7 +92,7 @@ func Inflate(body []byte, coding string, sniff bool, lim InflateLimits) (plain [
 		return body, "", nil
 	}
 	plain, err = expand(body, format, lim)
-	if err != nil && !errors.Is(err, ErrTooInflated) {
+	if err != nil && !ends(err) {
 		return body, "", nil
 	}
 	return plain, name, err
@@ -102,11 +113,6 @@ func isZlib(b []byte) bool {
 
 func looksLikeText(b []byte) bool {
 	return bytes.IndexFunc(b, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' }) < 0
-}
-
-// MaybeInflates says whether [Inflate] may make more of a body of that kind than it is.
-func MaybeInflates(body []byte, coding string, kind Kind) bool {
-	return coding != "" || kind.MaybeCompressed() && (isGzip(body) || isZlib(body))
 }
 
 // expand decompresses body up to its cap. It never reads further than that, so
@@ -132,9 +138,9 @@ func expand(body []byte, format string, lim InflateLimits) ([]byte, error) {
 		r = flate.NewReader(src)
 	}
 	limit := min(lim.Cap(len(body)), math.MaxInt64-1) // one more is read
-	out, err := readUpTo(r, 4*len(body), limit+1)
+	out, err := readUpTo(r, guess(body, format), limit, lim.Hold)
 	switch {
-	case int64(len(out)) > limit:
+	case errors.Is(err, ErrTooInflated):
 		return nil, fmt.Errorf("%w: %d bytes become more than %d", ErrTooInflated, len(body), limit)
 	case err != nil:
 		return nil, err
@@ -144,28 +150,55 @@ func expand(body []byte, format string, lim InflateLimits) ([]byte, error) {
 	return out, nil
 }
 
-// readUpTo reads r up to its end or the limit. Nothing that was read is copied but
-// once, at the end, and not even that if the guess of its size was not too small.
-func readUpTo(r io.Reader, guess int, limit int64) ([]byte, error) {
+// guess is about what a body becomes. A gzip member ends with its size (RFC 1952 §2.3.1).
+func guess(body []byte, format string) int64 {
+	n := int64(len(body))
+	if format != "gzip" || n < 18 {
+		return 4 * n
+	}
+	return int64(binary.LittleEndian.Uint32(body[n-4:])) + 1 // which is where the end is found
+}
+
+// readUpTo reads r to its end, unless that is beyond the limit. Nothing that was read is
+// copied but once, at the end, and not even that if the guess of its size was not too
+// small.
+func readUpTo(r io.Reader, guess, limit int64, hold func(int64) error) ([]byte, error) {
+	room := func(n int64) ([]byte, error) {
+		if hold != nil {
+			if err := hold(n); err != nil {
+				return nil, fmt.Errorf("%w: %w", errHeld, err)
+			}
+		}
+		return make([]byte, 0, n), nil
+	}
 	var chunks [][]byte
-	chunk := make([]byte, 0, min(limit, int64(guess)))
+	chunk, err := room(min(limit+1, guess))
+	if err != nil {
+		return nil, err
+	}
 	for total := int64(0); ; {
 		n, err := r.Read(chunk[len(chunk):cap(chunk)])
 		chunk, total = chunk[:len(chunk)+n], total+int64(n)
-		if err == nil && total < limit {
-			if len(chunk) == cap(chunk) {
-				chunks = append(chunks, chunk)
-				chunk = make([]byte, 0, min(limit-total, max(total, 4<<10)))
+		switch {
+		case total > limit:
+			return nil, ErrTooInflated
+		case err == nil && len(chunk) < cap(chunk):
+		case err == nil:
+			chunks = append(chunks, chunk)
+			if chunk, err = room(min(limit+1-total, max(total, 4<<10))); err != nil {
+				return nil, err
 			}
-			continue
+		case err != io.EOF:
+			return nil, err
+		case chunks == nil:
+			return chunk, nil
+		default:
+			all := make([]byte, 0, total) // for which the chunks make room
+			for _, c := range append(chunks, chunk) {
+				all = append(all, c...)
+			}
+			return all, nil
 		}
-		if err == io.EOF {
-			err = nil
-		}
-		if chunks == nil {
-			return chunk, err
-		}
-		return bytes.Join(append(chunks, chunk), nil), err
 	}
 }
 

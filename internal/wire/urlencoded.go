@@ -27,6 +27,14 @@ func (p *Pairs) Room() int {
 	return strings.Count(p.src, "&") + 1
 }
 
+// Most is at least how many pairs there are, or limit if that is less.
+func (p *Pairs) Most(limit int) int {
+	if p.src == "" {
+		return 0
+	}
+	return min(strings.Count(p.src, "&")+1, limit)
+}
+
 // Backing returns how many bytes the names and values keep alive together.
 func (p *Pairs) Backing() int { return len(p.src) + cap(p.plain) }
 
