@@ -93,6 +93,15 @@ func decodeCSP(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) 
 		return decodeReports(e, body, buffer, lim)
 	}
 	r := Report{Type: cspViolation, UserAgent: e.Request.UserAgent}
+	members, few := countMembers(legacy, lim.MaxFields)
+	if !few {
+		e.note("csp-report", "", fmt.Sprintf("more than %d members", lim.MaxFields))
+		e.unpin(buffer)
+		return []Event{*e}, nil
+	}
+	if err := lim.room(2*len(legacy) + members*memberCost); err != nil { // it is written anew
+		return nil, err
+	}
 	var ok bool
 	if r.Body, r.URL, ok = wire.ModernCSP(legacy); ok {
 		e.setReportBody(r)
@@ -101,4 +110,18 @@ func decodeCSP(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) 
 	}
 	e.unpin(buffer + cap(r.Body))
 	return []Event{*e}, nil
+}
+
+// memberCost is what a member that has no place in a report takes while it is sorted.
+const memberCost = 100
+
+// countMembers counts those of a JSON object, and says whether they are at most so many.
+func countMembers(object []byte, most int) (n int, few bool) {
+	m, _ := wire.MembersOf(object)
+	for ; n <= most; n++ {
+		if _, _, ok := m.Next(); !ok {
+			return n, true
+		}
+	}
+	return n, false
 }

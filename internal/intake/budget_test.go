@@ -194,8 +194,9 @@ func TestPress(t *testing.T) {
 			}()
 			go func() {
 				b := g.Body(interrupts{httptest.NewRecorder(), pw}, post(pr, size), netip.Prefix{})
-				defer b.Release()
-				done <- b.Read(true)
+				err := b.Read(true)
+				b.Release()
+				done <- err
 			}()
 			synctest.Wait()
 			return done
