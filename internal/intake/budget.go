@@ -62,28 +62,39 @@ const (
 	pressing = 100 * time.Millisecond
 )
 
-// acquire takes what c asks for, waiting for up to patience. If it has to wait it calls
-// press, after a while, to free something.
-func (b *budget) acquire(c claim, patience time.Duration, press func()) bool {
+// try takes what c asks for if nobody has to wait for it.
+func (b *budget) try(c claim) bool {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	own := b.network(c.network)
-	admitted := own.admits(c, b.share)
-	if admitted && b.line(c.small).empty() && b.fits(c) {
-		own.ask(c.n)
-		b.take(c)
-		b.mu.Unlock()
+	if !own.admits(c, b.share) || !b.line(c.small).empty() || !b.fits(c) {
+		b.forget(c.network)
+		return false
+	}
+	own.ask(c.n)
+	b.take(c)
+	return true
+}
+
+// wait takes what c asks for, waiting for up to patience. If it has to wait it calls
+// press, after a while, to free something: of a network if that has used up its share, or
+// of anybody's for the zero Prefix.
+func (b *budget) wait(c claim, patience time.Duration, press func(of netip.Prefix)) bool {
+	if b.try(c) {
 		return true
 	}
+	b.mu.Lock()
 	if b.waiting >= b.crowd {
-		b.forget(c.network)
 		b.mu.Unlock()
 		return false
 	}
 	b.waiting++
-	w := &waiter{claim: c, since: time.Now(), ready: make(chan struct{}), asked: admitted}
-	if admitted {
+	w := &waiter{claim: c, since: time.Now(), ready: make(chan struct{})}
+	own := b.network(c.network)
+	if w.asked = own.admits(c, b.share); w.asked {
 		own.ask(c.n)
 		b.line(c.small).add(w)
+		b.grant() // there may be room since
 	} else {
 		own.line.add(w)
 	}
@@ -91,10 +102,18 @@ func (b *budget) acquire(c claim, patience time.Duration, press func()) bool {
 	if w.waits(min(pressing, patience)) {
 		return true
 	}
-	if press(); w.waits(patience - pressing) {
-		return true
+	press(b.inTheWay(w))
+	return w.waits(patience-pressing) || !b.giveUp(w)
+}
+
+// inTheWay returns whose requests hold what w waits for.
+func (b *budget) inTheWay(w *waiter) netip.Prefix {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.asked {
+		return netip.Prefix{}
 	}
-	return !b.giveUp(w)
+	return w.network
 }
 
 func (w *waiter) waits(d time.Duration) (granted bool) {

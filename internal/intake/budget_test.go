@@ -35,7 +35,7 @@ func ask(b *budget, claims ...asked) (served func() string) {
 	var names []string
 	for _, a := range claims {
 		go func() {
-			granted := b.acquire(a.claim, a.patience, func() {})
+			granted := b.wait(a.claim, a.patience, nobody)
 			mu.Lock()
 			defer mu.Unlock()
 			if granted {
@@ -54,13 +54,13 @@ func ask(b *budget, claims ...asked) (served func() string) {
 	}
 }
 
-func nobody() {}
+func nobody(netip.Prefix) {}
 
 // TestLineIsFair: large claims are served in order, and who gives up holds nobody back.
 func TestLineIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10, 10, 0, math.MaxInt)
-		if !b.acquire(claim{n: 8}, time.Second, nobody) {
+		if !b.wait(claim{n: 8}, time.Second, nobody) {
 			t.Fatal("nobody holds anything")
 		}
 		served := ask(&b, asked{"large", claim{n: 9}, time.Second}, asked{"next", claim{n: 2}, time.Minute})
@@ -84,7 +84,7 @@ func TestSmallOvertakeForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		small := claim{n: 10, small: true}
 		b := newBudget(160, 160, 10, math.MaxInt)
-		if !b.acquire(claim{n: 100}, time.Second, nobody) || b.acquire(claim{n: 51}, 0, nobody) {
+		if !b.wait(claim{n: 100}, time.Second, nobody) || b.wait(claim{n: 51}, 0, nobody) {
 			t.Fatal("large claims get all but what is kept")
 		}
 		served := ask(&b, asked{"large", claim{n: 90}, time.Minute}, asked{"a", small, time.Minute}, asked{"b", small, time.Minute})
@@ -115,7 +115,7 @@ func TestSmallOvertakeForAWhile(t *testing.T) {
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100, 30, 0, math.MaxInt)
-		if !b.acquire(claim{n: 30, network: one}, time.Second, nobody) {
+		if !b.wait(claim{n: 30, network: one}, time.Second, nobody) {
 			t.Fatal("its share is free")
 		}
 		served := ask(&b,
@@ -146,9 +146,9 @@ func TestShares(t *testing.T) {
 func TestLeavesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100, 100, 0, math.MaxInt)
-		for b.acquire(claim{n: 10, leave: 25}, 0, nobody) {
+		for b.wait(claim{n: 10, leave: 25}, 0, nobody) {
 		}
-		if b.free != 30 || !b.acquire(claim{n: 30}, 0, nobody) {
+		if b.free != 30 || !b.wait(claim{n: 30}, 0, nobody) {
 			t.Errorf("%d free", b.free)
 		}
 	})
@@ -293,7 +293,7 @@ func TestBudgetComesBack(t *testing.T) {
 				case 1:
 					c.network = other
 				}
-				if b.acquire(c, time.Duration(rand.IntN(3))*time.Millisecond, nobody) {
+				if b.wait(c, time.Duration(rand.IntN(3))*time.Millisecond, nobody) {
 					small := int64(0)
 					if c.small {
 						small = c.n

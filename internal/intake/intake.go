@@ -93,6 +93,7 @@ type Body struct {
 	r       *http.Request
 	w       http.ResponseWriter
 	network netip.Prefix
+	read    *read // while it is read
 	inside  bool  // it counts as a request in progress
 	held    int64 // bytes
 	small   int64 // those of them that small claims got
@@ -106,7 +107,7 @@ func (g *Gate) Body(w http.ResponseWriter, r *http.Request, network netip.Prefix
 
 // Enter makes the request one in progress, or returns [ErrBusy] if there are too many.
 func (b *Body) Enter() error {
-	if !b.gate.requests.acquire(claim{n: 1, network: b.network}, b.gate.patience(), b.gate.watchdog.press) {
+	if !b.gate.requests.wait(claim{n: 1, network: b.network}, b.gate.patience(), b.gate.watchdog.press) {
 		return fmt.Errorf("%w: too many requests in progress", ErrBusy)
 	}
 	b.inside = true
@@ -126,7 +127,7 @@ func (b *Body) reserve(n, leave int64) error {
 		b.gate.bytes.outgrow(b.small)
 		b.small = 0
 	}
-	if !b.gate.bytes.acquire(c, b.gate.patience(), b.gate.watchdog.press) {
+	if !b.gate.bytes.try(c) && !b.wait(c) {
 		return ErrBusy
 	}
 	b.held += n
@@ -134,6 +135,14 @@ func (b *Body) reserve(n, leave int64) error {
 		b.small += n
 	}
 	return nil
+}
+
+func (b *Body) wait(c claim) bool {
+	if b.read != nil {
+		b.gate.watchdog.pause(b.read)
+		defer b.gate.watchdog.resume(b.read)
+	}
+	return b.gate.bytes.wait(c, b.gate.patience(), b.gate.watchdog.press)
 }
 
 func (g *Gate) patience() time.Duration { return min(patience, g.limits.Timeout) }
@@ -180,9 +189,11 @@ func (b *Body) Read(wantStart bool) (err error) {
 	if length > limit && !wantStart {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, length)
 	}
-	read := b.gate.watchdog.enter(b.w)
+	b.read = b.gate.watchdog.enter(b.w, b.network)
 	defer func() {
-		switch late, deadline := b.gate.watchdog.leave(read); {
+		late, deadline := b.gate.watchdog.leave(b.read)
+		b.read = nil
+		switch {
 		case !late:
 		case !deadline:
 			b.gate.limits.NoDeadline()
@@ -207,18 +218,18 @@ func (b *Body) Read(wantStart bool) (err error) {
 			if err := b.grow(); err != nil {
 				return err
 			}
-			read.room.Store(b.held)
+			b.read.room.Store(b.held)
 		}
 		n, err := b.r.Body.Read(b.Bytes[len(b.Bytes):cap(b.Bytes)])
 		b.Bytes = b.Bytes[:len(b.Bytes)+n]
 		if idle++; n > 0 {
 			idle = 0
-			read.got.Store(int64(len(b.Bytes)))
+			b.read.got.Store(int64(len(b.Bytes)))
 			if !claimed {
+				claimed = true
 				if err := b.reserve(size-probe, b.gate.reading); err != nil {
 					return err
 				}
-				claimed = true
 			}
 		} else if err == nil && idle == maxIdle {
 			err = io.ErrNoProgress

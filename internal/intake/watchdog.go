@@ -2,6 +2,7 @@ package intake
 
 import (
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,10 +29,12 @@ type read struct {
 	room atomic.Int64 // that was set aside for them
 
 	w        http.ResponseWriter // nil if it is not in use
+	network  netip.Prefix
 	begun    time.Time
-	since    uint64 // the tick of that
-	mark     uint64 // the tick at which the pace was last looked at
-	marked   int64  // what had come by then
+	paused   time.Time // since when it waits for room; zero if it does not
+	since    uint64    // the tick of that
+	mark     uint64    // the tick at which the pace was last looked at
+	marked   int64     // what had come by then
 	late     bool
 	deadline bool // there is one on the connection
 }
@@ -61,7 +64,7 @@ const (
 func (d *watchdog) period() time.Duration { return max(d.timeout/watchTicks, time.Millisecond) }
 
 // enter begins to watch the body of the request that w answers.
-func (d *watchdog) enter(w http.ResponseWriter) *read {
+func (d *watchdog) enter(w http.ResponseWriter, network netip.Prefix) *read {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -72,7 +75,7 @@ func (d *watchdog) enter(w http.ResponseWriter) *read {
 		r = new(read)
 		d.reads = append(d.reads, r)
 	}
-	r.w, r.begun, r.since, r.mark = w, now, d.tick, d.tick
+	r.w, r.network, r.begun, r.since, r.mark = w, network, now, d.tick, d.tick
 	if !d.running {
 		d.running = true
 		time.AfterFunc(d.period(), d.run)
@@ -106,7 +109,7 @@ func (d *watchdog) run() {
 	window := paceTicks * d.period()
 	for _, r := range d.reads {
 		switch {
-		case r.w == nil || r.late:
+		case r.w == nil || r.late || !r.paused.IsZero():
 		case d.tick-r.since > watchTicks: // the first tick may have come at once, so it does not count
 			r.end()
 		case d.tick-r.mark > paceTicks && window >= minWindow:
@@ -120,18 +123,37 @@ func (d *watchdog) run() {
 	time.AfterFunc(d.period(), d.run)
 }
 
+// pause is for a body that waits for room, which is no fault of the client: until resume
+// it is not ended, and the time does not count for its pace.
+func (d *watchdog) pause(r *read) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.paused = time.Now()
+}
+
+func (d *watchdog) resume(r *read) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.begun = r.begun.Add(time.Since(r.paused))
+	r.paused = time.Time{}
+	r.mark, r.marked = d.tick, r.got.Load()
+}
+
 // press ends slow bodies, since others wait: those that bring little, and those that at
-// their pace would not bring in time what they hold room for.
-func (d *watchdog) press() {
+// their pace would not bring in time what they hold room for. If others of one network
+// wait for its share, they are those of that network.
+func (d *watchdog) press(of netip.Prefix) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now.Sub(d.pressed) < pressEvery {
-		return
+	if !of.IsValid() {
+		if now.Sub(d.pressed) < pressEvery {
+			return
+		}
+		d.pressed = now
 	}
-	d.pressed = now
 	for _, r := range d.reads {
-		if r.w == nil || r.late {
+		if r.w == nil || r.late || !r.paused.IsZero() || of.IsValid() && of != r.network {
 			continue
 		}
 		age := now.Sub(r.begun)
