@@ -21,6 +21,7 @@ type budget struct {
 	small    int64    // held by small claims
 	lines    [2]queue // for room: of large claims, and of small ones
 	waiting  int
+	pressed  time.Time // when all were last made to hurry
 	networks map[netip.Prefix]*network
 	spare    []*network
 }
@@ -34,8 +35,9 @@ func newBudget(n, share, kept int64, crowd int) budget {
 
 // A network is one whose requests hold something, or wait for it.
 type network struct {
-	asked int64 // what they hold or wait for in a line of the budget
-	line  queue // of claims that are beyond its share
+	asked   int64     // what they hold or wait for in a line of the budget
+	line    queue     // of claims that are beyond its share
+	pressed time.Time // when they were last made to hurry
 }
 
 // A claim is what a request asks for.
@@ -58,8 +60,10 @@ const (
 	// overtake is how long small claims go past a large one that waits for room.
 	overtake = 250 * time.Millisecond
 
-	// pressing is how long a claim waits before others have to make room for it.
-	pressing = 100 * time.Millisecond
+	// pressing is how long a claim waits before others have to make room for it, and
+	// pressEvery is how often they have to.
+	pressing   = 100 * time.Millisecond
+	pressEvery = 50 * time.Millisecond
 )
 
 // try takes what c asks for if nobody has to wait for it.
@@ -102,18 +106,26 @@ func (b *budget) wait(c claim, patience time.Duration, press func(of netip.Prefi
 	if w.waits(min(pressing, patience)) {
 		return true
 	}
-	press(b.inTheWay(w))
+	if of, due := b.inTheWay(w); due {
+		press(of)
+	}
 	return w.waits(patience-pressing) || !b.giveUp(w)
 }
 
-// inTheWay returns whose requests hold what w waits for.
-func (b *budget) inTheWay(w *waiter) netip.Prefix {
+// inTheWay returns whose requests hold what w waits for. due is false if they were
+// pressed a moment ago.
+func (b *budget) inTheWay(w *waiter) (of netip.Prefix, due bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if w.asked {
-		return netip.Prefix{}
+	last := &b.pressed
+	if !w.asked {
+		of, last = w.network, &b.network(w.network).pressed
 	}
-	return w.network
+	now := time.Now()
+	if due = now.Sub(*last) >= pressEvery; due {
+		*last = now
+	}
+	return of, due
 }
 
 func (w *waiter) waits(d time.Duration) (granted bool) {
@@ -209,6 +221,7 @@ func (b *budget) network(name netip.Prefix) *network {
 	if own == nil {
 		if n := len(b.spare); n > 0 {
 			own, b.spare = b.spare[n-1], b.spare[:n-1]
+			own.pressed = time.Time{}
 		} else {
 			own = new(network)
 		}

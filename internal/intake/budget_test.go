@@ -228,6 +228,26 @@ func TestPress(t *testing.T) {
 	})
 }
 
+// TestPressOwn: a network that has used up its share presses its own bodies only.
+func TestPressOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(100, 10, 0, math.MaxInt)
+		b.try(claim{n: 10, network: one})
+		var pressed []netip.Prefix
+		press := func(of netip.Prefix) { pressed = append(pressed, of) }
+		if b.wait(claim{n: 5, network: one}, time.Second, press) {
+			t.Error("its share is used up")
+		}
+		b.try(claim{n: 90})
+		if b.wait(claim{n: 5, network: other}, time.Second, press) {
+			t.Error("all of it is used up")
+		}
+		if len(pressed) != 2 || pressed[0] != one || pressed[1].IsValid() {
+			t.Errorf("pressed %v", pressed)
+		}
+	})
+}
+
 // interrupts ends the reading of a pipe as a deadline does that of a connection.
 type interrupts struct {
 	http.ResponseWriter

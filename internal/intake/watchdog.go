@@ -19,8 +19,7 @@ type watchdog struct {
 	reads   []*read
 	free    []*read // those of them that are not in use
 	tick    uint64
-	running bool      // the clock is, which it need not be without bodies
-	pressed time.Time // when slow bodies were last looked for
+	running bool // the clock is, which it need not be without bodies
 }
 
 // A read is that of one body.
@@ -56,9 +55,6 @@ const (
 	// pressedPace is the least while others wait, of a body older than pressedAge.
 	pressedPace = 1 << 10
 	pressedAge  = time.Second
-
-	// pressEvery is how often slow bodies are looked for then.
-	pressEvery = 50 * time.Millisecond
 )
 
 func (d *watchdog) period() time.Duration { return max(d.timeout/watchTicks, time.Millisecond) }
@@ -146,12 +142,6 @@ func (d *watchdog) press(of netip.Prefix) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !of.IsValid() {
-		if now.Sub(d.pressed) < pressEvery {
-			return
-		}
-		d.pressed = now
-	}
 	for _, r := range d.reads {
 		if r.w == nil || r.late || !r.paused.IsZero() || of.IsValid() && of != r.network {
 			continue
