@@ -60,8 +60,8 @@ func parse(pattern string) (scheme, host string, err error) {
 	case "null":
 		return fail("every sandboxed page and every local file has this one")
 	}
-	if strings.ContainsFunc(pattern, func(r rune) bool { return r >= 0x80 }) {
-		return fail("not ASCII: write the form that browsers send, which is xn--… for a domain")
+	if err := checkASCII(pattern); err != nil {
+		return "", "", err
 	}
 	scheme, host, ok := strings.Cut(strings.ToLower(pattern), "://")
 	switch {
@@ -81,11 +81,26 @@ func parse(pattern string) (scheme, host string, err error) {
 		}
 		return fail("an origin has no path, not even a slash")
 	}
-	host, wild := strings.CutPrefix(host, "*.")
+	host, port, err := parseHost(host)
+	if err != nil {
+		return "", "", err
+	}
+	if scheme == "https" && port == ":443" || scheme == "http" && port == ":80" {
+		port = ""
+	}
+	return scheme + "://", host + port, nil
+}
+
+// parseHost takes a host in lower case, with its wildcard and port if it has them, and
+// returns it and the port with its colon.
+func parseHost(s string) (host, port string, err error) {
+	fail := func(format string, args ...any) (string, string, error) {
+		return "", "", fmt.Errorf(format, args...)
+	}
+	host, wild := strings.CutPrefix(s, "*.")
 	if strings.Contains(host, "*") {
 		return fail(`a wildcard is only the whole first label of a domain, as in "https://*.example.com"`)
 	}
-	port := ""
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		host, port = host[:i], host[i:]
 	}
@@ -98,16 +113,11 @@ func parse(pattern string) (scheme, host string, err error) {
 	if err == nil {
 		err = checkPort(port)
 	}
-	if err != nil {
-		return "", "", err
-	}
-	if scheme == "https" && port == ":443" || scheme == "http" && port == ":80" {
-		port = ""
-	}
-	if !wild {
-		return scheme + "://", host + port, nil
-	}
 	switch {
+	case err != nil:
+		return "", "", err
+	case !wild:
+		return host, port, nil
 	case isIP:
 		return fail("an IP address has no subdomains")
 	case len(host) > maxDomain-len("x."):
@@ -115,7 +125,14 @@ func parse(pattern string) (scheme, host string, err error) {
 	case isPublicSuffix(host):
 		return fail("%s is a public suffix: list the sites under it one by one", host)
 	}
-	return scheme + "://", "*." + host + port, nil
+	return "*." + host, port, nil
+}
+
+func checkASCII(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }) {
+		return errors.New("not ASCII: write the form that browsers send, which is xn--… for a domain")
+	}
+	return nil
 }
 
 const maxDomain = 253 // as text (RFC 1035 §3.1)
