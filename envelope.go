@@ -76,7 +76,7 @@ func (e *Event) setEnvelopeItem(i int, raw []byte, lim *bounds) {
 		return
 	}
 	e.ID = itemID(e.View, e.Series, item.Seq)
-	e.Seq = item.Seq
+	e.setSeq("n", item.Seq)
 	e.Name = item.Name[:min(len(item.Name), maxID)]
 	e.Time = wire.ClientTime(item.Time)
 	switch {

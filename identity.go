@@ -20,6 +20,10 @@ import (
 // maxID bounds what a client may choose as an identity.
 const maxID = 256
 
+// maxSeq bounds what a client may say of a position: more than a page makes of it in a
+// day, ten times a second.
+const maxSeq = 1_000_000
+
 // identityParam is the query parameter in which the client identifies a beacon
 // whose body is the page's own: "<series>.<revision>".
 const identityParam = "_b"
@@ -30,8 +34,9 @@ func (e *Event) setIdentity(h http.Header) {
 	v := e.Query.Get(identityParam)
 	if i := strings.LastIndexByte(v, '.'); i > 0 && len(v) <= maxID {
 		if n, err := strconv.ParseUint(v[i+1:], 10, 53); err == nil && n > 0 {
-			e.Series, e.Seq, e.Mode = v[:i], n, ModeReplace
+			e.Series, e.Mode = v[:i], ModeReplace
 			e.ID = e.Series + ":" + strconv.FormatUint(n, 10)
+			e.setSeq(identityParam, n)
 			return
 		}
 	}
@@ -44,6 +49,18 @@ func (e *Event) setIdentity(h http.Header) {
 		return
 	}
 	e.ID = key
+}
+
+// setSeq sets a position that can be believed. Any other would stand for all others of
+// its series for good, so the event is left without one, and loses to them; its ID has
+// the number, since what comes twice is still one.
+func (e *Event) setSeq(key string, n uint64) {
+	if n > maxSeq {
+		e.Seq = 0
+		e.note(key, strconv.FormatUint(n, 10), "a position that is not believable")
+		return
+	}
+	e.Seq = n
 }
 
 // itemID is the ID of an event of the browser client. The page view is part of it,

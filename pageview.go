@@ -36,7 +36,8 @@ type PageView struct {
 	Unseen bool
 
 	// Seq is that of the report that Page, Visible, Engaged and Unseen are from, from
-	// 1; 0 if it has none.
+	// 1; 0 if it has none, or one that is not believable (see [Event.Seq]): any other
+	// report has the last word then.
 	Seq uint64
 
 	// Offset is how far the server's clock was ahead of the client's when the report
@@ -67,8 +68,12 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 	if !e.Sent.IsZero() && !e.Received.IsZero() {
 		v.Offset, v.HasOffset = e.Received.Sub(e.Sent), true
 	}
+	seq := e.Seq
+	if seq > maxSeq {
+		seq = 0 // of an event that was stored before it was looked at
+	}
 	if e.Name == "log" && e.Mode == ModeAppend && e.View != "" {
-		v.Logged = e.Seq
+		v.Logged = seq
 		return v, true
 	}
 	switch e.Body.(type) {
@@ -86,7 +91,7 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 	v.Start, v.End = start, end
 	v.View = cmp.Or(e.View, s.start, e.ID)
 	if e.Mode == ModeReplace {
-		v.Seq = e.Seq
+		v.Seq = seq
 	}
 	v.Visible, v.Unseen = saidDuration(s.seen)
 	v.Engaged, _ = saidDuration(s.engaged)
