@@ -87,7 +87,8 @@ type Event struct {
 	Name string
 
 	// Time is when it happened, on the server's clock, as well as can be known:
-	// Received less the age that a report or the client gives, else Received.
+	// Received less the age that a report or the client gives, which counts up to
+	// [Limits.MaxAge], else Received.
 	Time time.Time
 
 	// Received is when the handler took the request, in UTC.
@@ -101,7 +102,8 @@ type Event struct {
 	// Body is what was sent. It is never nil.
 	Body Body
 
-	// Query is the URL's query, decoded like a form body, in order.
+	// Query is the URL's query, decoded like a form body, in order, without the token
+	// of [Config.TokenKeys].
 	Query Form
 
 	// Page is the page it came from, as the browser worded it: the Referer
@@ -116,7 +118,9 @@ type Event struct {
 	// Series is the client's name for a series of events, and Seq the position in
 	// it, from 1; empty and 0 without one. View, Series and Seq identify an event:
 	// one that comes again has the same, and the same ID. An event of a series that
-	// could not be read has no Seq, and a note. Mode is what the series means.
+	// could not be read has no Seq, and a note; so has one beyond 1,000,000, which
+	// no page gets to, and which would be the last word of its series for good. Mode is
+	// what the series means.
 	Series string
 	Seq    uint64
 	Mode   Mode
@@ -127,8 +131,9 @@ type Event struct {
 	// Privacy holds the privacy preferences sent along.
 	Privacy Privacy
 
-	// Verified is the host's: set it in [Config.Enrich] for an event that it knows to
-	// come from one of its own pages.
+	// Verified says that the request had a token which the host put into one of its
+	// pages, see [Config.TokenKeys]. [Config.Enrich] may set it as well, for an event
+	// that the host knows to come from one of them.
 	Verified bool
 
 	// Attrs is the host's: set it in [Config.Enrich].

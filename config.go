@@ -13,6 +13,7 @@ import (
 
 	"github.com/pagebeacon/beacon/client"
 	"github.com/pagebeacon/beacon/internal/origin"
+	"github.com/pagebeacon/beacon/internal/pagetoken"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
@@ -44,17 +45,54 @@ type Config struct {
 	//
 	// A request is the host's own if its Sec-Fetch-Site says so or, from
 	// browsers that do not send that, if Origin and Host agree: a proxy must pass
-	// Host on. Requests without Origin (images, links, most servers) are accepted:
-	// nothing tells them apart from those of any other client. This keeps other
-	// sites' pages out, not other programs. CSP reports, which browsers send by
-	// themselves and in part with the origin "null", are accepted from everywhere.
+	// Host on. An image, or what else a page loads without an Origin, is held to the
+	// list by its Referer if Sec-Fetch-Site says that the page is another's; one of a
+	// page that sends no referrer is refused, as its posts are, whose origin is "null".
+	//
+	// What is left without Origin is accepted, since nothing tells it apart from any
+	// other client: links that are followed, frames, servers, and images over plain
+	// http and in browsers before 2023, which have no Sec-Fetch-Site. This keeps other
+	// sites' scripts and images out, not other programs: see TokenKeys. CSP reports,
+	// which browsers send by themselves and in part with the origin "null", are
+	// accepted from everywhere.
 	Origins []string
 
 	// AnyOrigin allows every origin but "null", that of sandboxed and some
-	// no-referrer pages. Under [Handler.Capture], whose route is the host's own, that
+	// no-referrer pages, and every image. Under [Handler.Capture], whose route is the host's own, that
 	// goes for what a page can send without a preflight, and only pages of Origins can
 	// read the answer; a preflight of any other is refused.
 	AnyOrigin bool
+
+	// Hosts are the names that the host answers to: "example.com", "*.example.com" for
+	// its subdomains at any depth (not itself), an address as in "127.0.0.1" or
+	// "[::1]", each with a port behind it or for all ports. A request whose Host is
+	// none of them is refused, preflights too. Empty, it is any name.
+	//
+	// It is for a server that can be reached without TLS, on a loopback address or in
+	// an intranet above all: another site's owner can let the site's name point to that
+	// address (DNS rebinding), and to the visitor's browser its pages are the host's
+	// own. Behind a proxy that changes Host, it is the proxy's Host that counts.
+	Hosts []string
+
+	// TokenKeys are the keys of page tokens, of 16 bytes or more: the first makes them,
+	// and all are good for those that come back. [Handler.ScriptTag] puts a token into
+	// the page, and the browser client sends it along; the events of a request with a
+	// valid one are [Event.Verified]. See [Handler.Token] for pages without the client.
+	// To change a key, put the new one in front on all servers, and leave the old one
+	// out two days later. Bytes that are random, from a secret store, and used for
+	// nothing else are a good key. Without any there are no tokens.
+	//
+	// A token tells that somebody had loaded a page of the host's in the last 48 hours,
+	// by the clock of the server that wrote it, and no more: who loads a page has one,
+	// and can use it for whatever is sent within that time. It stops those who do not
+	// look at the site, and dates the others. It is bound to no visitor, so pages may
+	// be cached, for less than a day.
+	TokenKeys [][]byte
+
+	// RequireToken refuses what has no valid token, on a route of [Handler.Capture] too,
+	// though not preflights. That goes for reports that browsers send by themselves, for
+	// pages that were open for two days, and for those of a cache.
+	RequireToken bool
 
 	// Methods are accepted besides GET, HEAD and POST, for pages that use
 	// fetch or fetchLater with "PUT", for instance. They are case-sensitive, as
@@ -163,9 +201,9 @@ const (
 	IPFull                      // the address
 )
 
-// withDefaults returns a frozen copy of c with its defaults filled in, or all
-// its mistakes at once.
-func (c Config) withDefaults() (Config, origin.List, error) {
+// withDefaults returns a frozen copy of c with its defaults filled in and what of it is
+// checked first, or all its mistakes at once.
+func (c Config) withDefaults() (Config, cors, error) {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -202,6 +240,7 @@ func (c Config) withDefaults() (Config, origin.List, error) {
 		{"ReadTimeout", int64(c.ReadTimeout)}, {"SinkTimeout", int64(c.SinkTimeout)},
 		{"MaxDecoded", l.MaxDecoded}, {"MaxRatio", int64(l.MaxRatio)}, {"MaxQuery", int64(l.MaxQuery)},
 		{"MaxFields", int64(l.MaxFields)}, {"MaxDepth", int64(l.MaxDepth)}, {"MaxEvents", int64(l.MaxEvents)},
+		{"MaxAge", int64(l.MaxAge)},
 	} {
 		check(n.value >= 0, "%s is negative", n.name)
 	}
@@ -221,14 +260,23 @@ func (c Config) withDefaults() (Config, origin.List, error) {
 		check(p.IsValid(), "TrustedProxies holds an invalid prefix")
 	}
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	for i, k := range c.TokenKeys {
+		check(len(k) >= pagetoken.MinKey, "TokenKeys[%d] has %d bytes, and needs %d", i, len(k), pagetoken.MinKey)
+	}
+	check(!c.RequireToken || len(c.TokenKeys) > 0, "RequireToken needs TokenKeys")
 	origins, err := origin.Parse(c.Origins)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	hosts, err := origin.ParseHosts(c.Hosts)
 	if err != nil {
 		errs = append(errs, err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return c, origins, errors.Join(errs...)
+	allow := strings.Join(c.Methods, ", ") + ", OPTIONS"
+	return c, cors{origins: origins, any: c.AnyOrigin, hosts: hosts, methods: c.Methods, allow: allow}, errors.Join(errs...)
 }
 
 // share is what one request, or one network, may hold of MaxInFlight: an eighth, but as

@@ -18,7 +18,8 @@ const preflightMaxAge = "7200"
 // cors is what a request has to come from and with, and what browsers are told of it.
 type cors struct {
 	origins origin.List
-	any     bool
+	any     bool // of the origins
+	hosts   origin.Hosts
 	methods []string
 	allow   string // the value of Allow
 }
@@ -41,13 +42,17 @@ func isCrossOrigin(r *http.Request) bool {
 	return len(origin) > 0 && !sameOrigin(r, origin[0])
 }
 
-// check refuses what comes from another origin than those allowed, and sets the
+// check refuses what is for another host, or comes from another origin than those
+// allowed, and sets the
 // headers that let an allowed one see the answer (Fetch §3.2). sendBeacon always
 // sends credentials, so the origin is echoed and wildcards, which are literal then,
 // are never used. cross is [isCrossOrigin]; capture says that the answer is the host's.
 func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) error {
+	if !c.hosts.Allow(r.Host) {
+		return refusal(ReasonHost, fmt.Errorf("%q", cut(r.Host)))
+	}
 	if !cross {
-		return nil
+		return c.checkReferer(r, capture)
 	}
 	origin := r.Header["Origin"][0]
 	listed := c.origins.Allow(origin)
@@ -68,6 +73,32 @@ func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) e
 	header.Set("Access-Control-Allow-Credentials", "true")
 	header.Set("Access-Control-Expose-Headers", "Retry-After, Beacon-Refused") // for a client that tries again
 	return nil
+}
+
+// checkReferer refuses what a page of another site loads without an Origin, which are
+// images and the GETs of a script with no-cors; with an Origin it is cross-origin. What
+// follows a link or opens a frame has none either: there Sec-Fetch-Mode is navigate, and
+// the page is the visitor's next.
+func (c *cors) checkReferer(r *http.Request, capture bool) error {
+	site := wire.First(r.Header["Sec-Fetch-Site"])
+	if c.any || wire.First(r.Header["Sec-Fetch-Mode"]) != "no-cors" ||
+		site != "cross-site" && site != "same-site" || isCSPReport(r) && !capture {
+		return nil
+	}
+	referer := wire.First(r.Header["Referer"])
+	scheme, host, _ := strings.Cut(referer, "://")
+	if i := strings.IndexAny(host, `/?#\`); i >= 0 {
+		host = host[:i]
+	}
+	// Back from a redirect of another site, what the host's own page loads is no
+	// longer same-origin.
+	if c.origins.Allow(scheme+"://"+host) || host != "" && strings.EqualFold(host, r.Host) {
+		return nil
+	}
+	if referer == "" {
+		return refusal(ReasonOrigin, fmt.Errorf("%s, and a page that sends no Referer", site))
+	}
+	return refusal(ReasonOrigin, fmt.Errorf("%q as Referer", cut(referer)))
 }
 
 func isCSPReport(r *http.Request) bool {

@@ -172,6 +172,8 @@ func joinKinds(errs []error) error {
 const (
 	ReasonMethod        = "method"              // 405
 	ReasonOrigin        = "origin"              // 403
+	ReasonHost          = "host"                // 403, see [Config.Hosts]
+	ReasonToken         = "token"               // 403, see [Config.RequireToken]
 	ReasonTooBusy       = "too-busy"            // 429, see [Config.MaxInFlight] and [Config.MaxRequests]
 	ReasonTooHeavy      = "too-heavy"           // 413, see [Config.MaxInFlight]
 	ReasonBodyTooLarge  = "body-too-large"      // 413
@@ -195,6 +197,8 @@ const (
 var statuses = map[string]int{
 	ReasonMethod:        http.StatusMethodNotAllowed,
 	ReasonOrigin:        http.StatusForbidden,
+	ReasonHost:          http.StatusForbidden,
+	ReasonToken:         http.StatusForbidden,
 	ReasonTooBusy:       http.StatusTooManyRequests,
 	ReasonTooHeavy:      http.StatusRequestEntityTooLarge,
 	ReasonBodyTooLarge:  http.StatusRequestEntityTooLarge,

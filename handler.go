@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -16,6 +15,7 @@ import (
 	"github.com/pagebeacon/beacon/internal/clientip"
 	"github.com/pagebeacon/beacon/internal/drain"
 	"github.com/pagebeacon/beacon/internal/intake"
+	"github.com/pagebeacon/beacon/internal/pagetoken"
 	"github.com/pagebeacon/beacon/internal/sinkctx"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
@@ -30,6 +30,7 @@ type Handler struct {
 	cfg      Config
 	gate     *intake.Gate
 	cors     cors
+	tokens   tokens
 	answers  answers
 	requests *drain.Counter
 	stats    stats
@@ -38,11 +39,10 @@ type Handler struct {
 
 // New returns a Handler for c, or all mistakes in c, joined.
 func New(c Config) (*Handler, error) {
-	cfg, origins, err := c.withDefaults()
+	cfg, cors, err := c.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("beacon: invalid config: %w", err)
 	}
-	allow := strings.Join(cfg.Methods, ", ") + ", OPTIONS"
 	return &Handler{
 		cfg: cfg,
 		gate: intake.New(intake.Limits{
@@ -52,8 +52,9 @@ func New(c Config) (*Handler, error) {
 					"has neither SetReadDeadline nor Unwrap")
 			}),
 		}),
-		cors:     cors{origins: origins, any: cfg.AnyOrigin, methods: cfg.Methods, allow: allow},
-		answers:  answers{taken: cfg.Answer, onRefused: cfg.OnRefused, allow: allow, logger: cfg.Logger},
+		cors:     cors,
+		tokens:   tokens{keys: pagetoken.New(cfg.TokenKeys), required: cfg.RequireToken},
+		answers:  answers{taken: cfg.Answer, onRefused: cfg.OnRefused, allow: cors.allow, logger: cfg.Logger},
 		requests: drain.New(),
 		stats:    stats{refused: map[string]uint64{}},
 	}, nil
@@ -64,7 +65,7 @@ func New(c Config) (*Handler, error) {
 //	taken, or dropped on purpose    204, or 200 and a 43-byte GIF for an image
 //	preflight                       204
 //	malformed                       400
-//	origin not allowed              403
+//	origin, host or token           403
 //	method                          405 and Allow
 //	body too slow, too large        408, 413
 //	too busy                        429 and Retry-After
@@ -226,12 +227,16 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	if err := describe(&e, own, &lim); err != nil {
 		return nil, err
 	}
+	token := h.tokens.cut(&e)
 	contentType := e.Request.ContentType
 	if h.cfg.Type != nil {
 		contentType = cmp.Or(h.cfg.Type(r), contentType)
 	}
 	c, err := unpack(&e, wire.ParseMediaType(contentType), body.Bytes, &lim)
 	if err != nil {
+		return nil, err
+	}
+	if err := h.tokens.verify(&e, token, c.body); err != nil {
 		return nil, err
 	}
 	return decode(&e, own.Header, c, &lim)
@@ -261,7 +266,7 @@ func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 		e := &events[i]
 		e.Request.ClientIP = ip
 		e.Received = now
-		e.Time = serverTime(e, now)
+		e.Time = serverTime(e, now, h.cfg.Limits.MaxAge)
 	}
 }
 
@@ -301,7 +306,7 @@ func (h *Handler) clientIP(r *http.Request) netip.Addr {
 }
 
 // serverTime works out when an event happened, on the server's clock.
-func serverTime(e *Event, now time.Time) time.Time {
+func serverTime(e *Event, now time.Time, maxAge time.Duration) time.Time {
 	var age time.Duration
 	if rep, ok := e.Body.(Report); ok {
 		age = rep.Age

@@ -1,6 +1,10 @@
 package beacon
 
-import "github.com/pagebeacon/beacon/internal/wire"
+import (
+	"time"
+
+	"github.com/pagebeacon/beacon/internal/wire"
+)
 
 // Limits bound what one request may hold. Zero is the default of each. A request
 // beyond one of them is refused with 413, but for what nests too deeply: only a body of
@@ -14,6 +18,11 @@ type Limits struct {
 	MaxFields  int   // fields of a form, parts of a multipart body, pairs of a query; default 1,000
 	MaxDepth   int   // nesting of a JSON text, at most 9,000; default 512
 	MaxEvents  int   // events in one request; default 1,000
+
+	// MaxAge is the most by which [Event.Time] lies before [Event.Received], whatever a
+	// client says: nothing is refused for it. Default 30 days, which no browser
+	// keeps a report; what waits in the browser client's store may be a day old.
+	MaxAge time.Duration
 }
 
 // deepest leaves room for what hosts put around a body: encoding/json stops at 10,000.
@@ -27,10 +36,11 @@ func (l Limits) withDefaults() Limits {
 		MaxFields:  orDefault(l.MaxFields, 1000),
 		MaxDepth:   min(orDefault(l.MaxDepth, 512), deepest),
 		MaxEvents:  orDefault(l.MaxEvents, 1000),
+		MaxAge:     orDefault(l.MaxAge, 30*24*time.Hour),
 	}
 }
 
-func orDefault[T int | int64](v, otherwise T) T {
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	if v <= 0 {
 		return otherwise
 	}

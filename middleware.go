@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/pagebeacon/beacon/client"
 )
@@ -43,16 +44,27 @@ func (h *Handler) ScriptURL() string {
 
 // ScriptTag returns the HTML of the script element that starts the browser client, its
 // values escaped. What t leaves empty is filled in: Src is [Handler.ScriptURL], and
-// Endpoint is [Config.Path], under which [Handler.Middleware] serves both. Where the
-// handler is mounted on a mux, or under a prefix that is stripped, set them.
+// Endpoint is [Config.Path], under which [Handler.Middleware] serves both; Token is
+// [Handler.Token]. Where the handler is mounted on a mux, or under a prefix that is
+// stripped, set the first two.
 //
 // It panics if there is no Src, as with [Config.NoScript], or a value of t is none
 // that the client knows: that is a mistake in the program.
 func (h *Handler) ScriptTag(t client.Tag) template.HTML {
 	t.Src = cmp.Or(t.Src, h.ScriptURL())
 	t.Endpoint = cmp.Or(t.Endpoint, h.cfg.Path)
+	t.Token = cmp.Or(t.Token, h.Token())
 	return client.ScriptTag(t)
 }
+
+// Token returns the token of a page that is written now, or "" without
+// [Config.TokenKeys]: for a page that has no element of [Handler.ScriptTag], or was
+// open so long that it needs a new one, which it gives to the client's init. A body of
+// the page's own, a pixel, the ping of a link and the URL in a Reporting-Endpoints header
+// carry it as the query parameter _t, which no event has in its Query then.
+//
+// It holds letters, digits, "-", "_" and "." and is not a secret of the visitor's.
+func (h *Handler) Token() string { return h.tokens.keys.Make(time.Now()) }
 
 // Capture wraps a route of the host's own that takes beacons: the request goes to
 // the Sink as it would through ServeHTTP, and then to next, which has the events

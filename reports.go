@@ -3,14 +3,9 @@ package beacon
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	"github.com/pagebeacon/beacon/internal/wire"
 )
-
-// maxAge is the most by which a report's age moves [Event.Time] back: no browser
-// keeps a report that long, and a wrong clock should not date an event to 1970.
-const maxAge = 30 * 24 * time.Hour
 
 const cspViolation = "csp-violation"
 

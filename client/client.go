@@ -159,6 +159,10 @@ type Tag struct {
 	// beacon.consent("granted"), or "granted", which is the default.
 	Consent string
 
+	// Token says to the endpoint that it wrote the page: what beacon.Handler.Token
+	// returns, and beacon.Handler.ScriptTag fills in.
+	Token string
+
 	// GPC is what Global Privacy Control does: "block" (default) or "flag".
 	GPC string
 }
@@ -182,7 +186,8 @@ func ScriptTag(t Tag) template.HTML {
 	var b strings.Builder
 	b.WriteString("<script")
 	for _, a := range [...]struct{ name, value string }{
-		{"src", t.Src}, {"nonce", t.Nonce}, {"data-endpoint", t.Endpoint}, {"data-consent", t.Consent}, {"data-gpc", t.GPC},
+		{"src", t.Src}, {"nonce", t.Nonce}, {"data-endpoint", t.Endpoint}, {"data-token", t.Token},
+		{"data-consent", t.Consent}, {"data-gpc", t.GPC},
 	} {
 		if a.value != "" {
 			b.WriteString(" " + a.name + `="` + html.EscapeString(a.value) + `"`)

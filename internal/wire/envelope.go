@@ -61,6 +61,22 @@ func ParseEnvelope(b []byte) (e Envelope, bad string) {
 	return e, bad
 }
 
+// EnvelopeToken returns the page's token in what starts as an envelope and is valid
+// JSON, or "". The client writes it in front of what is long, so that is not read.
+func EnvelopeToken(b []byte) string {
+	if !MaybeEnvelope(b) {
+		return ""
+	}
+	var token string
+	m, _ := MembersOf(b)
+	for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
+		if key == "tok" && setString(&token, v) {
+			break
+		}
+	}
+	return token
+}
+
 // An EnvelopeItem is one event in an [Envelope].
 type EnvelopeItem struct {
 	Seq  uint64
