@@ -40,7 +40,8 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 	body.LimitRest(why.Err)
 
 	header := w.Header()
-	header.Set("Beacon-Refused", why.Reason)
+	reason := wire.Printable(why.Reason) // a host's own may hold what a client sent
+	header.Set("Beacon-Refused", reason)
 	if why.Status == http.StatusMethodNotAllowed {
 		header.Set("Allow", a.allow)
 	}
@@ -51,7 +52,7 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(why.Status)
 	if r.Method != http.MethodHead {
-		_, _ = fmt.Fprintf(w, "beacon refused: %s\n", why.Reason) // nobody is left to tell
+		_, _ = fmt.Fprintf(w, "beacon refused: %s\n", reason) // nobody is left to tell
 	}
 }
 
@@ -62,10 +63,24 @@ func (a *answers) log(ctx context.Context, msg string, why *RequestError) {
 		level = slog.LevelError
 	}
 	if suppressed, ok := a.logs.Allow(why.Reason); ok {
-		a.logger.LogAttrs(ctx, level, msg, slog.String("reason", why.Reason), slog.Int("status", why.Status),
-			slog.Any("error", why.Err), slog.Int("suppressed", suppressed))
+		a.logger.LogAttrs(ctx, level, msg, slog.String("reason", wire.Printable(why.Reason)), slog.Int("status", why.Status),
+			slog.Any("error", printable(why.Err)), slog.Int("suppressed", suppressed))
 	}
 }
+
+// printable returns err with a text that is safe to print: that of a store, or of a
+// panic, may quote what a client sent.
+func printable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return printableError{err}
+}
+
+type printableError struct{ error }
+
+func (e printableError) Error() string { return wire.Printable(e.error.Error()) }
+func (e printableError) Unwrap() error { return e.error }
 
 // guard calls a hook of the host's that cannot change what happens, not even by a
 // panic.
@@ -73,7 +88,7 @@ func (a *answers) guard(name string, hook func()) {
 	var err error
 	defer func() {
 		if err != nil {
-			a.logger.Error("beacon: "+name, slog.Any("error", err))
+			a.logger.Error("beacon: "+name, slog.Any("error", printable(err)))
 		}
 	}()
 	defer recoverTo(&err)
