@@ -23,6 +23,12 @@ export interface BeaconOptions {
   backgroundTimeout?: number;
   /** As of fetch. sendBeacon always includes cookies, so it is not used with `same-origin`. */
   credentials?: "include" | "same-origin";
+  /**
+   * The token that the server put into the page. Only needed without `init`, or for
+   * another endpoint: a beacon to the endpoint of `init` has that one's. It goes in the
+   * envelope of a series, and else in the query, as `_t`.
+   */
+  token?: string;
   /** `store`: while the page is hidden keep it, and rely on the crash store. */
   onHidden?: "store";
   /** Called with what could not be delivered. */
@@ -112,6 +118,12 @@ export class ReplaceableBeacon extends PendingBeacon {
 export interface InitOptions {
   /** Where the server listens. Default: `/_pb` */
   endpoint?: string;
+  /**
+   * The token that the server put into the page, by which it knows its own. It is valid
+   * for two days: `init({ token })` again gives a page that stays open a new one, also
+   * for what is still to be sent. It is not stored.
+   */
+  token?: string;
   /** `required`: nothing is stored or sent before `consent("granted")`. Default: `granted` */
   consent?: "required" | "granted";
   /** What Global Privacy Control does: nothing is sent, or it is sent with a flag. Default: `block` */

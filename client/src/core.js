@@ -8,7 +8,7 @@
  * the last event that every browser delivers.
  */
 import { LIMIT, MINUTE, bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, setTimeout, w } from "./env.js";
-import { lastChance, parked, plug, report, request, send, wait } from "./transport.js";
+import { lastChance, parked, plug, report, request, send, stamped, wait } from "./transport.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -141,6 +141,7 @@ const copy = (data) => {
  * @property {"include" | "same-origin"} [credentials]
  * @property {boolean} [sendEmpty]
  * @property {string} [idParam]
+ * @property {string} [token]
  * @property {"store"} [onHidden]
  * @property {string} [key]
  * @property {(f: import("./transport.js").Failure) => void} [onerror]
@@ -331,9 +332,10 @@ export class PendingBeacon {
     if (!fetchLater || offline()) return;
     const abort = (this._abort = new AbortController());
     // It throws if it has too much to hold already, or if policy says no.
+    const [url, body] = stamped(p, "later");
     return (this._later = quietly(() =>
-      /** @type {NonNullable<typeof fetchLater>} */ (fetchLater)(p._url, {
-        ...request(p, p._body("later")),
+      /** @type {NonNullable<typeof fetchLater>} */ (fetchLater)(url, {
+        ...request(p, body),
         signal: abort.signal,
         // Without it, browsers do not send early what they are about to lose.
         // A little late, as our own timer can try again.
@@ -381,6 +383,7 @@ export class PendingBeacon {
     const { _mode, _data, _id, _rev } = this;
     const { idParam } = this._options;
     const url = new URL(this._url, doc.baseURI);
+    url.hash = ""; // nobody gets it, and the query comes to its end
     // By hand: searchParams would rewrite the rest of the query.
     if (idParam) url.search += `${url.search && "&"}${idParam}=${_id}.${_rev}`;
     const body = _mode ? this._seal([..._data]) : () => _data;

@@ -10,6 +10,7 @@ import { openStore, purge } from "./store.js";
 /**
  * @typedef {object} InitOptions
  * @property {string} [endpoint]
+ * @property {string} [token]
  * @property {"required" | "granted"} [consent]
  * @property {"block" | "flag"} [gpc]
  * @property {string[]} [origins]
@@ -149,12 +150,14 @@ export const consent = (state) => {
 export const init = (o) => {
   const all = { endpoint: "/_pb", ...options, ...o };
   checkURL(all.endpoint);
+  const url = new URL(all.endpoint, doc.baseURI);
   const first = !options;
   options = all;
   plug._onerror = all.onerror;
   plug._keep = !!all.reliability;
   if (first || o?.consent) agreed = all.consent === "required" ? "pending" : "granted";
-  openStore([location.origin, new URL(all.endpoint, doc.baseURI).origin, ...(all.origins || [])]);
+  plug._token = (to) => to.split("?")[0] === url.href.split("?")[0] && all.token;
+  openStore([location.origin, url.origin, ...(all.origins || [])]);
   if (first) {
     begin(page);
     on(w, "focus blur", account);

@@ -13,7 +13,7 @@ import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page
  * @property {(via: string) => any} _body made when it leaves, as it holds the time
  * @property {string} [_mode] of an envelope; the server that takes those gives answers
  * @property {unknown} _ids truthy if the receiver can tell twins, so that sending to be sure does no harm
- * @property {{credentials?: RequestCredentials, onerror?: (f: Failure) => void}} _options
+ * @property {{credentials?: RequestCredentials, token?: string, onerror?: (f: Failure) => void}} _options
  * @property {number} _born
  * @property {number} _tries
  * @property {unknown} [_later] truthy while the browser holds it as well
@@ -41,6 +41,8 @@ export const plug = {
   _view: () => ({ pv: page }),
   /** @type {() => object} what an envelope says of the visitor, as of its sending */
   _who: () => ({ sid: page }),
+  /** @type {(url: string) => string | undefined | false} the token of this page, for the endpoint that wrote it */
+  _token: () => "",
   /** Keep records of what the browser took, for the next visit to send again? */
   _keep: false,
   /** @type {((f: Failure) => void) | undefined} */
@@ -74,6 +76,21 @@ const sizeOf = (body) =>
   : body instanceof FormData ? [...body].reduce((n, [name, v]) => n + 500 + bytes(name) + (/** @type {any} */ (v).size ?? bytes(`${v}`)), 0)
   : body.byteLength ?? (body instanceof Blob ? body.size : bytes(`${body}`));
 
+/**
+ * What leaves: with the token that is the newest then, and that no record has. In a
+ * body of the page's own there is no place for it.
+ * @param {Parcel} p
+ * @param {string} via
+ * @returns {[url: string, body: any]}
+ */
+export const stamped = ({ _url: url, _mode, _body, _options }, via) => {
+  const body = _body(via);
+  const token = _options.token || plug._token(url);
+  return token
+    ? _mode ? [url, body.replace(',"k"', `,"tok":"${token}"$&`)] : [url + (url.includes("?") ? "&" : "?") + "_t=" + token, body]
+    : [url, body];
+};
+
 /** @param {Parcel} p @param {any} body @returns {RequestInit} */
 export const request = (p, body) => ({
   method: p._method,
@@ -92,15 +109,15 @@ export const request = (p, body) => ({
  * @param {boolean} [bye]
  */
 export const send = (p, bye) => {
-  const { _id, _url, _ids } = p;
+  const { _id, _ids } = p;
   if (offline() || plug._gate() < 1) return park(p);
   if (now() - p._born > DAY) return fail(p, "expired");
-  const body = p._body(bye ? "bye" : "now");
+  const [url, body] = stamped(p, bye ? "bye" : "now");
   const size = sizeOf(body);
   const small = busy + size <= LIMIT && requests < 9;
   if (bye) {
     if (size > LIMIT) return fail(p, "size");
-    if (p._method > "P" && (p._options.credentials || "include") === "include" && quietly(() => sendBeacon?.(_url, body))) {
+    if (p._method > "P" && (p._options.credentials || "include") === "include" && quietly(() => sendBeacon?.(url, body))) {
       // There will be no answer.
       return plug._keep && _ids ? plug._save(p) : plug._drop(_id);
     }
@@ -114,7 +131,7 @@ export const send = (p, bye) => {
   requests += +small;
   p._tries++;
   // A promise even if fetch throws, as patched ones do.
-  new Promise((done) => done(fetch(_url, { ...request(p, body), keepalive: small })))
+  new Promise((done) => done(fetch(url, { ...request(p, body), keepalive: small })))
     .finally(() => {
       busy -= held;
       requests -= +small;

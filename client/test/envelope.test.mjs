@@ -87,6 +87,13 @@ const scenarios = {
     await w.tick(5_000);
     return w.requests;
   },
+  async token(w) {
+    const { beacon } = await w.open();
+    beacon.init({ endpoint: U, token: "v1.ajvo.gkvvkJRnrARo-uKNVxZawQ" });
+    beacon.log("verified", { tok: "the page's" });
+    await w.tick(5_000);
+    return w.requests;
+  },
   async core(w) {
     const { beacon } = await w.open();
     const a = new beacon.AppendableBeacon(U, { key: "alone" });
@@ -120,12 +127,13 @@ for (const [name, scenario] of Object.entries(scenarios)) {
       assert.ok(existsSync(file), `${id}: run with UPDATE=1`);
       assert.deepEqual(got, JSON.parse(readFileSync(file, "utf8")));
       // Its shape.
-      const { v, m, k, b, r: rev, sid, pv, via, at, page, gpc, ev, ...rest } = r.envelope;
+      const { v, m, tok, k, b, r: rev, sid, pv, via, at, page, gpc, ev, ...rest } = r.envelope;
       assert.deepEqual([v, rest], [1, {}]);
       assert.ok(["append", "replace"].includes(m) && ["now", "later", "bye", "rec"].includes(via));
       assert.ok([k, b, sid, pv].every((s) => typeof s === "string" && s) && Number.isInteger(at) && rev >= 1);
       assert.ok(page === undefined || (page.startsWith("https://") && !page.includes("#")));
       assert.ok(gpc === undefined || gpc === 1);
+      assert.ok(tok === undefined || r.body.startsWith(`{"v":1,"m":"${m}","tok":"v1.`));
       assert.ok(ev.length > 0 && (m === "append" || ev.length === 1));
       for (const e of ev) assert.ok(Number.isInteger(e.n) && e.n > 0 && Number.isInteger(e.t) && "d" in e);
       assert.ok(new TextEncoder().encode(r.body).length <= 60_000);

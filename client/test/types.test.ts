@@ -30,12 +30,12 @@ post.setData(new ReadableStream());
 // @ts-expect-error of GET beacons
 post.setURL("/");
 
-new AppendableBeacon("/", { key: "k", onHidden: "store" }).appendData({ any: "thing" }, "name");
+new AppendableBeacon("/", { key: "k", onHidden: "store", token: "v1.x.y" }).appendData({ any: "thing" }, "name");
 new ReplaceableBeacon("/", { onerror: (f: Failure) => f.reason }).replaceData([1]);
 // @ts-expect-error no such option
 new AppendableBeacon("/", { idParam: "x" });
 
-const options: InitOptions = { endpoint: "/_pb", consent: "required", gpc: "flag", origins: [], reliability: "atLeastOnce", page: false };
+const options: InitOptions = { endpoint: "/_pb", token: "v1.x.y", consent: "required", gpc: "flag", origins: [], reliability: "atLeastOnce", page: false };
 init(options);
 init();
 log("x", { y: 1 });
