@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagebeacon/beacon/internal/pagetoken"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
@@ -32,6 +33,14 @@ func TestAllocations(t *testing.T) {
 	check("pixel query", 2, func() { _, _, _ = parseURLEncoded(benchPixel, &lim) })
 	check("JSON", 0, func() { wire.CheckJSON(benchJ300, lim.MaxDepth) })
 	check("media type", 0, func() { wire.ParseMediaType("multipart/form-data; boundary=" + benchBoundary) })
+
+	tokens := tokens{keys: pagetoken.New([][]byte{[]byte("a key of 16 bytes"), []byte("another of 16 bytes")})}
+	token := tokens.keys.Make(time.Now())
+	envelope, verified := []byte(`{"v":1,"m":"append","tok":"`+token+`","k":"k","ev":[{"n":1}]}`), Event{}
+	check("token", 0, func() { _ = tokens.verify(&verified, "v1.forged.x", envelope) })
+	if !verified.Verified {
+		t.Error("the token that was measured is not valid")
+	}
 
 	form := benchEvent(t, "multipart/form-data; boundary="+benchBoundary, benchMP3)
 	report := Event{Body: Report{Type: "crash", URL: "https://example.com/", Age: time.Second, Body: benchJ4K}}

@@ -17,7 +17,8 @@ import (
 // is the pure step of the [Handler], for hosts that read requests elsewhere: it
 // checks no origin and no method, and leaves Received, Request.ID and
 // Request.ClientIP to the caller, and ID too where the client gave none; Time is the
-// client's, on its own clock, or zero. r needs no more than its Header, and r.Body is
+// client's, on its own clock, or zero. It knows no token keys, so no event is Verified,
+// and a token in the query stays there. r needs no more than its Header, and r.Body is
 // not touched. A negative limit is its default, too.
 //
 // Decode takes ownership of body: the events share its memory, so it must not be

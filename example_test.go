@@ -144,6 +144,26 @@ func ExampleConfig_origins() {
 }
 
 // A session is the time between two fields of what the page sent.
+// A page that the handler wrote is known by its token: the client sends it along from
+// the tag, and a page without the client puts it into the query.
+func ExampleConfig_tokens() {
+	h, err := beacon.New(beacon.Config{
+		TokenKeys: [][]byte{[]byte("32 random bytes of a secret store")},
+		Sink: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+			fmt.Println(events[0].Body, events[0].Verified, events[0].Query)
+			return nil
+		}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	serve(h, beacontest.NewRequest("/_pb?_t="+h.Token(), beacon.Text("from the page")))
+	serve(h, beacontest.NewRequest("/_pb?_t=v1.a.guess", beacon.Text("from a stranger")))
+	// Output:
+	// from the page true []
+	// from a stranger false []
+}
+
 func ExampleSessionOf() {
 	e := beacon.Event{Body: beacon.Form{
 		{Name: "start", Value: "1700000000000"}, // Date.now() when the page came

@@ -27,7 +27,7 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s: %v", tt.pattern, err)
 			continue
 		}
-		for _, header := range strings.Fields(tt.allowed) {
+		for header := range strings.FieldsSeq(tt.allowed) {
 			if !h.Allow(header) {
 				t.Errorf("%s does not allow %s", tt.pattern, header)
 			}
