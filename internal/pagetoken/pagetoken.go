@@ -78,10 +78,10 @@ func (k *Keys) Check(text string, now time.Time) bool {
 		return false
 	}
 	rest, ok := strings.CutPrefix(text, version)
-	made, _, dot := strings.Cut(rest, ".")
+	made, _, _ := strings.Cut(rest, ".")
 	n, err := strconv.ParseUint(made, 36, 32)
 	hour := int64(n)
-	if age := hourOf(now) - hour; !ok || !dot || err != nil || age > lifetime || age < -skew {
+	if age := hourOf(now) - hour; !ok || err != nil || age > lifetime || age < -skew {
 		return false
 	}
 	valid := 0
