@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,6 +111,22 @@ func TestClockBefore1970(t *testing.T) {
 	if k.Check(k.Make(then), then) {
 		t.Error("valid")
 	}
+}
+
+// TestConcurrentUse is for the race detector.
+func TestConcurrentUse(t *testing.T) {
+	k, same := pagetoken.New([][]byte{first, second}), pagetoken.New([][]byte{first})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for h := range time.Duration(130) { // each slot several times
+				if now := noon.Add(h * time.Hour); !k.Check(same.Make(now), now) {
+					t.Errorf("after %d hours", h)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // TestShape: it has to fit a URL, an HTML attribute and a JSON string as it is.
