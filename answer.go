@@ -29,7 +29,7 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 	a.log(r.Context(), "beacon not taken", why)
 	if a.onRefused != nil {
 		a.guard("OnRefused", func() {
-			unread := body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonBodyRead
+			unread := body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonLimited && why.Reason != ReasonBodyRead
 			if unread && body.Read(true) != nil || why.Reason == ReasonTooBusy && !body.Complete {
 				a.onRefused(r, nil, why) // half of it would pass for all
 			} else {

@@ -176,6 +176,7 @@ const (
 	ReasonToken         = "token"               // 403, see [Config.RequireToken]
 	ReasonTooBusy       = "too-busy"            // 429, see [Config.MaxInFlight] and [Config.MaxRequests]
 	ReasonTooHeavy      = "too-heavy"           // 413, see [Config.MaxInFlight]
+	ReasonLimited       = "limited"             // 429, see package limit
 	ReasonBodyTooLarge  = "body-too-large"      // 413
 	ReasonTooInflated   = "inflates-too-large"  // 413
 	ReasonQueryTooLarge = "query-too-large"     // 413
@@ -201,6 +202,7 @@ var statuses = map[string]int{
 	ReasonToken:         http.StatusForbidden,
 	ReasonTooBusy:       http.StatusTooManyRequests,
 	ReasonTooHeavy:      http.StatusRequestEntityTooLarge,
+	ReasonLimited:       http.StatusTooManyRequests,
 	ReasonBodyTooLarge:  http.StatusRequestEntityTooLarge,
 	ReasonTooInflated:   http.StatusRequestEntityTooLarge,
 	ReasonQueryTooLarge: http.StatusRequestEntityTooLarge,

@@ -63,6 +63,9 @@ func Network(a netip.Addr) netip.Addr {
 // embedded returns the IPv4 address that an IPv6 one stands for. A private one is not
 // believed: nothing on the Internet has it, and it would pass for a proxy.
 func embedded(a netip.Addr) (netip.Addr, bool) {
+	if !a.Is6() {
+		return a, false
+	}
 	b := a.As16()
 	var v4 netip.Addr
 	switch {
