@@ -8,7 +8,8 @@
 // asked about before its body is read, and passes while both have anything left. What it
 // turns out to carry is charged when it has been decoded, so a large batch can leave a
 // debt: its network waits until that is paid off. What is refused costs nothing, and is
-// answered 429 with Retry-After and the reason [beacon.ReasonLimited].
+// answered 429 with Retry-After and the reason [beacon.ReasonLimited]; its body is not
+// read, not even for [beacon.Config.OnRefused].
 //
 // # What a network is
 //
@@ -205,8 +206,12 @@ func (g *guard) enrich(r *http.Request, e *beacon.Event) error {
 	return nil
 }
 
-// tell says once that requests pass unlimited: it may be that a proxy was not named.
+// tell says once that requests pass unlimited: it may be that a proxy was not named. A
+// visitor on the same machine, as during development, is no reason to.
 func (g *guard) tell(r *http.Request) {
+	if clientip.Of(r, nil).IsLoopback() && r.Header["X-Forwarded-For"] == nil {
+		return
+	}
 	if g.logger == nil || g.told.Load() || g.told.Swap(true) {
 		return
 	}
