@@ -16,8 +16,13 @@ import (
 // start returns a demo, its routes, and the log it writes.
 func start(t *testing.T) (*demo, http.Handler, *bytes.Buffer) {
 	t.Helper()
+	return startIn(t, t.TempDir())
+}
+
+func startIn(t *testing.T, dir string) (*demo, http.Handler, *bytes.Buffer) {
+	t.Helper()
 	var out bytes.Buffer
-	d, err := newDemo(log.New(&out, "", 0), t.TempDir())
+	d, err := newDemo(log.New(&out, "", 0), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,6 +40,9 @@ func stored(t *testing.T, d *demo) {
 
 func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
+	if r.Host == "example.com" { // that of httptest's requests
+		r.Host = "localhost"
+	}
 	h.ServeHTTP(w, r)
 	return w
 }

@@ -9,13 +9,6 @@ import (
 	"time"
 )
 
-// An item is an event as the page gets it.
-type item struct {
-	Event   json.RawMessage `json:"event"`
-	Session string          `json:"session,omitempty"` // "12.34 seconds"
-	Problem string          `json:"problem,omitempty"` // why there is no session although it was meant
-}
-
 // A hub keeps the last items and wakes the readers that wait for more.
 //
 // It knows no readers. Each has a position and asks for what comes after it, so a
@@ -23,42 +16,54 @@ type item struct {
 // too slow for.
 type hub struct {
 	run  string // tells this hub's positions from those of the program's last run
-	keep int
+	keep int    // items
+	room int    // their bytes; the newest item is kept all the same
 
 	mu      sync.Mutex
 	items   []item // oldest first
+	bytes   int    // of their data
 	last    uint64 // position of the newest item; the first one has 1
+	stats   []byte // the counters of the handler, as JSON
 	changed chan struct{}
 
 	done     chan struct{}
 	closeOne sync.Once
 }
 
-func newHub(keep int) *hub {
+func newHub(keep, room int) *hub {
 	return &hub{
 		run:     strconv.FormatInt(time.Now().UnixNano(), 36),
 		keep:    keep,
+		room:    room,
 		changed: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
 }
 
-// add keeps an item, in place of the oldest one if there are too many.
+// add keeps an item, in place of the oldest ones if there are too many.
 func (h *hub) add(it item) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.items) == h.keep {
-		h.items = slices.Delete(h.items, 0, 1)
-	}
 	h.items = append(h.items, it)
+	h.bytes += len(it.data)
+	drop := max(0, len(h.items)-h.keep)
+	for i, old := range h.items[:len(h.items)-1] {
+		if i >= drop && h.bytes <= h.room {
+			break
+		}
+		h.bytes -= len(old.data)
+		drop = i + 1
+	}
+	h.items = slices.Delete(h.items, 0, drop)
 	h.last++
 	h.broadcast()
 }
 
-// wake makes readers look again although there is no new item.
-func (h *hub) wake() {
+// count makes readers look at the counters, which stats returns: once for all of them.
+func (h *hub) count(stats func() []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.stats = stats()
 	h.broadcast()
 }
 
@@ -67,24 +72,33 @@ func (h *hub) broadcast() {
 	h.changed = make(chan struct{})
 }
 
-// since returns the items after a position, how many of those are no longer
-// kept, and a channel that is closed when it is worth asking again.
-func (h *hub) since(pos uint64) (items []item, missed uint64, changed <-chan struct{}) {
+// A news is what there is for a reader.
+type news struct {
+	items   []item
+	missed  uint64          // how many before these are no longer kept
+	stats   []byte          // not to be changed
+	changed <-chan struct{} // closed when it is worth asking again
+}
+
+// since returns what there is after a position.
+func (h *hub) since(pos uint64) news {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	n := news{stats: h.stats, changed: h.changed}
 	before := h.last - uint64(len(h.items)) // position before the oldest one
 	if pos < before {
-		pos, missed = before, before-pos
+		pos, n.missed = before, before-pos
 	}
-	return slices.Clone(h.items[min(pos, h.last)-before:]), missed, h.changed
+	n.items = slices.Clone(h.items[min(pos, h.last)-before:])
+	return n
 }
 
 // events returns the events that are kept, oldest first.
 func (h *hub) events() []json.RawMessage {
-	items, _, _ := h.since(0)
+	items := h.since(0).items
 	events := make([]json.RawMessage, len(items))
 	for i, it := range items {
-		events[i] = it.Event
+		events[i] = it.event
 	}
 	return events
 }

@@ -41,6 +41,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	d.name, _, _ = net.SplitHostPort(*addr) // Listen says what is wrong with it
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
 		log.Fatal(err)
@@ -67,7 +68,7 @@ func (d *demo) serve(ctx context.Context, ln net.Listener) error {
 		Handler:           d.routes(),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          d.log,
 	}
 	srv.RegisterOnShutdown(d.hub.close) // event streams would never end by themselves

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +12,10 @@ import (
 const (
 	heartbeat    = 15 * time.Second // tells a quiet stream from a dead one
 	writeTimeout = 10 * time.Second // a reader this slow may reconnect
+
+	// pace is how often a reader is told something at most: a flood of beacons should
+	// not cost as many writes to each reader.
+	pace = 20 * time.Millisecond
 )
 
 // serveEvents streams what arrives, as server-sent events:
@@ -42,22 +45,23 @@ func (d *demo) serveEvents(w http.ResponseWriter, r *http.Request) {
 	defer beat.Stop()
 	var stats []byte
 	for s.err == nil {
-		items, missed, changed := d.hub.since(pos)
-		if pos += missed; missed > 0 {
-			s.send("", "missed", strconv.AppendUint(nil, missed, 10))
+		n := d.hub.since(pos)
+		if pos += n.missed; n.missed > 0 {
+			s.send("", "missed", strconv.AppendUint(nil, n.missed, 10))
 		}
-		for _, it := range items {
+		for _, it := range n.items {
 			pos++
-			s.sendJSON(d.hub.id(pos), "beacon", it)
+			s.send(d.hub.id(pos), "beacon", it.data)
 		}
-		if now, err := json.Marshal(d.beacons.Stats()); err == nil && !bytes.Equal(now, stats) {
-			stats = now
+		if !bytes.Equal(n.stats, stats) {
+			stats = n.stats
 			s.send("", "stats", stats)
 		}
 		s.flush()
 
 		select {
-		case <-changed:
+		case <-n.changed:
+			time.Sleep(pace)
 		case <-beat.C:
 			s.comment()
 		case <-r.Context().Done():
@@ -81,15 +85,6 @@ func (s *stream) send(id, event string, data []byte) {
 		s.printf("id: %s\n", id)
 	}
 	s.printf("event: %s\ndata: %s\n\n", event, data)
-}
-
-func (s *stream) sendJSON(id, event string, v any) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		s.err = err
-		return
-	}
-	s.send(id, event, data)
 }
 
 func (s *stream) comment() { s.printf(":\n\n") }

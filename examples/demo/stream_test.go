@@ -2,11 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
@@ -93,10 +97,45 @@ func TestStream(t *testing.T) {
 
 	// A reader that stays behind is told how much it cannot have any more.
 	for range kept {
-		d.hub.add(item{Event: json.RawMessage(`{}`)})
+		d.hub.add(item{data: []byte(`{}`)})
 	}
 	behind := listen(t, srv.URL, early.id)
 	want(t, behind(), "hello", d.hub.run)
 	want(t, behind(), "missed", "1")
 	want(t, behind(), "beacon", "{}")
 }
+
+// TestPace: a flood of beacons is not as many writes to each reader.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &demo{hub: newHub(kept, keptBytes)}
+		ctx, leave := context.WithCancel(t.Context())
+		w := &counter{ResponseRecorder: httptest.NewRecorder()}
+		ended := make(chan struct{})
+		go func() {
+			d.serveEvents(w, httptest.NewRequest(http.MethodGet, "/events", nil).WithContext(ctx))
+			close(ended)
+		}()
+		for range 1000 {
+			d.hub.add(item{data: []byte("{}")})
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if got, most := w.flushed.Load(), int64(time.Second/pace)+2; got > most {
+			t.Errorf("written %d times in a second, want at most %d", got, most)
+		}
+		leave()
+		<-ended
+		if got := strings.Count(w.Body.String(), "event: beacon\n"); got != 1000 {
+			t.Errorf("%d events, want all", got)
+		}
+	})
+}
+
+// A counter counts the flushes of a response.
+type counter struct {
+	*httptest.ResponseRecorder
+	flushed atomic.Int64
+}
+
+func (c *counter) Flush() { c.flushed.Add(1) }
