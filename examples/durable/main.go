@@ -29,12 +29,35 @@ func store(_ context.Context, events []beacon.Event) error {
 	return json.NewEncoder(os.Stdout).Encode(events)
 }
 
+// openSpool opens the spool. In a deployment the old process may still be at work in the
+// directory when the new one starts: it is given time to come to its end.
+func openSpool(ctx context.Context, dir string, wait time.Duration) (*spool.Spool, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for told := false; ; told = true {
+		events, err := spool.Open(dir, beacon.SinkFunc(store), spool.Options{Logger: slog.Default()})
+		if !errors.Is(err, spool.ErrLocked) {
+			return events, err
+		}
+		if !told {
+			log.Printf("Another process has %s: waiting up to %v for it to end", dir, wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
 	data := flag.String("data", "beacons", "`directory` of the spool")
+	wait := flag.Duration("wait", time.Minute, "how long to wait for a process that still has the directory")
 	flag.Parse()
 
-	events, err := spool.Open(*data, beacon.SinkFunc(store), spool.Options{Logger: slog.Default()})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	events, err := openSpool(ctx, *data, *wait)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,9 +68,13 @@ func main() {
 	mux := http.NewServeMux()
 	mux.Handle("/log-tracking", h)
 	mux.Handle("GET /ready", h.Ready()) // for the load balancer
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	srv := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
 		log.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,13 +29,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTerminate ends the program by SIGTERM under load: it exits in order, and what
-// it answered 204 is in the store.
-func TestTerminate(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "-addr", "127.0.0.1:0", "-data", t.TempDir())
+// run starts the program, and returns what it logs.
+func run(t *testing.T, out io.Writer, args ...string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], append(args, "-addr", "127.0.0.1:0")...)
 	cmd.Env = append(os.Environ(), "BEACON_DURABLE=1")
-	var out bytes.Buffer
-	cmd.Stdout = &out
+	cmd.Stdout = out
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +43,48 @@ func TestTerminate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	line, err := bufio.NewReader(log).ReadString('\n')
+	return cmd, bufio.NewReader(log)
+}
+
+// TestDeploy: the next process waits for the one that still has the directory.
+func TestDeploy(t *testing.T) {
+	dir := t.TempDir()
+	expect := func(log *bufio.Reader, want string) {
+		t.Helper()
+		if line, err := log.ReadString('\n'); !strings.Contains(line, want) {
+			t.Fatalf("%q, %v; want %q", line, err, want)
+		}
+	}
+	first, log := run(t, io.Discard, "-data", dir)
+	expect(log, "Listening on ")
+	impatient, log := run(t, io.Discard, "-data", dir, "-wait", "1ms")
+	expect(log, "waiting up to 1ms")
+	if err := impatient.Wait(); err == nil {
+		t.Error("two processes in one directory")
+	}
+	second, log := run(t, io.Discard, "-data", dir)
+	expect(log, "waiting up to 1m")
+	if err := first.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); err != nil {
+		t.Error(err)
+	}
+	expect(log, "Listening on ")
+	if err := second.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTerminate ends the program by SIGTERM under load: it exits in order, and what
+// it answered 204 is in the store.
+func TestTerminate(t *testing.T) {
+	var out bytes.Buffer
+	cmd, log := run(t, &out, "-data", t.TempDir())
+	line, err := log.ReadString('\n')
 	url, found := strings.CutPrefix(strings.TrimSpace(line), "Listening on ")
 	if !found {
 		t.Fatal(line, err)
