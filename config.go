@@ -197,7 +197,7 @@ type IPPolicy uint8
 
 const (
 	IPNone      IPPolicy = iota // nothing
-	IPTruncated                 // the network: IPv4 /24, IPv6 /48
+	IPTruncated                 // the network: IPv4 /24, IPv6 /48, and /24 of an IPv4 address in one
 	IPFull                      // the address
 )
 

@@ -27,6 +27,12 @@ func main() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/log-tracking", h)
-	server := &http.Server{Addr: "127.0.0.1:8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{
+		Addr:              "127.0.0.1:8080",
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
 	log.Fatal(server.ListenAndServe())
 }
