@@ -100,7 +100,7 @@ type Config struct {
 	Methods []string
 
 	// Admit, if set, is asked before the body of a request is read, and not for
-	// preflights: to limit rates, for instance. Its error is that of a Sink, and
+	// preflights: to limit rates, as package limit does. Its error is that of a Sink, and
 	// [ErrDrop] drops the request. It must not read the body. Concurrency is as for
 	// Sink.
 	Admit func(r *http.Request) error
