@@ -35,36 +35,38 @@ func TestUnkeyed(t *testing.T) {
 		{"public", "203.0.113.7:1", "", true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var out bytes.Buffer
-			l := newLimiter(t, limit.Options{EventBurst: 1})
-			config := l.Guard(beacon.Config{TrustedProxies: proxies, Logger: slog.New(slog.NewJSONHandler(&out, nil))})
-			limited := 0
-			for range 10 {
-				r := from("203.0.113.7", 1)
-				r.RemoteAddr = tt.peer
-				if tt.forwarded != "" {
-					r.Header.Set("X-Forwarded-For", tt.forwarded)
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				l := newLimiter(t, limit.Options{EventBurst: 1})
+				config := l.Guard(beacon.Config{TrustedProxies: proxies, Logger: slog.New(slog.NewJSONHandler(&out, nil))})
+				limited := 0
+				for range 10 {
+					r := from("203.0.113.7", 1)
+					r.RemoteAddr = tt.peer
+					if tt.forwarded != "" {
+						r.Header.Set("X-Forwarded-For", tt.forwarded)
+					}
+					if config.Admit(r) != nil {
+						limited++
+					}
+					if err := config.Enrich(r, &beacon.Event{}); err != nil {
+						t.Fatal(err)
+					}
 				}
-				if config.Admit(r) != nil {
-					limited++
+				if got := limited > 0; got != tt.limited {
+					t.Errorf("%d of 10 were limited", limited)
 				}
-				if err := config.Enrich(r, &beacon.Event{}); err != nil {
-					t.Fatal(err)
+				log := out.String()
+				if got := strings.Count(log, "\n"); got > 0 != tt.told || got > 1 {
+					t.Errorf("log:\n%s", log)
 				}
-			}
-			if got := limited > 0; got != tt.limited {
-				t.Errorf("%d of 10 were limited", limited)
-			}
-			log := out.String()
-			if got := strings.Count(log, "\n"); got > 0 != tt.told || got > 1 {
-				t.Errorf("log:\n%s", log)
-			}
-			if strings.ContainsAny(log, "\x1b\u009b\u202e") || len(log) > 1000 {
-				t.Errorf("the log has the client's text as it came:\n%q", log)
-			}
-			if s := l.Stats(); s.Unkeyed > 0 == tt.limited || s.Unkeyed+s.Admitted+s.LimitedEvents != 10 {
-				t.Errorf("%+v", s)
-			}
+				if strings.ContainsAny(log, "\x1b\u009b\u202e") || len(log) > 1000 {
+					t.Errorf("the log has the client's text as it came:\n%q", log)
+				}
+				if s := l.Stats(); s.Unkeyed > 0 == tt.limited || s.Unkeyed+s.Admitted+s.LimitedEvents != 10 {
+					t.Errorf("%+v", s)
+				}
+			})
 		})
 	}
 }
@@ -153,35 +155,37 @@ func TestTop(t *testing.T) {
 
 // TestGuard: the hooks of the host are still there, and none of it can be lost.
 func TestGuard(t *testing.T) {
-	l := newLimiter(t, limit.Options{EventBurst: 4})
-	var admitted, enriched, refused int
-	own := errors.New("the host's own")
-	h := newHandler(t, l, beacon.Config{
-		Admit: func(r *http.Request) error {
-			if admitted++; admitted == 2 {
-				return own
-			}
-			return nil
-		},
-		Enrich:    func(*http.Request, *beacon.Event) error { enriched++; return nil },
-		OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) { refused += len(body) },
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, limit.Options{EventBurst: 4})
+		var admitted, enriched, refused int
+		own := errors.New("the host's own")
+		h := newHandler(t, l, beacon.Config{
+			Admit: func(r *http.Request) error {
+				if admitted++; admitted == 2 {
+					return own
+				}
+				return nil
+			},
+			Enrich:    func(*http.Request, *beacon.Event) error { enriched++; return nil },
+			OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) { refused += len(body) },
+		})
+		got := []int{}
+		for range 4 {
+			got = append(got, status(h, from("203.0.113.7", 1)))
+		}
+		if diff := cmp.Diff([]int{204, 503, 204, 429}, got); diff != "" {
+			t.Error(diff)
+		}
+		if admitted != 3 || enriched != 2 {
+			t.Errorf("%d admitted, %d enriched", admitted, enriched)
+		}
+		if refused != len("0\n") {
+			t.Errorf("%d bytes of refused bodies: what is limited is not read, and all else is", refused)
+		}
+		if s := h.Stats(); s.Refused[beacon.ReasonLimited] != 1 {
+			t.Errorf("%+v", s)
+		}
 	})
-	got := []int{}
-	for range 4 {
-		got = append(got, status(h, from("203.0.113.7", 1)))
-	}
-	if diff := cmp.Diff([]int{204, 503, 204, 429}, got); diff != "" {
-		t.Error(diff)
-	}
-	if admitted != 3 || enriched != 2 {
-		t.Errorf("%d admitted, %d enriched", admitted, enriched)
-	}
-	if refused != len("0\n") {
-		t.Errorf("%d bytes of refused bodies: what is limited is not read, and all else is", refused)
-	}
-	if s := h.Stats(); s.Refused[beacon.ReasonLimited] != 1 {
-		t.Errorf("%+v", s)
-	}
 }
 
 func TestMistakes(t *testing.T) {
