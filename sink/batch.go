@@ -3,18 +3,20 @@ package sink
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
-	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // Defaults of [BatchOptions], and of what [QueueOptions] has in common with them.
 const (
 	batchEvents = 1024
 	batchBytes  = 4 << 20
+	heldBytes   = 64 << 20
 	callTimeout = 30 * time.Second
 )
 
@@ -33,6 +35,12 @@ type BatchOptions struct {
 	// if many small batches are a burden, as for object stores.
 	Linger time.Duration
 
+	// MaxWaiting bounds what is in memory until the sink behind has spoken, in bytes
+	// that are counted as those of [QueueOptions.MaxBytes] are; default 64 MiB. A call
+	// beyond is refused at once with a [*beacon.RetryAfterError] and [ErrFull]. One
+	// that exceeds the bound by itself is taken when nothing else waits.
+	MaxWaiting int64
+
 	// Timeout bounds one call of the sink behind; default 30 s.
 	Timeout time.Duration
 }
@@ -45,58 +53,89 @@ type BatchOptions struct {
 // Next gets a context that ends after Timeout and is none of the callers', so it
 // carries no values of a request, and a caller that gives up does not cost the
 // others. Such a caller gets the error of its context at once, and its events may
-// be stored all the same. The exception is the caller that writes the batch, the
-// first that came: it returns when that is done.
+// be stored all the same.
+//
+// # One bad event costs its neighbours nothing
 //
 // If next names the events that it did not take, with a [*beacon.PartialError], only
-// their callers get an error, each about its own. Otherwise, if next refuses a batch
-// for good or panics, the events of its callers are delivered again apart, so that
-// only the caller whose event it was gets the error. Next therefore has to expect
-// events a second time that it took from a batch it then refused. A panic becomes an
-// error that is answered like one, 500.
+// their callers get an error, each about its own.
 //
-// Batch starts no goroutine. Flush ends the lingering and waits for the batches that
-// are on their way.
-// Batch panics if next is nil or an option is negative.
+// Otherwise, if next refuses a batch for good, panics or ends the goroutine, the batch
+// is tried apart: in quarters, and those that are refused in quarters again, until only
+// the calls are left whose events next does not take alone. So nobody is refused for
+// good whose events were not tried without those of others. The batches behind do not
+// wait for it: up to 8 calls of next run beside theirs.
+//
+// A temporary failure may be that of one event, too, or next is away. To find out, the
+// first and then the last call of the batch are tried alone. If next takes one of them
+// the batch is tried apart as above, and else all get the error. Until next takes
+// something again, no other batch is tried apart. Neither is one for which next asks
+// for a delay, with a [*beacon.RetryAfterError] or a [*beacon.RequestError], or that
+// took all of Timeout.
+//
+// Trying apart costs up to 8 log4(n) calls of next for each bad call in a batch of n,
+// and never more than 4n/3 for all. Next has to expect events a second time that it took
+// from a batch for which it returned an error.
+//
+// # What next does wrong
+//
+// A panic becomes an error that is answered like one, 500. If next does not return
+// within a second of its context's end, the callers get an error that is temporary, the
+// batches behind go ahead in one of the 8 calls' stead, and the events stay counted in
+// MaxWaiting. When there is no such call left they wait; then Healthy fails.
+//
+// Batch starts a goroutine for each call of next. Flush ends the lingering and waits for
+// what is on its way. Batch panics if next is nil or an option is negative.
 func Batch(next beacon.Sink, o BatchOptions) Sink {
 	mustSink("Batch", next)
 	b := &batch{
-		front:     front{next: next},
-		maxEvents: orDefault("BatchOptions.MaxEvents", o.MaxEvents, batchEvents),
-		maxBytes:  orDefault("BatchOptions.MaxBytes", o.MaxBytes, batchBytes),
-		linger:    orDefault("BatchOptions.Linger", o.Linger, 0),
-		timeout:   orDefault("BatchOptions.Timeout", o.Timeout, callTimeout),
-		last:      make(chan struct{}),
+		front:      front{next: next},
+		maxEvents:  orDefault("BatchOptions.MaxEvents", o.MaxEvents, batchEvents),
+		maxBytes:   orDefault("BatchOptions.MaxBytes", o.MaxBytes, batchBytes),
+		maxWaiting: orDefault("BatchOptions.MaxWaiting", o.MaxWaiting, heldBytes),
+		linger:     orDefault("BatchOptions.Linger", o.Linger, 0),
+		timeout:    orDefault("BatchOptions.Timeout", o.Timeout, callTimeout),
+		last:       make(chan struct{}),
+		unsettled:  map[*group]struct{}{},
+		aside:      make(chan struct{}, asideCalls),
 	}
 	close(b.last)
 	return b
 }
 
-var errGone = errors.New("sink: the goroutine that wrote the batch was ended")
-
 type batch struct {
 	front
-	maxEvents       int
-	maxBytes        int64
-	linger, timeout time.Duration
+	maxEvents            int
+	maxBytes, maxWaiting int64
+	linger, timeout      time.Duration
 
-	mu   sync.Mutex
-	open *group        // the newest, while it takes calls; else nil
-	last chan struct{} // done of the newest
+	mu        sync.Mutex
+	open      *group        // the newest, while it takes calls; else nil
+	last      chan struct{} // passed of the newest
+	unsettled map[*group]struct{}
+	waiting   int64 // bytes of those
+	full      bool  // a call was refused, and nothing left since
+
+	aside chan struct{} // holds what each call of next beside the line has put in
+	took  atomic.Uint64 // how many calls next took
+	away  atomic.Bool   // next failed, and took nothing since
+	stuck atomic.Bool   // a call does not return, and no batch can go ahead
 }
 
-// A group is one batch: the calls whose events go to next together. The first of
-// them leads: it writes the batch for all.
+// A group is one batch: the calls whose events go to next together.
 type group struct {
-	shares [][]beacon.Event // what each call brought
+	lot
 	events int
 	bytes  int64
 
-	before <-chan struct{} // done of the group before: when it is this one's turn
+	before <-chan struct{} // passed of the group before
 	ready  chan struct{}   // closed to end the lingering; nil without
 	hurry  bool            // ready is closed
-	done   chan struct{}   // closed when written
-	errs   []error         // by share, nil if there are none; read it after done
+
+	passed  chan struct{} // closed when it is the turn of the next one
+	pass    sync.Once     // to close it
+	pending atomic.Int64  // lots without an outcome
+	settled chan struct{} // closed when there are none
 }
 
 func (b *batch) Consume(ctx context.Context, events []beacon.Event) error {
@@ -108,29 +147,13 @@ func (b *batch) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	var size int64
 	for i := range events {
-		size += int64(events[i].Size())
+		size += weight(events, i)
 	}
 	g, share, err := b.join(events, size)
 	if err != nil {
 		return err
 	}
-	if share == 0 {
-		b.lead(g)
-		return g.err(0)
-	}
-	select {
-	case <-g.done:
-		return g.err(share)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (g *group) err(share int) error {
-	if g.errs == nil {
-		return nil
-	}
-	return g.errs[share]
+	return g.wait(ctx, share)
 }
 
 // join adds a call to the open group, or to a new one if it has no room.
@@ -140,17 +163,18 @@ func (b *batch) join(events []beacon.Event, size int64) (g *group, share int, er
 	if b.closed.Load() { // under the lock: Close waits for the last group it finds there
 		return nil, 0, ErrClosed
 	}
+	if b.waiting > 0 && b.waiting+size > b.maxWaiting {
+		b.full = true
+		return nil, 0, noRoom()
+	}
+	b.waiting += size
 	g = b.open
 	if g != nil && (g.events+len(events) > b.maxEvents || g.bytes+size > b.maxBytes) {
 		b.seal(g)
 		g = nil
 	}
 	if g == nil {
-		g = &group{before: b.last, done: make(chan struct{})}
-		if b.linger > 0 {
-			g.ready = make(chan struct{})
-		}
-		b.open, b.last = g, g.done
+		g = b.begin()
 	}
 	share = len(g.shares)
 	g.shares = append(g.shares, events)
@@ -160,6 +184,20 @@ func (b *batch) join(events []beacon.Event, size int64) (g *group, share int, er
 		b.seal(g)
 	}
 	return g, share, nil
+}
+
+// begin opens a new group. The caller holds the lock.
+func (b *batch) begin() *group {
+	g := &group{before: b.last, passed: make(chan struct{}), settled: make(chan struct{})}
+	g.done = make(chan struct{})
+	g.pending.Store(1)
+	if b.linger > 0 {
+		g.ready = make(chan struct{})
+	}
+	b.open, b.last = g, g.passed
+	b.unsettled[g] = struct{}{}
+	go b.run(g)
+	return g
 }
 
 // seal ends the taking of calls. The caller holds the lock.
@@ -173,15 +211,8 @@ func (b *batch) seal(g *group) {
 	}
 }
 
-// lead sees a group through, whatever becomes of the caller: others wait for it.
-func (b *batch) lead(g *group) {
-	written := false
-	defer func() {
-		if !written { // next has ended the goroutine; nobody may take that for success
-			g.errs = slices.Repeat([]error{errGone}, len(g.shares))
-		}
-		close(g.done)
-	}()
+// run waits until it is the turn of g, and hands it to next.
+func (b *batch) run(g *group) {
 	if g.ready != nil {
 		t := time.NewTimer(b.linger)
 		select {
@@ -194,76 +225,7 @@ func (b *batch) lead(g *group) {
 	b.mu.Lock()
 	b.seal(g)
 	b.mu.Unlock()
-
-	b.write(g, 0, len(g.shares))
-	written = true
-}
-
-// write delivers the shares from lo to hi, and on an error that one event may be
-// the cause of, the halves apart.
-func (b *batch) write(g *group, lo, hi int) {
-	events := merge(g.shares[lo:hi])
-	n := len(events)
-	ctx, cancel := context.WithTimeout(context.Background(), b.timeout)
-	panicked := true
-	err := delivery.Guard(func() error {
-		err := b.next.Consume(ctx, events)
-		panicked = false
-		return err
-	})
-	cancel()
-	failed, why, named := delivery.Failed(err, n)
-	switch {
-	case err == nil:
-	case hi-lo > 1 && !named && (panicked || beacon.IsPermanent(why)):
-		mid := int(uint(lo+hi) / 2)
-		b.write(g, lo, mid)
-		b.write(g, mid, hi)
-	default:
-		g.fail(lo, hi, failed, why)
-	}
-}
-
-// fail tells the shares from lo to hi which of their events failed; failed are
-// positions among all of these.
-func (g *group) fail(lo, hi int, failed []int, why error) {
-	if g.errs == nil {
-		g.errs = make([]error, len(g.shares))
-	}
-	start := 0
-	for i := lo; i < hi; i++ {
-		n := len(g.shares[i])
-		var own []int
-		for len(failed) > 0 && failed[0] < start+n {
-			own = append(own, failed[0]-start)
-			failed = failed[1:]
-		}
-		switch len(own) {
-		case 0:
-		case n:
-			g.errs[i] = why
-		default:
-			g.errs[i] = &beacon.PartialError{Failed: own, Err: why}
-		}
-		start += n
-	}
-}
-
-// merge returns the events of all shares in a slice that can be given away. That
-// of one alone is: it is not needed again.
-func merge(shares [][]beacon.Event) []beacon.Event {
-	if len(shares) == 1 {
-		return shares[0]
-	}
-	n := 0
-	for _, s := range shares {
-		n += len(s)
-	}
-	all := make([]beacon.Event, 0, n)
-	for _, s := range shares {
-		all = append(all, s...)
-	}
-	return all
+	b.try(g, &g.lot)
 }
 
 // Flush ends the lingering, waits for the batches on their way, and then flushes
@@ -280,18 +242,36 @@ func (b *batch) wait(ctx context.Context) error {
 	if b.open != nil {
 		b.seal(b.open)
 	}
-	last := b.last
+	groups := slices.Collect(maps.Keys(b.unsettled))
 	b.mu.Unlock()
-	select {
-	case <-last:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, g := range groups {
+		select {
+		case <-g.settled:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // Close closes next even if ctx ends before the last batch is written: its callers
 // wait, and hear what becomes of it.
 func (b *batch) Close(ctx context.Context) error {
 	return b.end(ctx, func() error { return errors.Join(b.wait(ctx), beacon.Close(ctx, b.next)) })
+}
+
+// Healthy says, before it asks next, whether there is room and things move.
+func (b *batch) Healthy(ctx context.Context) error {
+	b.mu.Lock()
+	full := b.full
+	b.mu.Unlock()
+	switch {
+	case b.closed.Load():
+		return ErrClosed
+	case b.stuck.Load():
+		return errOverdue
+	case full:
+		return ErrFull
+	}
+	return b.front.Healthy(ctx)
 }

@@ -152,6 +152,26 @@ func orDefault[T int | int64 | time.Duration](name string, v, def T) T {
 	return v
 }
 
+// pinned is what the events of a request may keep alive beside what [beacon.Event.Size]
+// says. An event keeps alive no more than twice that and 8 KiB, so twice what is counted
+// is the most that there is in memory.
+const pinned = 4 << 10
+
+// weight returns the bytes that event i of a call counts where memory is bounded. The
+// events of a request stand together, and share what they pin.
+func weight(events []beacon.Event, i int) int64 {
+	n := int64(events[i].Size())
+	if i == 0 || !sameRequest(&events[i-1], &events[i]) {
+		n += pinned
+	}
+	return n
+}
+
+// sameRequest says whether two events came in one request, if that is known.
+func sameRequest(a, b *beacon.Event) bool {
+	return a.Request.ID != "" && a.Request.ID == b.Request.ID
+}
+
 // pick returns the elements of s at some positions, which rise, in the same array. The
 // others are let go.
 func pick[T any](s []T, which []int) []T {

@@ -140,6 +140,7 @@ func TestMistakesPanic(t *testing.T) {
 		"sink: Batch: no sink":                             func() { sink.Batch(nil, sink.BatchOptions{}) },
 		"sink: BatchOptions.MaxEvents is negative: -1":     func() { sink.Batch(next, sink.BatchOptions{MaxEvents: -1}) },
 		"sink: BatchOptions.MaxBytes is negative: -1":      func() { sink.Batch(next, sink.BatchOptions{MaxBytes: -1}) },
+		"sink: BatchOptions.MaxWaiting is negative: -1":    func() { sink.Batch(next, sink.BatchOptions{MaxWaiting: -1}) },
 		"sink: BatchOptions.Linger is negative: -1ns":      func() { sink.Batch(next, sink.BatchOptions{Linger: -1}) },
 		"sink: BatchOptions.Timeout is negative":           func() { sink.Batch(next, sink.BatchOptions{Timeout: -1}) },
 		"sink: VolatileQueue: no sink":                     func() { sink.VolatileQueue(nil, sink.QueueOptions{}) },
