@@ -245,17 +245,22 @@ func BenchmarkBatch(b *testing.B) {
 				events := make([]beacon.Event, size)
 				for i := range events {
 					events[i] = beacon.Event{ID: "0193f3a0-0000-7000-8000-000000000000", Body: beacon.Text("hello")}
+					events[i].Request.ID = "one request"
 				}
 				b.ReportAllocs()
 				b.SetParallelism((callers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
 				if callers == 1 {
 					for b.Loop() {
-						_ = s.Consume(context.Background(), events)
+						if err := s.Consume(context.Background(), events); err != nil {
+							b.Fatal(err)
+						}
 					}
 				} else {
 					b.RunParallel(func(pb *testing.PB) {
 						for pb.Next() {
-							_ = s.Consume(context.Background(), events)
+							if err := s.Consume(context.Background(), events); err != nil {
+								b.Error(err)
+							}
 						}
 					})
 				}

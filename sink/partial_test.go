@@ -80,7 +80,7 @@ func TestPartialFailures(t *testing.T) {
 			[][]string{{"a", "b1", "c", "d3", "e1"}, {"b1", "d3", "e1"}, {"d3"}, {"d3"}}},
 		{"Retry of what is refused for good", retry, errRefused, [][]string{{"a", "b9", "c"}}, []string{"permanent 1: permanent failure: no"},
 			[][]string{{"a", "b9", "c"}}},
-		{"Retry in vain", func(next beacon.Sink) sink.Sink { return sink.Retry(next, sink.RetryOptions{Budget: 2}) }, errDown,
+		{"Retry in vain", func(next beacon.Sink) sink.Sink { return sink.Retry(next, sink.RetryOptions{Budget: 4}) }, errDown,
 			[][]string{{"a", "b9", "c1", "d9"}}, []string{"temporary 1 3: down"}, [][]string{{"a", "b9", "c1", "d9"}, {"b9", "c1", "d9"}, {"b9", "d9"}}},
 		{"Tee", func(next beacon.Sink) sink.Sink {
 			return sink.Tee(sink.Required(next), sink.Required(&script{answer: naming(errRefused)}))

@@ -127,11 +127,11 @@ func TestBatchRefusals(t *testing.T) {
 		{"permanent, 0.1 %", full, 0.001, errRefused, false, 0.04, 0.8, 50 * time.Millisecond},
 		{"permanent, 1 %", full, 0.01, errRefused, false, 0.25, 0.5, 100 * time.Millisecond},
 		{"permanent, 10 %", full, 0.1, errRefused, false, 1.2, 0.1, time.Second},
-		{"permanent and named, 10 %", full, 0.1, errRefused, true, 0.02, 0.9, 50 * time.Millisecond},
+		{"permanent and named, 10 %", full, 0.1, errRefused, true, 0.02, 0.8, 50 * time.Millisecond},
 		{"plain, 0.5 %", full, 0.005, errPlain, false, 0.2, 0.5, 100 * time.Millisecond},
 		{"plain, 1 %", full, 0.01, errPlain, false, 0.3, 0.4, 100 * time.Millisecond},
 		{"permanent, 1 % of full batches", load{callers: 2048, calls: 20}, 0.01, errRefused, false, 0.25, 0.05, time.Second},
-		{"plain and named, 10 %", full, 0.1, errPlain, true, 0.02, 0.9, 50 * time.Millisecond},
+		{"plain and named, 10 %", full, 0.1, errPlain, true, 0.02, 0.8, 50 * time.Millisecond},
 		{"plain, 10 in 200 a second", calm, 0.05, errPlain, false, 2, 0.8, 100 * time.Millisecond},
 	}
 	run := func(t *testing.T, l load, store *choosy) (sum toll) {

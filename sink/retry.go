@@ -3,7 +3,7 @@ package sink
 import (
 	"context"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/pagebeacon/beacon"
@@ -23,9 +23,13 @@ type RetryOptions struct {
 	MaxElapsed time.Duration
 
 	// Budget bounds retries over all calls: each takes one from it, and each
-	// attempt that succeeds puts back a tenth, up to Budget; default 100. So a
-	// short failure is retried freely, and in an outage the sink gets about the
-	// load that it would get without Retry.
+	// attempt that succeeds puts back a tenth, up to Budget; it also fills up by
+	// itself within a minute. Default 100. So a short failure is retried freely, and
+	// in an outage the sink gets about the load that it would get without Retry.
+	//
+	// Only the first retry of a call may take from the lower half. So events that
+	// always fail use up the upper one, and while they are less than a tenth of those
+	// that succeed there is a retry left for everybody else's.
 	Budget int
 }
 
@@ -40,6 +44,9 @@ type RetryOptions struct {
 //     was asked for is never cut short
 //   - the budget is used up
 //   - the context ends or the sink is closed
+//
+// Retry stands better in front of a [Batch] than behind it: there one bad event makes
+// all of its batch wait while it is tried again.
 //
 // A spool and a [VolatileQueue] try again by themselves, for as long as it takes;
 // Retry behind one only makes it slower to notice.
@@ -59,8 +66,8 @@ func Retry(next beacon.Sink, o RetryOptions) Sink {
 		maxElapsed: orDefault("RetryOptions.MaxElapsed", o.MaxElapsed, 5*time.Second),
 		stop:       make(chan struct{}),
 	}
-	r.budget.max = perRetry * int64(orDefault("RetryOptions.Budget", o.Budget, 100))
-	r.budget.left.Store(r.budget.max)
+	r.budget.max = perRetry * float64(orDefault("RetryOptions.Budget", o.Budget, 100))
+	r.budget.left, r.budget.filled = r.budget.max, time.Now()
 	return r
 }
 
@@ -71,34 +78,43 @@ type retry struct {
 	stop                    chan struct{} // closed by Close
 }
 
-// A retryBudget counts in what one success is worth.
+// A retryBudget says how many retries may be made, counted in what one success is worth.
 type retryBudget struct {
-	max  int64
-	left atomic.Int64
+	max float64
+
+	mu     sync.Mutex
+	left   float64
+	filled time.Time // when time last put something back
 }
 
 const perRetry = 10
 
-func (b *retryBudget) take() bool {
-	for {
-		left := b.left.Load()
-		if left < perRetry {
-			return false
-		}
-		if b.left.CompareAndSwap(left, left-perRetry) {
-			return true
-		}
+// take takes retry n of a call, from 0, if it may be made.
+func (b *retryBudget) take(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.put(b.max * now.Sub(b.filled).Minutes())
+	b.filled = now
+	least := 0.0
+	if n > 0 {
+		least = b.max / 2
 	}
+	if b.left-perRetry < least {
+		return false
+	}
+	b.left -= perRetry
+	return true
 }
 
+// giveBack notes a success.
 func (b *retryBudget) giveBack() {
-	for {
-		left := b.left.Load()
-		if left >= b.max || b.left.CompareAndSwap(left, left+1) {
-			return
-		}
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.put(1)
 }
+
+func (b *retryBudget) put(n float64) { b.left = min(b.left+n, b.max) }
 
 func (r *retry) Consume(ctx context.Context, events []beacon.Event) error {
 	if r.closed.Load() {
@@ -159,7 +175,7 @@ func (r *retry) wait(ctx context.Context, n int, end time.Time, err error) bool 
 	}
 	// The jitter comes on top of what the sink asked for: it asks all the same.
 	wait := asked + delivery.Backoff(r.base, r.limit, n)
-	if wait >= left || r.closed.Load() || ctx.Err() != nil || !r.budget.take() {
+	if wait >= left || r.closed.Load() || ctx.Err() != nil || !r.budget.take(n) {
 		return false
 	}
 	t := time.NewTimer(wait)

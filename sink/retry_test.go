@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +42,7 @@ func TestRetry(t *testing.T) {
 		{name: "a delay as long as can be, with a status", errs: []error{status(429, math.MaxInt64)}, want: status(429, math.MaxInt64), calls: 1},
 		{name: "a delay past the deadline", errs: []error{later(3 * time.Second)}, want: later(3 * time.Second), calls: 1, deadline: 2 * time.Second},
 		{name: "cap", o: sink.RetryOptions{Base: time.Second, Cap: time.Millisecond}, errs: []error{down, down, down}, calls: 4, atMost: 3 * time.Millisecond},
-		{name: "budget", o: sink.RetryOptions{Budget: 2}, errs: []error{down, down, down, down}, want: down, calls: 3, atMost: 150 * time.Millisecond},
+		{name: "budget", o: sink.RetryOptions{Budget: 2}, errs: []error{down, down, down, down}, want: down, calls: 2, atMost: 50 * time.Millisecond},
 		{name: "cancelled while it waits", errs: []error{later(2 * time.Second)}, want: later(2 * time.Second), calls: 1, cancel: time.Second, atLeast: time.Second, atMost: time.Second},
 	}
 	for _, c := range cases {
@@ -147,6 +148,64 @@ func TestRetryBudget(t *testing.T) {
 			t.Errorf("%d attempts for 10 calls, want the whole budget more, and not beyond", n)
 		}
 	})
+}
+
+// Whoever sends events that always fail does not use up the retries of others.
+func TestRetryBudgetIsLeftForOthers(t *testing.T) {
+	cases := []struct {
+		name string
+		bad  int // events that fail, a second's worth of them at the same time
+		good int // events that succeed in the same second
+		why  error
+		wait time.Duration // after all this
+		want bool          // a call that fails once is tried again
+	}{
+		{"forty at once", 40, 0, errDown, 0, true},
+		{"more than there is", 300, 0, errDown, 0, false},
+		{"more than there is, a while ago", 300, 0, errDown, time.Second, true},
+		{"one in twelve, for ten minutes", 10, 110, errDown, 0, true},
+		{"refused for good, which costs nothing", 10_000, 0, errRefused, 0, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				flaked := false
+				s := sink.Retry(beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+					switch {
+					case bad(events[0].ID):
+						return c.why
+					case events[0].ID == "flaky" && !flaked:
+						flaked = true
+						return errDown
+					}
+					return nil
+				}), sink.RetryOptions{})
+				rounds := 1
+				if c.good > 0 {
+					rounds = 600
+				}
+				var wg sync.WaitGroup
+				for range rounds {
+					for range c.bad {
+						wg.Go(func() { _ = s.Consume(t.Context(), counted("bad")) })
+					}
+					for range c.good {
+						if err := s.Consume(t.Context(), counted("good")); err != nil {
+							t.Error(err)
+						}
+					}
+					if c.good > 0 {
+						time.Sleep(time.Second)
+					}
+				}
+				wg.Wait()
+				time.Sleep(c.wait)
+				if err := s.Consume(t.Context(), counted("flaky")); (err == nil) != c.want {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestRetryCloseEndsWaiting(t *testing.T) {

@@ -12,9 +12,9 @@
 //
 // They nest. The outermost is called first, so
 //
-//	sink.Batch(sink.Retry(store, sink.RetryOptions{}), sink.BatchOptions{})
+//	sink.Retry(sink.Batch(store, sink.BatchOptions{}), sink.RetryOptions{})
 //
-// tries whole batches again.
+// tries again what a batch did not take, and only that.
 //
 // # What holds for all of them
 //
