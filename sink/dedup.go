@@ -14,9 +14,9 @@ import (
 
 // DedupOptions bound what a Dedup remembers. The zero value is all defaults.
 type DedupOptions struct {
-	// MaxIDs is how many ids are remembered; default 131,072. Each takes about 80
-	// bytes, whatever its length: 10 MiB by default. Beyond, the oldest are
-	// forgotten.
+	// MaxIDs is how many ids are remembered; default 131,072. Each takes about 90
+	// bytes, whatever its length: 12 MiB by default. Beyond, ids are forgotten, the
+	// oldest first; see [Dedup] for whose.
 	MaxIDs int
 
 	// Window is how long an id is remembered; default 24 hours.
@@ -38,16 +38,24 @@ type DedupOptions struct {
 // same; Dedup spares it the work. It never costs an event: ids are told apart by
 // 127 bits of a hash with random keys, which a client cannot aim at.
 //
+// # What a stranger can do
+//
+// Anybody can send new ids, and so make Dedup forget those of others. It takes many
+// requests: when there is no more room, first the ids go that the handler made, which
+// nobody outside can send again, down to an eighth of MaxIDs; then those of a request
+// behind its sixteenth, down to a quarter; and then the others. So by default it takes
+// more than 5,000 requests to flush what visitors sent in small ones. Package limit and
+// [beacon.Config.Admit] bound how fast these come. What is won is that a twin passes.
+//
 // Dedup panics if next is nil or an option is negative.
 func Dedup(next beacon.Sink, o DedupOptions) Sink {
 	mustSink("Dedup", next)
 	return &dedup{
 		front:  front{next: next},
 		window: orDefault("DedupOptions.Window", o.Window, 24*time.Hour),
-		max:    orDefault("DedupOptions.MaxIDs", o.MaxIDs, 1<<17),
 		seeds:  [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
 		start:  time.Now(),
-		seen:   map[idKey]struct{}{},
+		seen:   newMemory(orDefault("DedupOptions.MaxIDs", o.MaxIDs, 1<<17)),
 		flying: map[idKey]*flight{},
 	}
 }
@@ -55,24 +63,20 @@ func Dedup(next beacon.Sink, o DedupOptions) Sink {
 type dedup struct {
 	front
 	window time.Duration
-	max    int
 	seeds  [2]maphash.Seed
 	start  time.Time
 
 	mu     sync.Mutex
-	seen   map[idKey]struct{}
-	ring   []sighting // the order in which ids were seen; grows up to max
-	oldest int        // in ring
-	n      int        // in ring
+	seen   memory
 	flying map[idKey]*flight
 }
 
 // An idKey stands for an id; the zero value for none.
 type idKey [2]uint64
 
-type sighting struct {
-	key idKey
-	at  time.Duration // since start
+type knownID struct {
+	key  idKey
+	kind idKind
 }
 
 // A flight is a call of next under way.
@@ -87,7 +91,7 @@ func (d *dedup) Consume(ctx context.Context, events []beacon.Event) error {
 	if d.closed.Load() {
 		return ErrClosed
 	}
-	var fewKeys [4]idKey // these spare most calls an allocation
+	var fewIDs [4]knownID // these spare most calls an allocation
 	var fewAt [16]int
 	at := fewAt[:0] // where the events stand in the call
 	for i := range events {
@@ -96,9 +100,9 @@ func (d *dedup) Consume(ctx context.Context, events []beacon.Event) error {
 	var o outcome
 	for handed := false; ; {
 		f := new(flight)
-		mine, others, c := d.claim(f, events, at, fewKeys[:0])
+		mine, others, c := d.claim(f, events, at, fewIDs[:0])
 		if len(mine) > 0 || len(events) == 0 {
-			err, named := d.deliver(ctx, f, mine, c.keys)
+			err, named := d.deliver(ctx, f, mine, c)
 			o.tally.Add(c.at, err)
 			o.twins = append(o.twins, c.twins...)
 			if err != nil && !named {
@@ -151,9 +155,9 @@ func (o *outcome) err() error {
 // A claim is what a call found out about its events: which are its own to deliver, and
 // which have twins that are on their way in other calls. Seen ones are neither.
 type claim struct {
-	at    []int   // where its own stand in the call
-	keys  []idKey // theirs; the zero idKey without an id
-	twins []twins // of them, in this call
+	at    []int     // where its own stand in the call
+	ids   []knownID // theirs; with the zero key if they have none
+	twins []twins   // of them, in this call
 
 	othersAt []int
 	landed   <-chan struct{} // closed when the first of the others' twins has its outcome
@@ -161,28 +165,32 @@ type claim struct {
 
 // claim sorts events, which it owns as it does at. Those that are the call's own go
 // with the flight f.
-func (d *dedup) claim(f *flight, events []beacon.Event, at []int, keys []idKey) (mine, others []beacon.Event, c claim) {
+func (d *dedup) claim(f *flight, events []beacon.Event, at []int, ids []knownID) (mine, others []beacon.Event, c claim) {
+	request := 0 // where that of the event begins
 	for i := range events {
-		var key idKey
-		if events[i].ID != "" {
-			key = d.key(events[i].ID)
+		if i > 0 && !sameRequest(&events[i-1], &events[i]) {
+			request = i
 		}
-		keys = append(keys, key)
+		id := knownID{kind: kindOf(&events[i], i-request)}
+		if events[i].ID != "" {
+			id.key = d.key(events[i].ID)
+		}
+		ids = append(ids, id)
 	}
 	now := time.Since(d.start)
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.expire(now)
+	d.seen.expire(now - d.window)
 	n := 0
-	for i, key := range keys {
-		if key != (idKey{}) {
-			if _, ok := d.seen[key]; ok {
+	for i, id := range ids {
+		if key := id.key; key != (idKey{}) {
+			if d.seen.has(key) {
 				continue
 			}
 			if other, ok := d.flying[key]; ok {
 				if other == f {
-					c.twins = append(c.twins, twins{at[slices.Index(keys[:n], key)], at[i]})
+					c.twins = append(c.twins, twins{at[slices.IndexFunc(ids[:n], func(x knownID) bool { return x.key == key })], at[i]})
 					continue
 				}
 				others = append(others, events[i])
@@ -198,20 +206,20 @@ func (d *dedup) claim(f *flight, events []beacon.Event, at []int, keys []idKey) 
 			d.flying[key] = f
 		}
 		if n != i {
-			events[n], at[n], keys[n] = events[i], at[i], key
+			events[n], at[n], ids[n] = events[i], at[i], id
 		}
 		n++
 	}
 	clear(events[n:])
-	c.at, c.keys = at[:n], keys[:n]
+	c.at, c.ids = at[:n], ids[:n]
 	return events[:n], others, c
 }
 
 // deliver hands the events to next, and then lets go of the keys. named says whether
 // next named those that it did not take.
-func (d *dedup) deliver(ctx context.Context, f *flight, events []beacon.Event, keys []idKey) (err error, named bool) {
+func (d *dedup) deliver(ctx context.Context, f *flight, events []beacon.Event, c claim) (err error, named bool) {
 	taken := func(int) bool { return false } // if this does not come back
-	defer func() { d.release(f, keys, taken) }()
+	defer func() { d.release(f, c, taken) }()
 	err = d.next.Consume(ctx, events)
 	failed, _, named := delivery.Failed(err, len(events))
 	taken = func(i int) bool {
@@ -222,49 +230,22 @@ func (d *dedup) deliver(ctx context.Context, f *flight, events []beacon.Event, k
 }
 
 // release ends the flight: ids of events that were taken are seen from now on.
-func (d *dedup) release(f *flight, keys []idKey, taken func(i int) bool) {
+func (d *dedup) release(f *flight, c claim, taken func(i int) bool) {
 	now := time.Since(d.start)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i, key := range keys {
-		if key == (idKey{}) {
+	for i, id := range c.ids {
+		if id.key == (idKey{}) {
 			continue
 		}
-		delete(d.flying, key)
+		delete(d.flying, id.key)
 		if taken(i) {
-			d.remember(key, now)
+			d.seen.add(id, now)
 		}
 	}
 	if f.landed != nil {
 		close(f.landed)
 	}
-}
-
-func (d *dedup) remember(key idKey, now time.Duration) {
-	if d.n == d.max {
-		d.forget()
-	}
-	i := d.oldest + d.n
-	if d.n == len(d.ring) { // then oldest is 0
-		d.ring = append(d.ring, sighting{})
-	} else {
-		i %= len(d.ring)
-	}
-	d.ring[i] = sighting{key, now}
-	d.seen[key] = struct{}{}
-	d.n++
-}
-
-func (d *dedup) expire(now time.Duration) {
-	for d.n > 0 && now-d.ring[d.oldest].at >= d.window {
-		d.forget()
-	}
-}
-
-func (d *dedup) forget() {
-	delete(d.seen, d.ring[d.oldest].key)
-	d.oldest = (d.oldest + 1) % len(d.ring)
-	d.n--
 }
 
 func (d *dedup) key(id string) idKey {

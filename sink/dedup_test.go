@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/beacontest"
 	"github.com/pagebeacon/beacon/sink"
 )
 
@@ -137,6 +138,76 @@ func TestDedupPanic(t *testing.T) {
 			}
 		}
 	})
+}
+
+// requestsOf makes n requests of so many events each, with ids that the client chose, or
+// that the handler made.
+func requestsOf(name string, n, events int, chosen bool) [][]beacon.Event {
+	all := make([][]beacon.Event, n)
+	for r := range all {
+		all[r] = make([]beacon.Event, events)
+		request := fmt.Sprintf("0193f3a0-%s-%d", name, r)
+		for i := range all[r] {
+			id := fmt.Sprintf("%s.%d", request, i)
+			if chosen {
+				id = "view:" + id
+			}
+			all[r][i] = beacon.Event{ID: id, Request: beacon.Request{ID: request}}
+		}
+	}
+	return all
+}
+
+// Few requests do not flush what many have brought, however many events they hold.
+func TestDedupFlush(t *testing.T) {
+	visitors := map[string]func() [][]beacon.Event{
+		"small requests": func() [][]beacon.Event { return requestsOf("small", 500, 1, true) },
+		"a large one":    func() [][]beacon.Event { return requestsOf("large", 1, 300, true) },
+		"without ids":    func() [][]beacon.Event { return requestsOf("without", 200, 1, false) },
+	}
+	cases := []struct {
+		name             string
+		requests, events int // of the stranger
+		chosen           bool
+		want             map[string]int // ids that are remembered, of the visitors'
+	}{
+		{"nobody", 0, 0, false, map[string]int{"small requests": 500, "a large one": 300, "without ids": 200}},
+		{"bodies of 1,000 events", 20, 1000, true, map[string]int{"small requests": 500, "a large one": 16, "without ids": 200}},
+		{"no ids", 10_000, 1, false, map[string]int{"small requests": 500, "a large one": 300, "without ids": 0}},
+		{"batches without ids", 20, 1000, false, map[string]int{"small requests": 500, "a large one": 300, "without ids": 0}},
+		{"small ones", 150, 16, true, map[string]int{"small requests": 500, "a large one": 300, "without ids": 200}},
+		{"very many small ones", 500, 16, true, map[string]int{"small requests": 0, "a large one": 284, "without ids": 200}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := map[string]int{}
+			for name := range visitors { // each against a memory of its own, as asking fills it
+				var r beacontest.Recorder
+				s := sink.Dedup(&r, sink.DedupOptions{MaxIDs: 1 << 12})
+				send := func(requests [][]beacon.Event) {
+					for _, events := range requests {
+						if err := s.Consume(t.Context(), events); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				for _, requests := range visitors {
+					send(requests())
+				}
+				send(requestsOf("stranger", c.requests, c.events, c.chosen))
+				r.Reset()
+				twins := visitors[name]()
+				for _, events := range twins {
+					got[name] += len(events)
+				}
+				send(twins)
+				got[name] -= len(r.Events())
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
 }
 
 // It remembers in bounded memory: what the doc comment of MaxIDs says.
