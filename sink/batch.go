@@ -24,7 +24,7 @@ const (
 // Linger comes first. The zero value is all defaults.
 type BatchOptions struct {
 	// MaxEvents and MaxBytes bound a batch; defaults 1,024 and 4 MiB. Bytes are
-	// about those that events take in memory. The events of one call are never
+	// counted as those of [QueueOptions.MaxBytes] are. The events of one call are never
 	// parted, so a call that exceeds a bound by itself is a batch of its own.
 	MaxEvents int
 	MaxBytes  int64
@@ -35,10 +35,10 @@ type BatchOptions struct {
 	// if many small batches are a burden, as for object stores.
 	Linger time.Duration
 
-	// MaxWaiting bounds what is in memory until the sink behind has spoken, in bytes
-	// that are counted as those of [QueueOptions.MaxBytes] are; default 64 MiB. A call
-	// beyond is refused at once with a [*beacon.RetryAfterError] and [ErrFull]. One
-	// that exceeds the bound by itself is taken when nothing else waits.
+	// MaxWaiting bounds what is in memory until the sink behind has spoken, in the same
+	// bytes; default 64 MiB. A call beyond is refused at once with a
+	// [*beacon.RetryAfterError] and [ErrFull]. One that exceeds the bound by itself is
+	// taken when nothing else waits.
 	MaxWaiting int64
 
 	// Timeout bounds one call of the sink behind; default 30 s.

@@ -2,7 +2,6 @@ package sink
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -19,11 +18,6 @@ const (
 	// fanOut is into how many parts a lot is cut. A tree of quarters costs no more calls
 	// than one of halves, if few are bad, and those who are not wait half as long.
 	fanOut = 4
-)
-
-var (
-	errGone    = errors.New("sink: the sink behind ended the goroutine")
-	errOverdue = errors.New("sink: the sink behind does not return")
 )
 
 // A lot is what goes to next in one call: a batch, or a part of one that is tried apart.

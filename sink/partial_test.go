@@ -301,7 +301,7 @@ func TestQueuePartialFailures(t *testing.T) {
 		if d := cmp.Diff(sink.QueueStats{Taken: 4, Delivered: 3, Pending: 1}, q.Stats(), noBytes); d != "" {
 			t.Error(d)
 		}
-		if bytes := q.Stats().PendingBytes; bytes > 1000 {
+		if bytes := q.Stats().PendingBytes; bytes > 6000 {
 			t.Error(bytes, "bytes of one event")
 		}
 		const left = "sink: queue: 1 events not delivered"

@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -15,8 +17,9 @@ import (
 // with [VolatileQueue]. It is safe for concurrent use.
 type Queue struct {
 	lifetime
-	next beacon.Sink
-	o    QueueOptions
+	next   beacon.Sink
+	behind *watched // next, for delivery
+	o      QueueOptions
 
 	ctx     context.Context // of delivery
 	cancel  context.CancelFunc
@@ -58,7 +61,8 @@ var _ Sink = (*Queue)(nil)
 // names the events that it did not take, with a [*beacon.PartialError], the others have
 // left, and only those are tried again or lost.
 //
-// The context of next carries no values of a request.
+// The context of next carries no values of a request. A call that does not return stops
+// delivery until it does, as no other is made beside it: Healthy and the log tell.
 //
 // VolatileQueue starts a goroutine, which Close ends. It panics if next is nil, an
 // option is negative, or Wait and NoWait are both set.
@@ -80,8 +84,9 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 		changed: make(chan struct{}),
 	}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.behind = &watched{next: next, within: o.Timeout + closeGrace, logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
 	q.courier = delivery.Courier{
-		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
+		Next: q.behind, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		Bury: func(e beacon.Event, why error) error {
 			q.tell([]beacon.Event{e}, why)
 			return nil
@@ -101,7 +106,7 @@ func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	var few [16]int64 // spares most calls an allocation
 	sizes, size := few[:0], int64(0)
 	for i := range events {
-		sizes = append(sizes, int64(events[i].Size()))
+		sizes = append(sizes, weight(events, i))
 		size += sizes[i]
 	}
 	q.mu.Lock()
@@ -376,10 +381,6 @@ func undelivered(n int, cause, last error) error {
 	return fmt.Errorf("sink: queue: %d events not delivered: %w; last attempt: %v", n, cause, last)
 }
 
-// closeGrace is how long Close waits for a call of the sink behind whose context it
-// has ended.
-const closeGrace = time.Second
-
 // Close takes no more events and delivers what is pending until ctx ends; give it
 // a deadline, as it waits for a sink that fails for as long. What is left then goes
 // to OnLost, is counted, and Close returns an error that says how many these
@@ -424,13 +425,16 @@ func (q *Queue) giveUp(cause error) error {
 }
 
 // Healthy returns nil while there is room, whether or not the sink behind is well, and
-// otherwise [ErrFull]; after Close, [ErrClosed].
+// otherwise [ErrFull]; after Close, [ErrClosed]. It fails, too, while a call of the sink
+// behind does not return that had to a second ago.
 func (q *Queue) Healthy(context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closing:
 		return ErrClosed
+	case q.behind.late.Load():
+		return errOverdue
 	case q.n >= q.o.MaxEvents || q.bytes >= q.o.MaxBytes:
 		return ErrFull
 	}

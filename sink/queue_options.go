@@ -2,20 +2,23 @@ package sink
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/pagebeacon/beacon"
 )
 
-// ErrFull is what [Queue.Consume] returns, in a [*beacon.RetryAfterError], when
-// there was no room in time.
-var ErrFull = errors.New("sink: queue is full")
+// ErrFull is what a [Queue] and a [Batch] return, in a [*beacon.RetryAfterError], when
+// there is no room in time.
+var ErrFull = errors.New("sink: no room")
 
 // QueueOptions bound a [Queue]. The zero value is all defaults.
 type QueueOptions struct {
 	// MaxEvents and MaxBytes bound what is in memory; defaults 65,536 and 64 MiB.
-	// Bytes are about those that events take. A call that exceeds a bound by
-	// itself is taken when the queue is empty.
+	// Bytes are those of [beacon.Event.Size], and 4 KiB for each request (each event,
+	// if it has no Request.ID), since a small event may keep a part of its request
+	// alive. Memory is at most twice that, and most often less. A call that exceeds a
+	// bound by itself is taken when the queue is empty.
 	MaxEvents int
 	MaxBytes  int64
 
@@ -25,7 +28,7 @@ type QueueOptions struct {
 	NoWait bool
 
 	// BatchEvents and BatchBytes bound what the sink behind gets in one call;
-	// defaults 1,024 and 4 MiB. Bytes are about those that events take. One event
+	// defaults 1,024 and 4 MiB. Bytes are counted as those of MaxBytes. One event
 	// always fits.
 	BatchEvents int
 	BatchBytes  int64
@@ -44,6 +47,10 @@ type QueueOptions struct {
 	// and delivery, and should be quick, as both wait for it. A panic in it is
 	// ignored.
 	OnLost func(events []beacon.Event, err error)
+
+	// Logger is told when a call of the sink behind does not return a second after its
+	// Timeout, and when it does at last; nil for nobody.
+	Logger *slog.Logger
 }
 
 // QueueStats says what became of the events of a [Queue]. At any moment
@@ -56,5 +63,5 @@ type QueueStats struct {
 	LostPermanent uint64 // the sink behind refused them for good, or they were given up
 	LostClosing   uint64 // Close had no time for them
 	Pending       int    // in memory, on their way to the sink behind or before that
-	PendingBytes  int64  // about what they take in memory
+	PendingBytes  int64  // what they count; see MaxBytes
 }

@@ -72,7 +72,7 @@ func TestQueueAnswersBeforeItDelivers(t *testing.T) {
 func TestQueueBatchesByBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := &script{answer: func(context.Context, int, []string) error { time.Sleep(time.Second); return nil }}
-		q := sink.VolatileQueue(next, sink.QueueOptions{BatchBytes: 2500})
+		q := sink.VolatileQueue(next, sink.QueueOptions{BatchBytes: 10_700})
 		big := strings.Repeat("x", 1000)
 		for _, id := range []string{"a", big, big, "b"} {
 			if err := q.Consume(t.Context(), counted(id)); err != nil {
@@ -109,7 +109,7 @@ func TestQueueRing(t *testing.T) {
 		take("c", "d")
 		gate <- struct{}{}
 		synctest.Wait()
-		if bytes := q.Stats().PendingBytes; bytes < 2*100 || bytes > 1500 { // of c and d
+		if bytes := q.Stats().PendingBytes; bytes < 2*100 || bytes > 10_000 { // of c and d
 			t.Error(bytes)
 		}
 		close(gate)

@@ -33,8 +33,14 @@
 //
 // Close closes what is behind too, once, however often it is called; Consume
 // fails with [ErrClosed] from then on. A Close while another is under way waits for
-// it, but not longer than its context. Flush, Close and Healthy are passed on to
-// sinks that have them, or are an [io.Closer], and are nil for sinks that do not.
+// it, but not longer than its context. The first comes back two seconds after the end of
+// its context at the latest, whatever the sink behind does. Flush, Close and Healthy are
+// passed on to sinks that have them, or are an [io.Closer], and are nil for sinks that do
+// not.
+//
+// A sink behind that panics, hangs or ends the goroutine with [runtime.Goexit] does that to
+// the call in which it does, as if nothing stood before it, and to no other. Batch,
+// VolatileQueue and members of a Tee that are [BestEffort] keep it from their callers, too.
 //
 // # Mistakes
 //
@@ -79,30 +85,47 @@ type lifetime struct {
 }
 
 // end closes the sink: it runs f, but only the first time. Others wait for that
-// and get its error, or that of their own context.
+// and get its error, or that of their own context. f, which may be somebody else's code,
+// has a goroutine of its own, so that it can hang or end that.
 func (l *lifetime) end(ctx context.Context, f func() error) error {
 	l.mu.Lock()
 	first := l.done == nil
 	if first {
 		l.done = make(chan struct{})
+		l.closed.Store(true)
+		l.err = errGone
+		go func() {
+			defer close(l.done)
+			l.err = delivery.Guard(f)
+		}()
 	}
-	done := l.done
 	l.mu.Unlock()
 
-	if first {
-		defer close(done)
-		l.err = ErrClosed // should f end the goroutine
-		l.closed.Store(true)
-		l.err = delivery.Guard(f)
-		return l.err
-	}
 	select {
-	case <-done:
+	case <-l.done:
 		return l.err
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	if first { // f knows that, too, and has more to say
+		t := time.NewTimer(2 * closeGrace)
+		defer t.Stop()
+		select {
+		case <-l.done:
+			return l.err
+		case <-t.C:
+		}
+	}
+	return ctx.Err()
 }
+
+// closeGrace is how long to wait for a call of somebody else's code whose context has
+// ended.
+const closeGrace = time.Second
+
+var (
+	errGone    = errors.New("sink: the sink behind ended the goroutine")
+	errOverdue = errors.New("sink: the sink behind does not return")
+)
 
 // A front is a sink before another that has nothing of its own to flush.
 type front struct {
@@ -123,12 +146,16 @@ func (f *front) Healthy(ctx context.Context) error {
 	return beacon.Healthy(ctx, f.next)
 }
 
-// each calls f for all sinks, concurrently, and joins their errors. A panic is one.
+// each calls f for all sinks, concurrently, and joins their errors. A panic is one, and so
+// is the end of the goroutine.
 func each(sinks []beacon.Sink, f func(beacon.Sink) error) error {
 	errs := make([]error, len(sinks))
 	var wg sync.WaitGroup
 	for i, s := range sinks {
-		wg.Go(func() { errs[i] = delivery.Guard(func() error { return f(s) }) })
+		wg.Go(func() {
+			errs[i] = errGone
+			errs[i] = delivery.Guard(func() error { return f(s) })
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

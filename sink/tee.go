@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
@@ -24,8 +26,9 @@ func Required(s beacon.Sink) Member { return Member{sink: s, required: true} }
 // included, go to onError and nowhere else; nil ignores them. onError may be called
 // concurrently; a panic in it is ignored.
 //
-// The call waits for s all the same. If it may be slow, put a [VolatileQueue] in
-// front of it.
+// The call waits for s all the same, but no more than a second longer than its context
+// lasts. If s may be slow, put a [VolatileQueue] in front of it. While 8 calls of it hang
+// it gets no others.
 func BestEffort(s beacon.Sink, onError func(error)) Member {
 	return Member{sink: s, onError: onError}
 }
@@ -55,7 +58,7 @@ func Tee(members ...Member) Sink {
 		if m.required {
 			t.required = append(t.required, m.sink)
 		} else {
-			t.bestEffort = append(t.bestEffort, m)
+			t.bestEffort = append(t.bestEffort, &helper{Member: m})
 		}
 	}
 	if len(t.required) == 0 {
@@ -67,7 +70,47 @@ func Tee(members ...Member) Sink {
 type tee struct {
 	lifetime
 	required   []beacon.Sink
-	bestEffort []Member
+	bestEffort []*helper
+}
+
+// A helper is a member that is not required.
+type helper struct {
+	Member
+	hanging atomic.Int64 // calls that nobody waits for any more
+}
+
+// maxHanging bounds the goroutines of calls that hang.
+const maxHanging = 8
+
+// consume hands the events to the sink. It comes back whatever that does.
+func (m *helper) consume(ctx context.Context, events []beacon.Event) error {
+	if m.hanging.Load() >= maxHanging {
+		return errOverdue
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := errGone
+		defer func() { done <- err }()
+		err = delivery.Consume(ctx, m.sink, events)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(closeGrace)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+	}
+	m.hanging.Add(1)
+	go func() {
+		<-done
+		m.hanging.Add(-1)
+	}()
+	return errOverdue
 }
 
 func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
@@ -75,16 +118,15 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 		return ErrClosed
 	}
 	left := len(t.required) + len(t.bestEffort)
-	give := func(s beacon.Sink) error {
-		mine := events
+	own := func() []beacon.Event {
 		if left--; left > 0 {
-			mine = slices.Clone(events)
+			return slices.Clone(events)
 		}
-		return delivery.Consume(ctx, s, mine)
+		return events
 	}
 	var errs []error
 	for _, s := range t.required {
-		if err := give(s); err != nil {
+		if err := delivery.Consume(ctx, s, own()); err != nil {
 			errs = append(errs, delivery.Whole(err, len(events)))
 		}
 	}
@@ -92,7 +134,7 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 		return beacon.JoinErrors(errs...)
 	}
 	for _, m := range t.bestEffort {
-		m.failed(give(m.sink))
+		m.failed(m.consume(ctx, own()))
 	}
 	return nil
 }
@@ -108,7 +150,11 @@ func (m Member) failed(err error) {
 func (t *tee) all(f func(beacon.Sink) error) error {
 	var wg sync.WaitGroup
 	for _, m := range t.bestEffort {
-		wg.Go(func() { m.failed(delivery.Guard(func() error { return f(m.sink) })) })
+		wg.Go(func() {
+			err := errGone
+			defer func() { m.failed(err) }()
+			err = delivery.Guard(func() error { return f(m.sink) })
+		})
 	}
 	err := each(t.required, f)
 	wg.Wait()
