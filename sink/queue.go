@@ -105,8 +105,14 @@ func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	var few [16]int64 // spares most calls an allocation
 	sizes, size := few[:0], int64(0)
+	crowded := q.crowded()
 	for i := range events {
-		sizes = append(sizes, weight(events, i))
+		if crowded { // it will take a while: the time to detach them is worth the room
+			events[i] = events[i].Clone()
+			sizes = append(sizes, int64(events[i].Size()))
+		} else {
+			sizes = append(sizes, weight(events, i))
+		}
 		size += sizes[i]
 	}
 	q.mu.Lock()
@@ -120,6 +126,13 @@ func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	q.stats.Taken += uint64(len(events))
 	signal(q.more)
 	return nil
+}
+
+// crowded says whether so much is pending that what comes is detached from its request.
+func (q *Queue) crowded() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes > q.o.MaxBytes/2
 }
 
 // waitForRoom returns nil when there is room. The lock is held before and after.
@@ -171,9 +184,6 @@ func signal(c chan struct{}) {
 // run delivers until the queue is closed and empty, or delivery is cancelled.
 func (q *Queue) run() {
 	defer func() {
-		q.mu.Lock()
-		q.closing, q.held = true, 0 // it is, unless next has ended the goroutine
-		q.mu.Unlock()
 		q.lose(context.Canceled)
 		close(q.ended)
 	}()
@@ -332,7 +342,7 @@ func (q *Queue) lose(cause error) {
 
 func (q *Queue) tell(lost []beacon.Event, why error) {
 	if q.o.OnLost != nil && len(lost) > 0 {
-		_ = delivery.Guard(func() error { q.o.OnLost(lost, why); return nil })
+		contain(func() { q.o.OnLost(lost, why) })
 	}
 }
 

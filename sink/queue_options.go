@@ -17,8 +17,10 @@ type QueueOptions struct {
 	// MaxEvents and MaxBytes bound what is in memory; defaults 65,536 and 64 MiB.
 	// Bytes are those of [beacon.Event.Size], and 4 KiB for each request (each event,
 	// if it has no Request.ID), since a small event may keep a part of its request
-	// alive. Memory is at most twice that, and most often less. A call that exceeds a
-	// bound by itself is taken when the queue is empty.
+	// alive. Memory is at most twice that, and most often less. While more than half
+	// of MaxBytes is taken, events are copied out of their requests, and count without
+	// the 4 KiB. A call that exceeds a bound by itself is taken when the queue is
+	// empty.
 	MaxEvents int
 	MaxBytes  int64
 
@@ -45,7 +47,7 @@ type QueueOptions struct {
 	// behind refused for good or that were given up, one at a time, and those that
 	// Close had no time for. It owns the slice, may be called concurrently by Close
 	// and delivery, and should be quick, as both wait for it. A panic in it is
-	// ignored.
+	// ignored, as is [runtime.Goexit].
 	OnLost func(events []beacon.Event, err error)
 
 	// Logger is told when a call of the sink behind does not return a second after its

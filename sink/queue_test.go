@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -358,29 +357,6 @@ func TestQueueCloseRunsOutOfTime(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A sink that ends the goroutine takes the queue with it, and nobody believes
-// otherwise.
-func TestQueueGoroutineIsEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		next := &script{answer: func(context.Context, int, []string) error { runtime.Goexit(); return nil }}
-		var lost lossLog
-		q := sink.VolatileQueue(next, sink.QueueOptions{OnLost: lost.add})
-		if err := q.Consume(t.Context(), counted("a")); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		if err := q.Consume(t.Context(), counted("b")); err != sink.ErrClosed {
-			t.Error(err)
-		}
-		if d := cmp.Diff(sink.QueueStats{Taken: 1, Refused: 1, LostClosing: 1}, q.Stats()); d != "" || len(lost.lost) != 1 {
-			t.Error(d, lost.lost)
-		}
-		if err := q.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // Whatever happens, every event is accounted for once, at any moment.

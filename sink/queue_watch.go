@@ -7,30 +7,37 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
-// A watched sink is one whose calls are looked after: it tells of those that do not
-// return in time.
+// A watched sink is one whose calls are looked after: it may end the goroutine, and if it
+// does not return in time that is told.
 type watched struct {
 	next   beacon.Sink
 	within time.Duration
 	logger *slog.Logger
-	late   atomic.Bool // one does not, right now
+	late   atomic.Bool // a call does not return, right now
 }
 
 func (w *watched) Consume(ctx context.Context, events []beacon.Event) error {
-	begun := time.Now()
-	back := make(chan struct{})
-	over := time.AfterFunc(w.within, func() {
-		w.late.Store(true)
-		w.logger.Error("sink: queue: a call of the sink behind does not return, and nothing is delivered", "events", len(events), "for", time.Since(begun))
-		<-back
-		w.late.Store(false)
-		w.logger.Info("sink: queue: the call of the sink behind has returned", "after", time.Since(begun))
-	})
-	defer func() {
-		over.Stop()
-		close(back)
+	begun, n := time.Now(), len(events)
+	done := make(chan error, 1)
+	go func() {
+		err := errGone
+		defer func() { done <- err }()
+		err = delivery.Consume(ctx, w.next, events)
 	}()
-	return w.next.Consume(ctx, events)
+	t := time.NewTimer(w.within)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+	}
+	w.late.Store(true)
+	defer w.late.Store(false)
+	w.logger.Error("sink: queue: the sink behind does not return, and nothing is delivered", "events", n, "since", begun)
+	err := <-done
+	w.logger.Info("sink: queue: the sink behind has returned", "after", time.Since(begun))
+	return err
 }

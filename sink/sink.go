@@ -161,6 +161,16 @@ func each(sinks []beacon.Sink, f func(beacon.Sink) error) error {
 	return errors.Join(errs...)
 }
 
+// contain calls a function of the host's that only listens, whatever it does but hang.
+func contain(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = delivery.Guard(func() error { f(); return nil })
+	}()
+	<-done
+}
+
 // mustSink panics if next is nil; name is the function that got it.
 func mustSink(name string, next beacon.Sink) {
 	if next == nil {

@@ -24,7 +24,7 @@ func Required(s beacon.Sink) Member { return Member{sink: s, required: true} }
 
 // BestEffort returns a Member whose errors, those of Flush and Close and panics
 // included, go to onError and nowhere else; nil ignores them. onError may be called
-// concurrently; a panic in it is ignored.
+// concurrently; a panic in it is ignored, as is [runtime.Goexit].
 //
 // The call waits for s all the same, but no more than a second longer than its context
 // lasts. If s may be slow, put a [VolatileQueue] in front of it. While 8 calls of it hang
@@ -142,7 +142,7 @@ func (t *tee) Consume(ctx context.Context, events []beacon.Event) error {
 // failed tells the host about an error of a member that is not required.
 func (m Member) failed(err error) {
 	if err != nil && m.onError != nil {
-		_ = delivery.Guard(func() error { m.onError(err); return nil })
+		contain(func() { m.onError(err) })
 	}
 }
 
