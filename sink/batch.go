@@ -66,16 +66,18 @@ type BatchOptions struct {
 // good whose events were not tried without those of others. The batches behind do not
 // wait for it: up to 8 calls of next run beside theirs.
 //
-// A temporary failure may be that of one event, too, or next is away. To find out, the
-// first and then the last call of the batch are tried alone. If next takes one of them
-// the batch is tried apart as above, and else all get the error. Until next takes
-// something again, no other batch is tried apart. Neither is one for which next asks
-// for a delay, with a [*beacon.RetryAfterError] or a [*beacon.RequestError], or that
-// took all of Timeout.
+// A temporary failure may be that of one event, too, or next is away. To find out, up to
+// four calls of the batch are tried alone. As soon as next takes one, the rest is tried
+// apart as above; if it takes none, all get the error. When eight in a row have failed
+// alone, next is away, and until it takes something only one call of every eighth batch is
+// tried so.
 //
-// Trying apart costs up to 8 log4(n) calls of next for each bad call in a batch of n,
-// and never more than 4n/3 for all. Next has to expect events a second time that it took
-// from a batch for which it returned an error.
+// Nothing is tried apart for which next asks for a delay, with a [*beacon.RetryAfterError]
+// or a [*beacon.RequestError], or that took all of Timeout.
+//
+// Trying apart costs about 4 log4(n) calls of next for each bad call in a batch of n, and
+// fewer than 2n for all. Next has to expect events a second time that it took from a batch
+// for which it returned an error.
 //
 // # What next does wrong
 //
@@ -118,8 +120,10 @@ type batch struct {
 
 	aside chan struct{} // holds what each call of next beside the line has put in
 	took  atomic.Uint64 // how many calls next took
-	away  atomic.Bool   // next failed, and took nothing since
-	stuck atomic.Bool   // a call does not return, and no batch can go ahead
+	alone atomic.Int64  // how many calls failed alone since, temporarily
+
+	skipped atomic.Uint64 // lots that were not tried apart because next is away
+	stuck   atomic.Bool   // a call does not return, and no batch can go ahead
 }
 
 // A group is one batch: the calls whose events go to next together.

@@ -18,6 +18,16 @@ const (
 	// fanOut is into how many parts a lot is cut. A tree of quarters costs no more calls
 	// than one of halves, if few are bad, and those who are not wait half as long.
 	fanOut = 4
+
+	// probes is how many shares of a lot are tried alone to find out whether next is away.
+	probes = 4
+
+	// awayAfter is how many have to fail alone, one after the other, until it is held to
+	// be. Fewer and it would be held to be so while only some events are bad.
+	awayAfter = 8
+
+	// lookAgain is after how many lots that failed while next is away one is tried alone.
+	lookAgain = 8
 )
 
 // A lot is what goes to next in one call: a batch, or a part of one that is tried apart.
@@ -62,8 +72,7 @@ func (l *lot) tell(errs []error, parts []*lot) {
 	}
 }
 
-// cut cuts the lot into parts. If ends is 1, its first and its last share are parts of
-// their own.
+// cut cuts the lot into parts. At both ends so many shares are parts of their own.
 func (l *lot) cut(ends int) []*lot {
 	m := len(l.shares) - 2*ends
 	pieces := min(fanOut, m)
@@ -71,14 +80,14 @@ func (l *lot) cut(ends int) []*lot {
 	add := func(lo, hi int) {
 		parts = append(parts, &lot{shares: l.shares[lo:hi], done: make(chan struct{})})
 	}
-	if ends > 0 {
-		add(0, 1)
+	for i := range ends {
+		add(i, i+1)
 	}
 	for i := range pieces {
 		add(ends+m*i/pieces, ends+m*(i+1)/pieces)
 	}
-	if ends > 0 {
-		add(ends+m, len(l.shares))
+	for i := range ends {
+		add(ends+m+i, ends+m+i+1)
 	}
 	return parts
 }
@@ -147,7 +156,7 @@ func (b *batch) try(g *group, l *lot) {
 		close(back)
 		if v.err == nil {
 			b.took.Add(1)
-			b.away.Store(false)
+			b.alone.Store(0)
 		}
 		if whole {
 			g.passOn()
@@ -200,9 +209,12 @@ func (b *batch) settle(g *group, l *lot, before uint64, v verdict) {
 	failed, why, named := delivery.Failed(v.err, l.events())
 	_, asks := beacon.RetryAfter(why)
 	anyone := v.own || beacon.IsPermanent(why) // may be to blame
+	if len(l.shares) == 1 && !anyone {
+		b.alone.Add(1)
+	}
 	switch {
 	case named || len(l.shares) == 1 || l.told.Load(),
-		!anyone && (v.late || asks || b.away.Load()):
+		!anyone && (v.late || asks || b.hopeless()):
 		b.finish(g, l, l.fail(failed, why))
 	case anyone || b.took.Load() > before:
 		b.tryAll(g, b.part(g, l, 0))
@@ -213,25 +225,33 @@ func (b *batch) settle(g *group, l *lot, before uint64, v verdict) {
 
 // probe tries a lot apart that failed temporarily, unless next turns out to be away.
 func (b *batch) probe(g *group, l *lot, before uint64, why error) {
-	parts := b.part(g, l, 1)
-	last := len(parts) - 1
-	b.tryAll(g, parts[:1])
-	<-parts[0].done
-	if b.took.Load() > before {
-		b.tryAll(g, parts[1:])
-		return
+	left := slices.Clone(b.part(g, l, min(probes/2, len(l.shares)/2)))
+	for range probes {
+		i := slices.IndexFunc(left, func(p *lot) bool { return len(p.shares) == 1 })
+		if i < 0 {
+			break
+		}
+		one := left[i]
+		left = slices.Delete(left, i, i+1)
+		b.tryAll(g, []*lot{one})
+		if <-one.done; b.took.Load() > before {
+			b.tryAll(g, left)
+			return
+		}
+		if b.away() {
+			break
+		}
 	}
-	b.tryAll(g, parts[last:])
-	<-parts[last].done
-	if b.took.Load() > before {
-		b.tryAll(g, parts[1:last])
-		return
-	}
-	b.away.Store(true)
-	for _, p := range parts[1:last] {
+	for _, p := range left {
 		b.finish(g, p, slices.Repeat([]error{why}, len(p.shares)))
 	}
 }
+
+func (b *batch) away() bool { return b.alone.Load() >= awayAfter }
+
+// hopeless says whether next is away, and it is not worth while to look again. Now and then
+// it is: only some events may be bad, but of every batch.
+func (b *batch) hopeless() bool { return b.away() && b.skipped.Add(1)%lookAgain != 0 }
 
 // part cuts a lot, see [lot.cut], whose shares then wait for the parts.
 func (b *batch) part(g *group, l *lot, ends int) []*lot {

@@ -119,7 +119,7 @@ func TestBatchErrors(t *testing.T) {
 				return nil
 			}
 			return errors.New("down")
-		}, [][]string{{"a"}, {"e"}}, "[<nil> down down down down]"},
+		}, apart, "[<nil> down down down down]"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -161,9 +161,9 @@ func requestsOf(name string, n, events int, chosen bool) [][]beacon.Event {
 // Few requests do not flush what many have brought, however many events they hold.
 func TestDedupFlush(t *testing.T) {
 	visitors := map[string]func() [][]beacon.Event{
-		"small requests": func() [][]beacon.Event { return requestsOf("small", 500, 1, true) },
-		"a large one":    func() [][]beacon.Event { return requestsOf("large", 1, 300, true) },
-		"without ids":    func() [][]beacon.Event { return requestsOf("without", 200, 1, false) },
+		"small requests": func() [][]beacon.Event { return requestsOf("small", 125, 1, true) },
+		"a large one":    func() [][]beacon.Event { return requestsOf("large", 1, 80, true) },
+		"without ids":    func() [][]beacon.Event { return requestsOf("without", 50, 1, false) },
 	}
 	cases := []struct {
 		name             string
@@ -171,19 +171,19 @@ func TestDedupFlush(t *testing.T) {
 		chosen           bool
 		want             map[string]int // ids that are remembered, of the visitors'
 	}{
-		{"nobody", 0, 0, false, map[string]int{"small requests": 500, "a large one": 300, "without ids": 200}},
-		{"bodies of 1,000 events", 20, 1000, true, map[string]int{"small requests": 500, "a large one": 16, "without ids": 200}},
-		{"no ids", 10_000, 1, false, map[string]int{"small requests": 500, "a large one": 300, "without ids": 0}},
-		{"batches without ids", 20, 1000, false, map[string]int{"small requests": 500, "a large one": 300, "without ids": 0}},
-		{"small ones", 150, 16, true, map[string]int{"small requests": 500, "a large one": 300, "without ids": 200}},
-		{"very many small ones", 500, 16, true, map[string]int{"small requests": 0, "a large one": 284, "without ids": 200}},
+		{"nobody", 0, 0, false, map[string]int{"small requests": 125, "a large one": 80, "without ids": 50}},
+		{"bodies of 1,000 events", 5, 1000, true, map[string]int{"small requests": 125, "a large one": 16, "without ids": 50}},
+		{"no ids", 2500, 1, false, map[string]int{"small requests": 125, "a large one": 80, "without ids": 0}},
+		{"batches without ids", 5, 1000, false, map[string]int{"small requests": 125, "a large one": 80, "without ids": 0}},
+		{"small ones", 37, 16, true, map[string]int{"small requests": 125, "a large one": 80, "without ids": 50}},
+		{"very many small ones", 125, 16, true, map[string]int{"small requests": 0, "a large one": 64, "without ids": 50}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			got := map[string]int{}
 			for name := range visitors { // each against a memory of its own, as asking fills it
 				var r beacontest.Recorder
-				s := sink.Dedup(&r, sink.DedupOptions{MaxIDs: 1 << 12})
+				s := sink.Dedup(&r, sink.DedupOptions{MaxIDs: 1 << 10})
 				send := func(requests [][]beacon.Event) {
 					for _, events := range requests {
 						if err := s.Consume(t.Context(), events); err != nil {

@@ -121,17 +121,17 @@ func TestListenersAreContained(t *testing.T) {
 				}
 				return nil
 			}}
-			heard := 0
-			q := sink.VolatileQueue(next, sink.QueueOptions{OnLost: func([]beacon.Event, error) { heard++; end() }})
-			tee := sink.Tee(sink.Required(q), sink.BestEffort(failing(errDown), func(error) { heard++; end() }))
+			var heard atomic.Int64
+			q := sink.VolatileQueue(next, sink.QueueOptions{OnLost: func([]beacon.Event, error) { heard.Add(1); end() }})
+			tee := sink.Tee(sink.Required(q), sink.BestEffort(failing(errDown), func(error) { heard.Add(1); end() }))
 			for _, id := range []string{"bad", "a"} {
 				if err := tee.Consume(t.Context(), counted(id)); err != nil {
 					t.Error(err)
 				}
 				synctest.Wait()
 			}
-			if err := tee.Close(t.Context()); err != nil || heard != 3 {
-				t.Errorf("%v, heard %d times", err, heard)
+			if err := tee.Close(t.Context()); err != nil || heard.Load() != 3 {
+				t.Errorf("%v, heard %d times", err, heard.Load())
 			}
 			if d := cmp.Diff([][]string{{"bad"}, {"a"}}, next.got()); d != "" {
 				t.Error(d)
@@ -184,12 +184,12 @@ func TestQueueHang(t *testing.T) {
 		if err := q.Consume(t.Context(), counted("hang", "a")); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(11*time.Second - 1)
+		time.Sleep(11*time.Second - time.Millisecond)
 		synctest.Wait()
 		if err := q.Healthy(t.Context()); err != nil || log.String() != "" {
 			t.Error("too early:", err, log.String())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		if err := q.Healthy(t.Context()); err == nil || strings.Count(log.String(), "does not return") != 1 {
 			t.Error("not told:", err, log.String())

@@ -41,7 +41,7 @@ func TestMemoryIsWhatIsCounted(t *testing.T) {
 		"a preamble":                      raw("POST", "/", "Content-Type: multipart/form-data; boundary=x\r\n", []byte(strings.Repeat(" ", 1<<14)+"\r\n"+part)),
 		"headers that are in every event": raw("POST", "/", ndjson+"User-Agent: "+strings.Repeat("u", 8000)+"\r\n", bytes.Repeat([]byte("0\n"), 1000)),
 	}
-	const room = 2 << 20
+	const room = 1 << 20
 	kinds := map[string]func(next beacon.Sink) sink.Sink{
 		"VolatileQueue": func(next beacon.Sink) sink.Sink {
 			return sink.VolatileQueue(next, sink.QueueOptions{MaxBytes: room, NoWait: true})

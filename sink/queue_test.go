@@ -168,6 +168,28 @@ func TestQueueFull(t *testing.T) {
 	}
 }
 
+// Small events do not take up the room that they might pin: when it gets narrow they are
+// copied out of their requests.
+func TestQueueHoldsManySmallEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		next := &script{answer: func(context.Context, int, []string) error { <-release; return nil }}
+		q := sink.VolatileQueue(next, sink.QueueOptions{MaxBytes: 1 << 20, NoWait: true})
+		body := []byte(`{"a":1}`)
+		taken := 0
+		for q.Consume(t.Context(), []beacon.Event{{ID: "a", Body: beacon.JSON(body)}}) == nil {
+			taken++
+		}
+		if s := q.Stats(); taken < 1000 || s.Pending != taken || s.PendingBytes > 1<<20 {
+			t.Errorf("%d taken, %+v", taken, s)
+		}
+		close(release)
+		if err := q.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // One that is not to wait does not, and takes what there is room for.
 func TestQueueNoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +111,7 @@ func (t toll) rate() float64 { return float64(t.good) / t.took.Seconds() }
 // or more that there is without it.
 func TestBatchRefusals(t *testing.T) {
 	const callTakes = 2 * time.Millisecond
-	full := load{callers: 128, calls: 200}
+	full := load{callers: 128, calls: 100}
 	calm := load{callers: 200, calls: 10, every: time.Second}
 	errPlain := errors.New("deadlock detected")
 	cases := []struct {
@@ -130,7 +131,8 @@ func TestBatchRefusals(t *testing.T) {
 		{"permanent and named, 10 %", full, 0.1, errRefused, true, 0.02, 0.8, 50 * time.Millisecond},
 		{"plain, 0.5 %", full, 0.005, errPlain, false, 0.2, 0.5, 100 * time.Millisecond},
 		{"plain, 1 %", full, 0.01, errPlain, false, 0.3, 0.4, 100 * time.Millisecond},
-		{"permanent, 1 % of full batches", load{callers: 2048, calls: 20}, 0.01, errRefused, false, 0.25, 0.05, time.Second},
+		{"plain, 10 %", full, 0.1, errPlain, false, 1.2, 0.1, time.Second},
+		{"permanent, 1 % of full batches", load{callers: 2048, calls: 5}, 0.01, errRefused, false, 0.25, 0.05, time.Second},
 		{"plain and named, 10 %", full, 0.1, errPlain, true, 0.02, 0.8, 50 * time.Millisecond},
 		{"plain, 10 in 200 a second", calm, 0.05, errPlain, false, 2, 0.8, 100 * time.Millisecond},
 	}
@@ -138,9 +140,13 @@ func TestBatchRefusals(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { sum = l.run(sink.Batch(store, sink.BatchOptions{})) })
 		return sum
 	}
+	clean := map[load]toll{}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			clean := run(t, c.load, &choosy{takes: callTakes})
+			if _, ok := clean[c.load]; !ok {
+				clean[c.load] = run(t, c.load, &choosy{takes: callTakes})
+			}
+			clean := clean[c.load]
 			c.load.bad = c.bad
 			store := &choosy{takes: callTakes, why: c.why, names: c.names}
 			got := run(t, c.load, store)
@@ -149,7 +155,8 @@ func TestBatchRefusals(t *testing.T) {
 			if got.passed > 0 || store.stored != got.good {
 				t.Errorf("%d bad ones passed; %d stored, %d taken", got.passed, store.stored, got.good)
 			}
-			if got.lost > 0 {
+			// Where eight bad ones in a row are tried alone, the store seems to be away.
+			if most := got.good / 200; got.lost > 0 && (c.bad < 0.1 || got.lost > most) {
 				t.Errorf("%d good events lost", got.lost)
 			}
 			if calls > c.calls || share < c.share || got.slowest > c.slowest {
@@ -185,9 +192,9 @@ func TestBatchOfAStoreThatIsAway(t *testing.T) {
 					failed++
 				}
 			}
-			if 12 <= store.calls && store.calls <= 14 {
-				// The gate, all, the first, four of the others and the last; of one of these
-				// four, and perhaps one before, if it fails before another is taken.
+			if 14 <= store.calls && store.calls <= 16 {
+				// The gate, all, the first; the second, the last two and four of the others;
+				// of these one's four, and perhaps some more, if it fails before another is taken.
 				return fmt.Sprintf("%d failed, few calls", failed)
 			}
 			return fmt.Sprintf("%d failed, %d calls", failed, store.calls)
@@ -196,14 +203,34 @@ func TestBatchOfAStoreThatIsAway(t *testing.T) {
 		away = false
 		got = append(got, round(), round())
 		want := []string{
-			"21 failed, 4 calls", // the gate, the others, and two of them alone
-			"21 failed, 2 calls",
+			"21 failed, 6 calls", // the gate, the others, and four of them alone
+			"21 failed, 4 calls", // two of them, which makes eight with the gates
 			"21 failed, 2 calls",
 			"1 failed, few calls",
 			"1 failed, few calls",
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
+		}
+	})
+}
+
+// Whoever has one bad event in every batch does not make a store that is back seem away.
+func TestBatchLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &choosy{why: errDown}
+		s := sink.Batch(store, sink.BatchOptions{Linger: time.Second})
+		for range 8 {
+			if err := s.Consume(t.Context(), counted("bad")); err == nil {
+				t.Error("a bad one was taken")
+			}
+		}
+		var taken []bool
+		for range 20 {
+			taken = append(taken, calls(s, []string{"good"}, []string{"bad"})()[0] == nil)
+		}
+		if first := slices.Index(taken, true); first != 7 || slices.Contains(taken[first:], false) {
+			t.Error(taken)
 		}
 	})
 }
@@ -240,7 +267,7 @@ func TestBatchNotTriedApart(t *testing.T) {
 // Nobody is refused for good for another's event, and all of what is bad costs less than
 // two calls of the store each.
 func TestBatchOfBadEvents(t *testing.T) {
-	for n := 1; n <= 200; n++ {
+	for _, n := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 128, 200} {
 		synctest.Test(t, func(t *testing.T) {
 			alone := map[string]bool{}
 			made := 0
