@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -160,6 +161,20 @@ func TestBatchFlushWaitsForWhatIsTriedApart(t *testing.T) {
 		}
 		if err := errors.Join(append(all(), other()...)...); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A time-out that is as long as can be is none.
+func TestEndlessTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := &script{answer: func(context.Context, int, []string) error { time.Sleep(time.Hour); return nil }}
+		for _, s := range []sink.Sink{
+			sink.Batch(next, sink.BatchOptions{Timeout: math.MaxInt64}), sink.VolatileQueue(next, sink.QueueOptions{Timeout: math.MaxInt64}),
+		} {
+			if err := errors.Join(s.Consume(t.Context(), counted("a")), s.Healthy(t.Context()), s.Close(t.Context())); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

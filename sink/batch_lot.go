@@ -150,7 +150,7 @@ func (b *batch) try(g *group, l *lot) {
 	before := b.took.Load()
 	v := verdict{err: errGone, own: true} // unless it comes back
 	back := make(chan struct{})
-	overdue := time.AfterFunc(b.timeout+closeGrace, func() { b.overdue(g, l, back) })
+	overdue := time.AfterFunc(overdueAfter(b.timeout), func() { b.overdue(g, l, back) })
 	defer func() {
 		overdue.Stop()
 		close(back)
@@ -208,15 +208,15 @@ func (b *batch) settle(g *group, l *lot, before uint64, v verdict) {
 	}
 	failed, why, named := delivery.Failed(v.err, l.events())
 	_, asks := beacon.RetryAfter(why)
-	anyone := v.own || beacon.IsPermanent(why) // may be to blame
-	if len(l.shares) == 1 && !anyone {
+	oneIsBad := v.own || beacon.IsPermanent(why) // at least
+	if len(l.shares) == 1 && !oneIsBad {
 		b.alone.Add(1)
 	}
 	switch {
 	case named || len(l.shares) == 1 || l.told.Load(),
-		!anyone && (v.late || asks || b.hopeless()):
+		!oneIsBad && (v.late || asks || b.hopeless()):
 		b.finish(g, l, l.fail(failed, why))
-	case anyone || b.took.Load() > before:
+	case oneIsBad || b.took.Load() > before:
 		b.tryAll(g, b.part(g, l, 0))
 	default:
 		go b.probe(g, l, before, why)

@@ -84,7 +84,7 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 		changed: make(chan struct{}),
 	}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
-	q.behind = &watched{next: next, within: o.Timeout + closeGrace, logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
+	q.behind = &watched{next: next, within: overdueAfter(o.Timeout), logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
 	q.courier = delivery.Courier{
 		Next: q.behind, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		Bury: func(e beacon.Event, why error) error {

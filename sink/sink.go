@@ -54,6 +54,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,6 +122,11 @@ func (l *lifetime) end(ctx context.Context, f func() error) error {
 // closeGrace is how long to wait for a call of somebody else's code whose context has
 // ended.
 const closeGrace = time.Second
+
+// overdueAfter is how long to wait for a call whose context ends after d.
+func overdueAfter(d time.Duration) time.Duration {
+	return d + min(closeGrace, math.MaxInt64-d)
+}
 
 var (
 	errGone    = errors.New("sink: the sink behind ended the goroutine")
