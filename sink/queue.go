@@ -105,34 +105,30 @@ func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	var few [16]int64 // spares most calls an allocation
 	sizes, size := few[:0], int64(0)
-	crowded := q.crowded()
 	for i := range events {
-		if crowded { // it will take a while: the time to detach them is worth the room
-			events[i] = events[i].Clone()
-			sizes = append(sizes, int64(events[i].Size()))
-		} else {
-			sizes = append(sizes, weight(events, i))
-		}
+		sizes = append(sizes, weight(events, i))
 		size += sizes[i]
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	// It will be there for a while: the time to detach it is worth the room.
+	detach := len(events) == 1 && size < 2*pinned && q.bytes > q.o.MaxBytes/2
+	if detach {
+		size -= pinned
+		sizes[0] = size
+	}
 	if err := q.waitForRoom(ctx, len(events), size); err != nil {
 		q.stats.Refused += uint64(len(events))
 		return err
+	}
+	if detach {
+		events[0] = events[0].Clone()
 	}
 	q.push(events, sizes)
 	q.bytes += size
 	q.stats.Taken += uint64(len(events))
 	signal(q.more)
 	return nil
-}
-
-// crowded says whether so much is pending that what comes is detached from its request.
-func (q *Queue) crowded() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.bytes > q.o.MaxBytes/2
 }
 
 // waitForRoom returns nil when there is room. The lock is held before and after.

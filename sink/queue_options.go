@@ -18,9 +18,9 @@ type QueueOptions struct {
 	// Bytes are those of [beacon.Event.Size], and 4 KiB for each request (each event,
 	// if it has no Request.ID), since a small event may keep a part of its request
 	// alive. Memory is at most twice that, and most often less. While more than half
-	// of MaxBytes is taken, events are copied out of their requests, and count without
-	// the 4 KiB. A call that exceeds a bound by itself is taken when the queue is
-	// empty.
+	// of MaxBytes is taken, a small event that comes alone is copied out of its request,
+	// and counts without the 4 KiB. A call that exceeds a bound by itself is taken when
+	// the queue is empty.
 	MaxEvents int
 	MaxBytes  int64
 
