@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,20 +24,20 @@ type Queue struct {
 
 	ctx     context.Context // of delivery
 	cancel  context.CancelFunc
-	courier delivery.Courier // of the goroutine alone
-	more    chan struct{}    // there are events, or it is time to close
-	hurry   chan struct{}    // do not wait for the next attempt
-	ended   chan struct{}    // closed when the goroutine has
+	courier delivery.Courier[uint64] // of the goroutine alone
+	more    chan struct{}            // there are events, or it is time to close
+	hurry   chan struct{}            // do not wait for the next attempt
+	ended   chan struct{}            // closed when the goroutine has
 
 	mu      sync.Mutex
 	closing bool
 	ring    []beacon.Event // the n from head on are pending
-	sizes   []int64        // of each of them, never 0 while it is there
+	sizes   []int64        // of each of them
 	head, n int
-	held    int   // how many from head on the goroutine is at
-	gone    int   // how many of the n have left before their turn; their size is 0
-	bytes   int64 // of all pending
+	held    []uint64 // what the courier has: how many events were taken before each
+	bytes   int64    // of all pending
 	stats   QueueStats
+	cause   error         // why delivery was given up
 	lastErr error         // of the last attempt
 	changed chan struct{} // closed, and a new one made, when events leave
 }
@@ -56,10 +57,11 @@ var _ Sink = (*Queue)(nil)
 //
 // A full queue keeps what it has and, after Wait, refuses what comes. Delivery
 // goes in order, one batch at a time; a temporary failure is retried for as long as
-// it lasts, with growing waits of up to 5 seconds, and a panic in next is one. An
-// event that next refuses for good is narrowed down to, and costs no other. If next
-// names the events that it did not take, with a [*beacon.PartialError], the others have
-// left, and only those are tried again or lost.
+// it lasts, with growing waits of up to 5 seconds, and a panic in next is one, or a
+// call of [runtime.Goexit]. An event that next refuses for good is narrowed down to, and
+// costs no other. One that fails by itself, or that next names as not taken, with a
+// [*beacon.PartialError], is set aside and tried again while the others go on; those
+// of its session wait for it, but for a second only.
 //
 // The context of next carries no values of a request. A call that does not return stops
 // delivery until it does, as no other is made beside it: Healthy and the log tell.
@@ -85,10 +87,13 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 	}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.behind = &watched{next: next, within: overdueAfter(o.Timeout), logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
-	q.courier = delivery.Courier{
+	q.courier = delivery.Courier[uint64]{
 		Next: q.behind, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
-		Bury: func(e beacon.Event, why error) error {
-			q.tell([]beacon.Event{e}, why)
+		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: o.BatchBytes,
+		Bury: func(events []beacon.Event, why []error) error {
+			for i := range events {
+				q.tell(events[i:i+1:i+1], why[i])
+			}
 			return nil
 		},
 	}
@@ -138,7 +143,8 @@ func (q *Queue) waitForRoom(ctx context.Context, events int, size int64) error {
 		if q.closing {
 			return ErrClosed
 		}
-		if q.n == 0 || q.n+events <= q.o.MaxEvents && q.bytes+size <= q.o.MaxBytes {
+		n := q.n + len(q.held)
+		if n == 0 || n+events <= q.o.MaxEvents && q.bytes+size <= q.o.MaxBytes {
 			return nil
 		}
 		if q.o.NoWait {
@@ -179,40 +185,67 @@ func signal(c chan struct{}) {
 
 // run delivers until the queue is closed and empty, or delivery is cancelled.
 func (q *Queue) run() {
-	defer func() {
-		q.lose(context.Canceled)
-		close(q.ended)
-	}()
+	defer close(q.ended)
 	for {
-		events, batch, closing := q.batch()
-		if batch == 0 {
+		closing := q.feed()
+		if q.courier.Len() == 0 {
 			if closing {
 				return
 			}
 			<-q.more
 			continue
 		}
-		p, wait, err := q.courier.Try(q.ctx, events, batch)
-		q.settle(len(events), p, err)
+		p, wait, err := q.courier.Try(q.ctx)
+		q.settle(p, err)
+		if wait > 0 {
+			q.pause(wait)
+		}
 		if q.ctx.Err() != nil {
+			q.lose(q.courier.Take())
 			return
 		}
-		if wait > 0 {
-			t := time.NewTimer(wait)
-			select {
-			case <-t.C:
-			case <-q.hurry:
-			case <-q.ctx.Done():
-			}
-			t.Stop()
-		}
 	}
+}
+
+// pause waits until it is time for the next attempt.
+func (q *Queue) pause(wait time.Duration) {
+	var more <-chan struct{}
+	if q.courier.Eager() {
+		more = q.more
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-more:
+	case <-q.hurry:
+		q.courier.Hurry()
+	case <-q.ctx.Done():
+	}
+}
+
+// feed gives the courier what it has a use for.
+func (q *Queue) feed() (closing bool) {
+	events, bytes := q.courier.Room()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for ; q.n > 0 && events > 0 && bytes > 0; events-- {
+		at, first := q.head, q.stats.Taken-uint64(q.n)
+		q.courier.Add(q.ring[at], q.sizes[at], first)
+		q.held = append(q.held, first)
+		bytes -= q.sizes[at]
+		q.ring[at] = beacon.Event{}
+		q.head, q.n = q.at(1), q.n-1
+	}
+	if q.n == 0 && len(q.ring) > 4*q.o.BatchEvents { // what a bad hour needed
+		q.ring, q.sizes, q.head = nil, nil, 0
+	}
+	return q.closing
 }
 
 // push appends to the ring. The caller holds the lock.
 func (q *Queue) push(events []beacon.Event, sizes []int64) {
 	if need := q.n + len(events); need > len(q.ring) {
-		// The goroutine may still be at events of the old one, but it only reads.
 		ring, ringSizes := make([]beacon.Event, max(need, 2*len(q.ring))), make([]int64, max(need, 2*len(q.ring)))
 		for i := range q.n {
 			ring[i], ringSizes[i] = q.ring[q.at(i)], q.sizes[q.at(i)]
@@ -229,84 +262,30 @@ func (q *Queue) push(events []beacon.Event, sizes []int64) {
 // at is where event i of those pending is.
 func (q *Queue) at(i int) int { return (q.head + i) % len(q.ring) }
 
-// batch returns events that are pending, from the first up to where the ring begins
-// again, and how many of them make a batch. They stay as they are until settle.
-func (q *Queue) batch() (events []beacon.Event, n int, closing bool) {
+// settle notes what an attempt led to.
+func (q *Queue) settle(p delivery.Progress, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var size int64
-	last := min(q.head+q.n, len(q.ring))
-	end := q.head
-	for ; end < min(last, q.head+q.o.BatchEvents); end++ {
-		if size += q.sizes[end]; end > q.head && size > q.o.BatchBytes {
-			break
-		}
-	}
-	if !q.courier.Stuck() {
-		last = end // the others are of no interest
-	}
-	q.held = last - q.head
-	return q.ring[q.head:last], end - q.head, q.closing
-}
-
-// settle notes what became of the first n events, which the goroutine was at.
-func (q *Queue) settle(n int, p delivery.Progress, err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.held = 0
 	if q.ctx.Err() == nil { // else it says no more than that
 		q.lastErr = err
 	}
+	q.held = slices.AppendSeq(q.held[:0], q.courier.Held())
+	q.bytes -= p.Bytes
 	q.stats.Delivered += uint64(p.Delivered)
 	q.stats.LostPermanent += uint64(p.Buried)
-	q.drop(p.Settled)
-	// Those ahead of their turn are gone, too, but for their place in line.
-	for i := range n - p.Settled {
-		if at := q.at(i); q.sizes[at] > 0 && q.courier.Ahead(i) {
-			q.empty(at)
-			q.gone++
-		}
-	}
 	if p != (delivery.Progress{}) {
 		q.wake()
 	}
 }
 
-// empty lets go of the event in one place of the ring. The caller holds the lock.
-func (q *Queue) empty(at int) {
-	q.bytes -= q.sizes[at]
-	q.ring[at], q.sizes[at] = beacon.Event{}, 0
-}
-
-// drop lets go of the first n events. The caller holds the lock, and the goroutine
-// is at none of them.
-func (q *Queue) drop(n int) {
-	if n == 0 {
-		return
+// pending returns how many of the first events that were taken are still to be delivered.
+// The caller holds the lock.
+func (q *Queue) pending(first uint64) int {
+	n, _ := slices.BinarySearch(q.held, first)
+	if gone := q.stats.Taken - uint64(q.n); first > gone {
+		n += int(first - gone)
 	}
-	for i := range n {
-		at := q.at(i)
-		if q.sizes[at] == 0 {
-			q.gone--
-		}
-		q.empty(at)
-	}
-	q.head, q.n = q.at(n), q.n-n
-	if q.n == 0 && len(q.ring) > 4*q.o.BatchEvents { // what a bad hour needed
-		q.ring, q.sizes, q.head = nil, nil, 0
-	}
-}
-
-// pending returns how many of the first n are still to be delivered. The caller holds
-// the lock.
-func (q *Queue) pending(n int) int {
-	there := 0
-	for i := range n {
-		if q.sizes[q.at(i)] > 0 {
-			there++
-		}
-	}
-	return there
+	return n
 }
 
 // wake wakes all that wait for a change. The caller holds the lock.
@@ -315,22 +294,20 @@ func (q *Queue) wake() {
 	q.changed = make(chan struct{})
 }
 
-// lose gives up what is pending, but for those that the goroutine is at.
-func (q *Queue) lose(cause error) {
+// lose gives up what is pending. had is what the courier had, or nil if it is at that.
+func (q *Queue) lose(had []beacon.Event) {
 	q.mu.Lock()
-	var lost []beacon.Event
-	for i := q.held; i < q.n; i++ {
-		at := q.at(i)
-		if q.sizes[at] == 0 {
-			q.gone--
-			continue
-		}
-		lost = append(lost, q.ring[at])
-		q.empty(at)
+	lost := had
+	for ; q.n > 0; q.head, q.n = q.at(1), q.n-1 {
+		lost = append(lost, q.ring[q.head])
+		q.bytes -= q.sizes[q.head]
+		q.ring[q.head] = beacon.Event{}
 	}
-	q.n = q.held
+	if had != nil {
+		q.held, q.bytes = nil, 0
+	}
 	q.stats.LostClosing += uint64(len(lost))
-	why := undelivered(len(lost), cause, q.lastErr)
+	why := undelivered(len(lost), q.cause, q.lastErr)
 	q.wake()
 	q.mu.Unlock()
 	q.tell(lost, why)
@@ -358,9 +335,8 @@ func (q *Queue) drain(ctx context.Context) error {
 	signal(q.hurry)
 	before := q.stats
 	for {
-		// In line, since later ones may be delivered before their turn.
-		left := q.n - int(q.stats.Taken-before.Taken)
-		if left <= 0 {
+		left := q.pending(before.Taken)
+		if left == 0 {
 			break
 		}
 		changed := q.changed
@@ -370,7 +346,7 @@ func (q *Queue) drain(ctx context.Context) error {
 			q.mu.Lock()
 		case <-ctx.Done():
 			q.mu.Lock()
-			return undelivered(q.pending(left), ctx.Err(), q.lastErr)
+			return undelivered(q.pending(before.Taken), ctx.Err(), q.lastErr)
 		}
 	}
 	if lost := q.stats.LostPermanent + q.stats.LostClosing - before.LostPermanent - before.LostClosing; lost > 0 {
@@ -414,17 +390,20 @@ func (q *Queue) Close(ctx context.Context) error {
 
 // giveUp ends delivery before it is done.
 func (q *Queue) giveUp(cause error) error {
-	q.lose(cause)
+	q.mu.Lock()
+	q.cause = cause
+	q.mu.Unlock()
 	q.cancel()
 	t := time.NewTimer(closeGrace)
 	defer t.Stop()
 	select {
 	case <-q.ended:
 	case <-t.C:
+		q.lose(nil)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if n := int(q.stats.LostClosing) + q.pending(q.n); n > 0 {
+	if n := int(q.stats.LostClosing) + len(q.held); n > 0 {
 		return undelivered(n, cause, q.lastErr)
 	}
 	return nil
@@ -441,7 +420,7 @@ func (q *Queue) Healthy(context.Context) error {
 		return ErrClosed
 	case q.behind.late.Load():
 		return errOverdue
-	case q.n >= q.o.MaxEvents || q.bytes >= q.o.MaxBytes:
+	case q.n+len(q.held) >= q.o.MaxEvents || q.bytes >= q.o.MaxBytes:
 		return ErrFull
 	}
 	return nil
@@ -452,6 +431,6 @@ func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
-	s.Pending, s.PendingBytes = q.n-q.gone, q.bytes
+	s.Pending, s.PendingBytes = q.n+len(q.held), q.bytes
 	return s
 }

@@ -23,12 +23,13 @@ func (b *backlog) keepAside(g *gap) error {
 		kept = b.scan.end
 	}
 	s.mu.Lock()
-	s.used += kept
+	s.kept[name] = kept
 	s.stats.Damaged++
 	s.stats.DamagedBytes += g.to - g.from
 	s.mu.Unlock()
 	s.logger.Error("spool: damaged", "segment", segmentName(seq, dataSuffix), "from", g.from, "to", g.to,
 		"torn", g.torn, "why", g.why, "kept", name)
+	s.boundKept()
 	return nil
 }
 

@@ -3,8 +3,8 @@ package spool
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -59,43 +59,37 @@ func (t *tail) take(committed position) (c chunk, ok bool, limit position) {
 	return c, true, t.read
 }
 
-// A backlog is what the delivery has in its hands: events that were read and are not
-// settled yet, and how to read more.
+// A backlog is what was read and is not in the hands of the courier yet, and how to read
+// more.
 type backlog struct {
-	s      *Spool
-	events []beacon.Event
-	ends   []position // behind each event
-	sizes  []int64
+	s       *Spool
+	waiting []stored
+	next    int // of them
 
 	f    file
 	scan *scanner
 }
 
-// window is how many events go to the next sink in one call.
-func (b *backlog) window() int {
-	n, bytes := 0, int64(0)
-	for n < len(b.events) && n < b.s.opts.BatchEvents {
-		if bytes += b.sizes[n]; n > 0 && bytes > b.s.opts.BatchBytes {
-			break
-		}
-		n++
-	}
-	return n
+// A stored event is one with its place on disk.
+type stored struct {
+	event beacon.Event
+	at    position
+	bytes int64
 }
 
-// fill reads until there is enough for a batch or nothing more to read. When the
-// courier is stuck it needs more than a batch, to find an event that is not.
+// fill gives the courier what it has a use for, or all there is.
 func (b *backlog) fill() error {
 	s := b.s
-	wantEvents, wantBytes := s.opts.BatchEvents, s.opts.BatchBytes
-	if s.courier.Stuck() {
-		wantEvents, wantBytes = math.MaxInt, max(wantBytes, s.opts.MemoryBytes)
-	}
-	bytes := int64(0)
-	for _, n := range b.sizes {
-		bytes += n
-	}
-	for len(b.events) < wantEvents && bytes < wantBytes {
+	for events, bytes := s.courier.Room(); events > 0 && bytes > 0; {
+		if b.next < len(b.waiting) {
+			e := &b.waiting[b.next]
+			s.courier.Add(e.event, e.bytes, e.at)
+			events, bytes = events-1, bytes-e.bytes
+			*e = stored{} // which lets go of what it points to
+			b.next++
+			continue
+		}
+		b.waiting, b.next = b.waiting[:0], 0
 		s.mu.Lock()
 		c, ok, limit := s.tail.take(s.committed)
 		from := s.tail.read
@@ -103,46 +97,48 @@ func (b *backlog) fill() error {
 		if ok {
 			b.closeFile() // it will be a while until the disk is needed again
 			b.addChunk(&c)
-			bytes += c.bytes
 			continue
 		}
 		if !from.before(limit) {
 			break
 		}
-		n, err := b.read(from, limit)
-		if err != nil {
+		if err := b.read(from, limit); err != nil {
 			return err
 		}
-		bytes += n
-	}
-	if len(b.events) == 0 {
-		s.mu.Lock()
-		at := s.tail.read
-		s.mu.Unlock()
-		s.advance(at) // past what holds no events
 	}
 	return nil
 }
 
-func (b *backlog) addChunk(c *chunk) {
-	for _, events := range c.calls {
-		b.events = append(b.events, events...)
+// settle notes how far everything is delivered or buried.
+func (b *backlog) settle() {
+	s := b.s
+	s.mu.Lock()
+	read := s.tail.read
+	s.mu.Unlock()
+	if b.next < len(b.waiting) {
+		read = b.waiting[b.next].at
 	}
-	last := 0
-	for _, end := range c.ends {
-		b.ends = append(b.ends, position{c.start.segment, c.start.offset + int64(end)})
-		b.sizes = append(b.sizes, int64(end-last))
-		last = end
+	s.advance(read, s.courier.Held())
+}
+
+func (b *backlog) addChunk(c *chunk) {
+	last, i := 0, 0
+	for _, events := range c.calls {
+		for _, e := range events {
+			at := position{c.start.segment, c.start.offset + int64(last)}
+			b.waiting = append(b.waiting, stored{e, at, int64(c.ends[i] - last)})
+			last = c.ends[i]
+			i++
+		}
 	}
 }
 
-// read reads one record, or passes one gap or end of a segment, and returns how
-// many bytes of events that gave.
-func (b *backlog) read(from, limit position) (int64, error) {
+// read reads one record, or passes one gap or end of a segment.
+func (b *backlog) read(from, limit position) error {
 	s := b.s
 	if b.scan == nil || b.scan.seq != from.segment || b.scan.off != from.offset {
 		if ok, err := b.openFile(from, limit); err != nil || !ok {
-			return 0, err
+			return err
 		}
 		from = position{b.scan.seq, b.scan.off}
 	}
@@ -151,47 +147,39 @@ func (b *backlog) read(from, limit position) (int64, error) {
 	switch {
 	case err == io.EOF && from.segment == limit.segment:
 		s.readTo(limit)
-		return 0, nil
+		return nil
 	case err == io.EOF:
 		b.closeFile()
 		s.readTo(position{from.segment + 1, 0})
-		return 0, nil
+		return nil
 	case err != nil:
-		return 0, err
+		return err
 	}
 	at := position{b.scan.seq, b.scan.off}
 	if g != nil {
 		if err := b.keepAside(g); err != nil {
 			b.closeFile() // to come to it again
-			return 0, fmt.Errorf("keep what is damaged: %w", err)
+			return fmt.Errorf("keep what is damaged: %w", err)
 		}
-		b.passed(at)
-		return 0, nil
-	}
-	var e beacon.Event
-	if err := e.UnmarshalJSON(payload); err != nil {
-		if err := s.buryJSON(payload, err); err != nil {
-			b.closeFile()
-			return 0, err
-		}
-		b.passed(at)
-		return 0, nil
+		s.readTo(at)
+		return nil
 	}
 	n := int64(frameSize + len(payload))
-	b.events = append(b.events, e)
-	b.ends = append(b.ends, at)
-	b.sizes = append(b.sizes, n)
-	s.readTo(at)
-	return n, nil
-}
-
-// passed notes that there is nothing to deliver up to at: it is settled with what
-// comes before it.
-func (b *backlog) passed(at position) {
-	if n := len(b.ends); n > 0 {
-		b.ends[n-1] = at
+	start := position{at.segment, at.offset - n}
+	var e beacon.Event
+	if err := e.UnmarshalJSON(payload); err != nil {
+		if later(payload) {
+			s.keepForLater(start)
+		} else if err := s.buryLetters([]deadLetter{{time.Now().UTC(), err.Error(), payload}}); err != nil {
+			b.closeFile()
+			return err
+		}
+		s.readTo(at)
+		return nil
 	}
-	b.s.readTo(at)
+	b.waiting = append(b.waiting, stored{e, start, n})
+	s.readTo(at)
+	return nil
 }
 
 func (s *Spool) readTo(at position) {
@@ -240,15 +228,4 @@ func (b *backlog) closeFile() {
 		_ = b.f.Close() // it was only read
 		b.f, b.scan = nil, nil
 	}
-}
-
-// settle notes that the first n events were delivered or buried.
-func (b *backlog) settle(n int) {
-	if n == 0 {
-		return
-	}
-	b.s.advance(b.ends[n-1])
-	b.events = slices.Delete(b.events, 0, n) // in place, which lets go of what they point to
-	b.ends = slices.Delete(b.ends, 0, n)
-	b.sizes = slices.Delete(b.sizes, 0, n)
 }

@@ -92,7 +92,7 @@ type history struct {
 	delivered []mark
 	problems  []string
 	known     map[string]string // sent in an earlier life
-	alone     map[string]bool   // failed in a call of its own
+	passed    map[string]bool   // those that may be, see mayBePassed
 }
 
 func newHistory(fs *memFS) *history { return &history{fs: fs, sent: map[string]string{}} }
@@ -140,15 +140,15 @@ func (h *history) took(events []beacon.Event) {
 	}
 }
 
-// failedAlone notes that an event may be passed by those behind it: the next sink did not
-// take it although nothing else was asked of it.
-func (h *history) failedAlone(id string) {
+// mayBePassed notes that events may be passed by those behind them: the next sink named
+// them, or did not take one although nothing else was asked of it.
+func (h *history) mayBePassed(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.alone == nil {
-		h.alone = map[string]bool{}
+	if h.passed == nil {
+		h.passed = map[string]bool{}
 	}
-	h.alone[id] = true
+	h.passed[id] = true
 }
 
 // until returns what was done after n operations.
@@ -309,11 +309,13 @@ func live(t *testing.T, h *history, rng *rand.Rand, o Options, numbers map[strin
 	w.set(rng.IntN(2) == 0, false)
 	s, err := start(h.fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 		err := w.say(events)
-		failed, _, _ := delivery.Failed(err, len(events))
-		if len(failed) == len(events) {
-			if len(events) == 1 {
-				h.failedAlone(events[0].ID)
+		failed, _, named := delivery.Failed(err, len(events))
+		if named || len(events) == 1 {
+			for _, i := range failed {
+				h.mayBePassed(events[i].ID)
 			}
+		}
+		if len(failed) == len(events) {
 			return err
 		}
 		time.Sleep(time.Millisecond)
@@ -375,13 +377,13 @@ type life struct {
 	acked     map[string]bool // and must come again unless delivered
 	delivered map[string]bool
 	order     []string // of the first deliveries
-	alone     map[string]bool
+	passed    map[string]bool
 }
 
 // after says what was known when the power went after n operations. In the mode
 // Interval that is only what was taken an interval before, and in Never nothing.
 func (h *history) after(n int, sync Sync) life {
-	l := life{sent: h.sent, alone: h.alone, acked: map[string]bool{}, delivered: until(h.delivered, n)}
+	l := life{sent: h.sent, passed: h.passed, acked: map[string]bool{}, delivered: until(h.delivered, n)}
 	for _, m := range h.acked {
 		if m.n <= n && (sync == Always || sync.mode == syncInterval && m.at.Before(h.fs.ops[n-1].at.Add(-sync.every))) {
 			l.acked[m.id] = true
@@ -467,8 +469,8 @@ func (l life) verify(h *history, fresh string) error {
 	for _, id := range l.order {
 		order = append(order, mark{id: id})
 	}
-	// The one that fails alone may be passed by what comes behind it.
-	maps.Copy(buried, l.alone)
+	// Some may be passed by what comes behind them.
+	maps.Copy(buried, l.passed)
 	for id := range l.sent {
 		if _, n := split(id); poison(n) {
 			buried[id] = true

@@ -2,7 +2,10 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/pagebeacon/beacon/internal/delivery"
@@ -12,24 +15,31 @@ import (
 func (s *Spool) deliver(ctx context.Context) {
 	b := &backlog{s: s}
 	defer b.closeFile()
+	defer func() { s.deadLog.tell(s) }()
 	report := reporter{s: s}
 	for tries := 0; ; {
+		s.courier.Crowd(s.crowded())
 		wait, err := time.Duration(0), b.fill()
 		if err != nil {
 			s.diskFailed(err)
 			wait = delivery.Backoff(delivery.RetryBase, delivery.RetryLimit, tries)
 			tries++
-		} else if len(b.events) > 0 {
+		} else {
 			tries = 0
-			var p delivery.Progress
-			p, wait, err = s.courier.Try(ctx, b.events, b.window())
-			s.delivered(p.Delivered)
-			b.settle(p.Settled)
-			report.outcome(err, p.Delivered)
-		} else if !s.idle(ctx) {
-			return
 		}
-		if ctx.Err() != nil || err != nil && wait > 0 && !s.pause(ctx, wait) {
+		if s.courier.Len() > 0 {
+			p, again, err := s.courier.Try(ctx)
+			s.delivered(p.Delivered)
+			b.settle()
+			report.outcome(err, p.Delivered)
+			wait = max(wait, again)
+		} else if err == nil {
+			b.settle() // past what holds no events
+			if !s.idle(ctx) {
+				return
+			}
+		}
+		if ctx.Err() != nil || wait > 0 && !s.pause(ctx, wait) {
 			return
 		}
 	}
@@ -45,6 +55,12 @@ func (s *Spool) idle(ctx context.Context) bool {
 	select {
 	case <-s.wake:
 		return true
+	case <-s.hurry:
+		return true
+	case <-s.lookAgain():
+		s.deadLog.tell(s)
+		s.recount()
+		return true
 	case <-s.draining:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -54,18 +70,35 @@ func (s *Spool) idle(ctx context.Context) bool {
 	}
 }
 
+// lookAgain returns when to look for files that somebody has removed, if there are any.
+func (s *Spool) lookAgain() <-chan time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) == 0 {
+		return nil
+	}
+	return time.After(recountIdle)
+}
+
 // pause waits before the next attempt; false means that there should be none.
 func (s *Spool) pause(ctx context.Context, d time.Duration) bool {
+	var more <-chan struct{}
+	if s.courier.Eager() {
+		more = s.wake
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
+	case <-more:
+	case <-s.hurry:
+		s.courier.Hurry()
 	case <-s.draining:
 		return false
 	case <-ctx.Done():
 		return false
 	}
+	return true
 }
 
 func (s *Spool) delivered(n int) {
@@ -74,39 +107,50 @@ func (s *Spool) delivered(n int) {
 	s.stats.Delivered += uint64(n)
 }
 
-// advance notes that everything before at is settled, and removes the segments
-// that are.
-func (s *Spool) advance(at position) {
+// crowded says whether events that are set aside keep so many files that there may soon be
+// no room for new ones.
+func (s *Spool) crowded() bool {
 	s.mu.Lock()
-	if !s.settled.before(at) {
+	defer s.mu.Unlock()
+	return s.settled.segment < s.tail.read.segment && s.used > s.opts.MaxBytes/2
+}
+
+// advance notes what is settled: everything before read, except what is held. It removes
+// the segments that hold nothing else.
+func (s *Spool) advance(read position, held iter.Seq[position]) {
+	s.mu.Lock()
+	settled := read
+	var keep []uint64
+	for at := range held {
+		if at.before(settled) {
+			settled = at
+		}
+		if n := len(keep); n == 0 || keep[n-1] != at.segment {
+			keep = append(keep, at.segment)
+		}
+	}
+	if !s.settled.before(settled) && len(s.limits) == 0 {
 		s.mu.Unlock()
 		return
 	}
-	s.settled = at
-	var done []uint64
-	for len(s.segments) > 0 {
-		seq := s.segments[0]
-		limit, ended := s.limits[seq] // not while it is being written to
-		if !ended || at.before(position{seq, limit}) {
-			break
-		}
-		done = append(done, seq)
-		s.used -= limit
-		delete(s.limits, seq)
-		s.segments = s.segments[1:]
+	s.settled = settled
+	if at, ok := s.firstLater(); ok && at.before(settled) {
+		settled = at
 	}
+	done := s.takeSettled(read, keep)
 	waiters := s.waiters[:0]
 	for _, w := range s.waiters {
-		if at.before(w.until) {
+		if s.settled.before(w.until) {
 			waiters = append(waiters, w)
 		} else {
 			close(w.reached)
 		}
 	}
 	s.waiters = waiters
+	number := s.number
 	s.mu.Unlock()
 
-	s.moveCursor(at)
+	s.moveCursor(settled, number, len(done) > 0)
 	for _, seq := range done {
 		if err := s.fs.remove(segmentName(seq, dataSuffix)); err != nil {
 			s.diskFailed(err)
@@ -114,15 +158,35 @@ func (s *Spool) advance(at position) {
 	}
 }
 
+// takeSettled takes the segments of the list that lie before read, and in which nothing is
+// left. The lock is held.
+func (s *Spool) takeSettled(read position, keep []uint64) (done []uint64) {
+	s.segments = slices.DeleteFunc(s.segments, func(seq uint64) bool {
+		limit, ended := s.limits[seq] // not while it is being written to
+		_, later := s.later[seq]
+		if !ended || later || read.before(position{seq, limit}) || slices.Contains(keep, seq) {
+			return false
+		}
+		done = append(done, seq)
+		s.used -= limit
+		delete(s.limits, seq)
+		return true
+	})
+	return done
+}
+
 // cursorEvery is how often the cursor is synced. All that a stale one costs is that
 // events are delivered again.
 const cursorEvery = time.Second
 
-func (s *Spool) moveCursor(at position) {
+func (s *Spool) moveCursor(at position, number uint64, sync bool) {
+	if s.cursor.at == at && !sync {
+		return
+	}
 	s.cursor.count++
-	s.cursor.at = at
+	s.cursor.at, s.cursor.number = at, number
 	_, err := s.cursorFile.WriteAt(s.cursor.append(nil), s.cursor.slot())
-	if err == nil && s.opts.Sync.mode != syncNever && time.Since(s.cursorSync) >= cursorEvery {
+	if err == nil && s.opts.Sync.mode != syncNever && (sync || time.Since(s.cursorSync) >= cursorEvery) {
 		err = s.cursorFile.sync()
 		s.cursorSync = time.Now()
 	}
@@ -147,10 +211,29 @@ func (r *reporter) outcome(err error, delivered int) {
 		r.s.mu.Unlock()
 		if time.Since(r.last) >= time.Minute {
 			r.last = time.Now()
-			r.s.logger.Error("spool: not delivered", "error", err, "failures", r.failed)
+			r.s.logger.Error("spool: not delivered", "error", printable(err.Error()), "failures", r.failed)
 		}
 	case delivered > 0 && r.failed > 0:
 		r.s.logger.Info("spool: delivered again", "failures", r.failed)
 		r.failed, r.last = 0, time.Time{}
+	}
+}
+
+var errSinkHangs = errors.New("spool: the next sink does not return")
+
+// nextHangs notes that a call of the next sink has not returned although its context is
+// over, or that it has now.
+func (s *Spool) nextHangs(hangs bool) {
+	s.mu.Lock()
+	since := s.hanging
+	s.hanging = time.Time{}
+	if hangs {
+		s.hanging = time.Now()
+	}
+	s.mu.Unlock()
+	if hangs {
+		s.logger.Error("spool: the next sink does not return, and is given nothing else", "timeout", s.opts.Timeout)
+	} else {
+		s.logger.Info("spool: the next sink has returned", "late", time.Since(since))
 	}
 }

@@ -531,7 +531,9 @@ func ctxEnded() context.Context {
 }
 
 // runSink runs a spool in memory with a sink until everything is delivered or
-// buried, and returns its history and what is in the dead-letter files.
+// buried, and returns its history and what is in the dead-letter files. Meanwhile other
+// events come, one a second for some minutes, of which no more is said: poison shows only
+// beside what is taken.
 func runSink(t *testing.T, o Options, sink func(events []beacon.Event) error, events []beacon.Event, per int) (h *history, dead map[string]string, st Stats) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -544,7 +546,7 @@ func runSink(t *testing.T, o Options, sink func(events []beacon.Event) error, ev
 			if err := sink(events); err != nil {
 				return err
 			}
-			h.took(events)
+			h.took(slices.DeleteFunc(events, isOther))
 			return nil
 		}), o)
 		if err != nil {
@@ -557,8 +559,26 @@ func runSink(t *testing.T, o Options, sink func(events []beacon.Event) error, ev
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 		defer cancel()
+		flushed, others := make(chan error), 0
+		go func() { flushed <- s.Flush(ctx) }()
+		for wait := true; wait; {
+			select {
+			case err := <-flushed:
+				if err != nil {
+					t.Errorf("%v, %+v", err, s.Stats())
+				}
+				wait = false
+			case <-time.After(time.Second):
+				if others < 300 {
+					others++
+					if err := s.Consume(ctx, []beacon.Event{{ID: "other-" + fmt.Sprint(others)}}); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		}
 		if err := s.Flush(ctx); err != nil {
-			t.Errorf("%v, %+v", err, s.Stats())
+			t.Error(err)
 		}
 		st = s.Stats()
 		if err := s.Close(ctx); err != nil {
@@ -568,16 +588,25 @@ func runSink(t *testing.T, o Options, sink func(events []beacon.Event) error, ev
 			t.Fatal(err)
 		}
 		for id, got := range dead {
+			if strings.HasPrefix(id, "other-") { // flakiness can look like poison
+				delete(dead, id)
+				others--
+				st.Dead--
+				continue
+			}
 			if got != h.sent[id] {
 				t.Errorf("dead letter %s, sent %s", got, h.sent[id])
 			}
 		}
+		st.Delivered -= uint64(others)
 		if len(h.problems) > 0 {
 			t.Error(h.problems[0])
 		}
 	})
 	return h, dead, st
 }
+
+func isOther(e beacon.Event) bool { return strings.HasPrefix(e.ID, "other-") }
 
 func makeEvents(n, sessions int) []beacon.Event {
 	rng := rand.New(rand.NewPCG(uint64(n), uint64(sessions)))
@@ -796,7 +825,7 @@ func TestLongOutage(t *testing.T) {
 }
 
 // Whatever the sink does, each event is delivered or dead, once, and those of a session
-// are in order.
+// are in order, except one that failed by itself some times.
 func TestOrderWithAFlakySink(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(scale(60, 1000)) {
@@ -817,9 +846,14 @@ func TestOrderWithAFlakySink(t *testing.T) {
 			BatchEvents: 40 + rng.IntN(30), MemoryBytes: 1 + rng.Int64N(8000),
 			MaxTries: 3 + rng.IntN(6), SegmentBytes: 2000 + rng.Int64N(8000), Timeout: time.Second,
 		}
+		alone, passed := map[string]int{}, map[string]bool{}
 		h, dead, st := runSink(t, o, func(events []beacon.Event) error {
 			time.Sleep(time.Duration(rng.IntN(10)) * time.Millisecond)
 			if rng.Float64() < rate {
+				if len(events) == 1 {
+					alone[events[0].ID]++
+					passed[events[0].ID] = alone[events[0].ID] >= 4
+				}
 				return errAway
 			}
 			for _, e := range events {
@@ -830,7 +864,7 @@ func TestOrderWithAFlakySink(t *testing.T) {
 			return nil
 		}, events, 1+rng.IntN(9))
 		came := allIDs(h.delivered)
-		if d := disorder(came, nil); d != "" {
+		if d := disorder(came, passed); d != "" {
 			t.Errorf("seed %d: %s", seed, d)
 		}
 		// Flakiness can look like poison, but must not make two of one.

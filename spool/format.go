@@ -29,6 +29,7 @@ const (
 	cursorName  = "cursor"
 	cursorSlots = 2
 	cursorSize  = 32
+	cursorMore  = 12 // the number, which older versions do not write
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -292,8 +293,9 @@ func (s *scanner) salvage(off int64) int {
 // It has two slots that are written in turn, in place, so that writing it needs no
 // space and a torn write leaves the other.
 type cursor struct {
-	count uint64
-	at    position
+	count  uint64
+	at     position
+	number uint64 // of the last segment that was made
 }
 
 func (c cursor) slot() int64 { return int64(c.count%cursorSlots) * blockSize }
@@ -304,6 +306,8 @@ func (c cursor) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, c.count)
 	b = binary.LittleEndian.AppendUint64(b, c.at.segment)
 	b = binary.LittleEndian.AppendUint64(b, uint64(c.at.offset))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+	b = binary.LittleEndian.AppendUint64(b, c.number)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
@@ -312,7 +316,7 @@ func (c cursor) append(b []byte) []byte {
 // would pass for the delivery of segments that were made since.
 func readCursor(f io.ReaderAt) (c cursor, damaged bool, err error) {
 	for slot := range int64(cursorSlots) {
-		b := make([]byte, cursorSize)
+		b := make([]byte, cursorSize+cursorMore)
 		n, err := f.ReadAt(b, slot*blockSize)
 		if err != nil && err != io.EOF {
 			return c, false, err
@@ -323,6 +327,9 @@ func readCursor(f io.ReaderAt) (c cursor, damaged bool, err error) {
 		if n < cursorSize || crc32.Checksum(b[:28], castagnoli) != binary.LittleEndian.Uint32(b[28:]) || binary.LittleEndian.Uint32(b) != version {
 			damaged = true
 			continue
+		}
+		if n == len(b) && crc32.Checksum(b[:40], castagnoli) == binary.LittleEndian.Uint32(b[40:]) {
+			c.number = max(c.number, binary.LittleEndian.Uint64(b[32:]))
 		}
 		if count := binary.LittleEndian.Uint64(b[4:]); count >= c.count {
 			c.count = count

@@ -88,7 +88,7 @@ func (s *Spool) load() error {
 		s.stats.Damaged++
 	}
 	s.settled = s.cursor.at
-	s.number = s.settled.segment
+	s.number = max(s.settled.segment, s.cursor.number)
 	for _, e := range entries {
 		seq, suffix, ok := parseName(e.name)
 		if !ok {
@@ -96,7 +96,9 @@ func (s *Spool) load() error {
 		}
 		s.number = max(s.number, seq)
 		if suffix != dataSuffix {
-			s.used += e.size
+			if err := s.keep(e, suffix); err != nil {
+				return fmt.Errorf("%s: %w", e.name, err)
+			}
 			continue
 		}
 		if seq < s.settled.segment { // delivered, and then the crash undid its removal
@@ -120,6 +122,23 @@ func (s *Spool) load() error {
 		s.committed = position{last, s.limits[last]}
 	}
 	s.tail.read = s.settled
+	s.boundKept()
+	return nil
+}
+
+// keep counts a file that is kept, without what a crash left of its space.
+func (s *Spool) keep(e entry, suffix string) error {
+	size := e.size
+	if suffix == deadSuffix {
+		var err error
+		if size, err = s.trim(e.name, e.size); err != nil && !errors.Is(err, errVersion) {
+			return err
+		}
+		if size <= headerSize {
+			return s.fs.remove(e.name)
+		}
+	}
+	s.kept[e.name] = size
 	return nil
 }
 
@@ -135,7 +154,7 @@ func (s *Spool) trim(name string, size int64) (int64, error) {
 	var header [headerSize]byte
 	if n, err := f.ReadAt(header[:], 0); n == headerSize {
 		if err := checkHeader(header[:], 0); errors.Is(err, errVersion) {
-			return 0, err
+			return size, err
 		}
 	} else if err != nil && !errors.Is(err, io.EOF) {
 		return size, nil // the reader will deal with it

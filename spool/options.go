@@ -50,10 +50,15 @@ type Options struct {
 	// MaxBytes. A segment is deleted when all of it was delivered.
 	SegmentBytes int64
 
-	// MaxBytes bounds what the spool takes on disk, dead letters and damaged parts
-	// included, give or take a segment; default 1 GiB. Beyond it Consume refuses
-	// with [ErrFull].
+	// MaxBytes bounds what events take on disk, give or take a segment; default
+	// 1 GiB. Beyond it Consume refuses with [ErrFull].
 	MaxBytes int64
+
+	// MaxDeadBytes bounds the files with dead letters and with what is damaged, which
+	// MaxBytes does not count, give or take one; default a tenth of MaxBytes. Beyond it
+	// the oldest of them goes, which is logged and counted. They may be removed at any
+	// time; that is noticed within some seconds.
+	MaxDeadBytes int64
 
 	// BatchEvents and BatchBytes bound what the next sink gets in one call, as events
 	// and as bytes on disk; defaults 1,000 and 1 MiB. One event always fits.
@@ -61,13 +66,18 @@ type Options struct {
 	BatchBytes  int64
 
 	// MemoryBytes bounds the events that wait in memory for their delivery, by
-	// their bytes on disk; default 8 MiB. Those beyond are read back from disk.
+	// their bytes on disk; default 8 MiB. Those beyond are read back from disk. As much
+	// again may be taken by events that are set aside, and a batch.
 	MemoryBytes int64
 
-	// MaxTries is how often the next sink may fail with one event while it takes
-	// others; then the event is a dead letter; default 10. While it takes nothing
-	// that may be tried, which is the next event of each session, it is taken to
-	// be away, and tried for ever.
+	// MaxTries is how often the next sink may fail with one event by itself, and take
+	// another one after each time; then the event is a dead letter; default 10. The
+	// tries are up to 5 seconds apart. While it takes nothing that may be tried, which
+	// is the next event of each session, it is taken to be away, and tried for ever.
+	//
+	// Of an event that it names, with a [*beacon.PartialError], only those of the same
+	// Name count as others, and it is a dead letter after ten minutes at the earliest:
+	// a store that is away behind [sink.ByName] loses nothing while others are there.
 	MaxTries int
 
 	// Timeout is how long the context of one call of the next sink lasts; default
@@ -85,7 +95,7 @@ func (o Options) withDefaults() (Options, error) {
 		name  string
 		value int64
 	}{
-		{"SegmentBytes", o.SegmentBytes}, {"MaxBytes", o.MaxBytes}, {"BatchEvents", int64(o.BatchEvents)}, {"BatchBytes", o.BatchBytes},
+		{"SegmentBytes", o.SegmentBytes}, {"MaxBytes", o.MaxBytes}, {"MaxDeadBytes", o.MaxDeadBytes}, {"BatchEvents", int64(o.BatchEvents)}, {"BatchBytes", o.BatchBytes},
 		{"MemoryBytes", o.MemoryBytes}, {"MaxTries", int64(o.MaxTries)}, {"Timeout", int64(o.Timeout)},
 	} {
 		if option.value < 0 {
@@ -99,6 +109,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.Join(errs...)
 	}
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
+	o.MaxDeadBytes = cmp.Or(o.MaxDeadBytes, o.MaxBytes/10)
 	o.SegmentBytes = cmp.Or(o.SegmentBytes, min(64<<20, o.MaxBytes/4))
 	o.BatchEvents = cmp.Or(o.BatchEvents, 1000)
 	o.BatchBytes = cmp.Or(o.BatchBytes, 1<<20)

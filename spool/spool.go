@@ -102,7 +102,10 @@ type Spool struct {
 	committed position         // behind the last record that was taken
 	settled   position         // behind the last one that was delivered or buried
 	tail      tail
-	used      int64 // bytes of all files
+	used      int64               // bytes of all segments of events
+	kept      map[string]int64    // sizes of the files of dead letters and of what is damaged
+	later     map[uint64]position // segments with events of a later version, and the first in each
+	hanging   time.Time           // since when a call of next should have returned
 	number    uint64
 	stats     Stats
 	logged    time.Time // a failure of the disk
@@ -113,13 +116,16 @@ type Spool struct {
 	calls   int           // in the last group
 	took    time.Duration // to write it
 	dead    wal           // used by the delivery goroutine only, until it has ended
-	courier delivery.Courier
+	courier delivery.Courier[position]
+	counted time.Time // when it last looked what is left of kept
+	deadLog deadLog
 
 	cursor     cursor
 	cursorFile file
 	cursorSync time.Time
 
 	wake     chan struct{} // there may be something to deliver
+	hurry    chan struct{} // try at once what waits for its time
 	draining chan struct{} // closed: deliver what goes without waiting, then end
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
@@ -139,7 +145,8 @@ var (
 func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s := &Spool{
 		opts: o, next: next, logger: o.Logger, fs: fs, unlock: func() error { return nil },
-		limits: map[uint64]int64{}, wake: make(chan struct{}, 1),
+		limits: map[uint64]int64{}, kept: map[string]int64{}, later: map[uint64]position{},
+		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.log = wal{
@@ -147,12 +154,14 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 		number: s.nextNumber, opened: s.opened, sealed: s.sealed, failed: s.diskFailed,
 	}
 	s.dead = wal{
-		fs: fs, suffix: deadSuffix, sync: syncAlways, room: min(o.SegmentBytes, deadRoom),
+		fs: fs, suffix: deadSuffix, sync: syncAlways, room: min(o.SegmentBytes, deadRoom, max(blockSize, o.MaxDeadBytes/4)),
 		number: s.nextNumber, failed: s.diskFailed,
 		opened: func(uint64) {}, sealed: func(uint64, int64) {},
 	}
-	s.courier = delivery.Courier{
-		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries, Bury: s.bury,
+	s.courier = delivery.Courier[position]{
+		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
+		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: max(o.MemoryBytes, o.BatchBytes, 64<<10),
+		Bury: s.bury, Hangs: s.nextHangs,
 	}
 	if err := s.load(); err != nil {
 		if s.cursorFile != nil {
@@ -213,8 +222,8 @@ func (s *Spool) diskFailed(err error) {
 }
 
 // Flush returns nil when next has taken, and flushed, everything that was stored
-// before the call, or when that is in a dead-letter file; it does not hasten the next
-// attempt. It returns an error if ctx ended first, or next's. It may be called at any
+// before the call, or when that is in a dead-letter file; the next attempt is made at
+// once. It returns an error if ctx ended first, or next's. It may be called at any
 // time: after Close it is [ErrClosed], unless everything was delivered before that.
 func (s *Spool) Flush(ctx context.Context) error {
 	s.mu.Lock()
@@ -222,6 +231,10 @@ func (s *Spool) Flush(ctx context.Context) error {
 	waits := s.settled.before(w.until)
 	if waits {
 		s.waiters = append(s.waiters, w)
+		select {
+		case s.hurry <- struct{}{}:
+		default:
+		}
 	}
 	s.mu.Unlock()
 	if waits {
@@ -240,7 +253,7 @@ func (s *Spool) Flush(ctx context.Context) error {
 			}
 		}
 	}
-	return beacon.Flush(ctx, s.next)
+	return delivery.Guard(func() error { return beacon.Flush(ctx, s.next) })
 }
 
 // A waiter waits for the delivery to reach a position.
@@ -341,25 +354,34 @@ func (s *Spool) endFiles() error {
 		}
 	}
 	var errs []error
+	s.cursor.count++
+	s.cursor.number = s.number
+	_, err := s.cursorFile.WriteAt(s.cursor.append(nil), s.cursor.slot())
+	errs = append(errs, err, s.cursorFile.sync()) // before what it says is gone
 	if !s.settled.before(s.committed) {
 		for _, seq := range s.segments {
-			errs = append(errs, s.fs.remove(segmentName(seq, dataSuffix)))
+			if _, later := s.later[seq]; !later {
+				errs = append(errs, s.fs.remove(segmentName(seq, dataSuffix)))
+			}
 		}
 	}
-	errs = append(errs, s.cursorFile.sync(), s.cursorFile.Close())
+	errs = append(errs, s.cursorFile.Close())
 	return errors.Join(errs...)
 }
 
 // Healthy returns nil if the spool can take events, and otherwise [ErrFull],
 // [ErrClosed], or what the disk said. After a failure of the disk it tries again,
 // at most once a second, so that a host that gets no events because of it can
-// recover. That the next sink fails is no reason: that is what a spool is for.
+// recover. That the next sink fails is no reason: that is what a spool is for. That a
+// call of it does not return is one, since nobody can mend that but a restart.
 func (s *Spool) Healthy(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
 		return ErrClosed
+	case !s.hanging.IsZero():
+		return errSinkHangs
 	case s.used+min(64<<10, s.opts.MaxBytes/16) > s.opts.MaxBytes:
 		return ErrFull
 	case s.failure == nil || time.Since(s.failed) < time.Second:

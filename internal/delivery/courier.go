@@ -2,241 +2,460 @@ package delivery
 
 import (
 	"context"
+	"iter"
+	"math/bits"
 	"slices"
 	"time"
 
 	"github.com/pagebeacon/beacon"
 )
 
-// A Courier brings a stream of events, in order, past a sink that may fail. What
-// the sink refuses for good it narrows down to the one event, and buries that.
+// A Courier brings a stream of events, in order, past a sink that may fail. It holds
+// the events it was given until they are delivered or buried; T is what its owner wants
+// to know of each of those that are left.
 //
-// A temporary failure is harder: the sink may be away, or one event may be poison
-// to it. The Courier waits and retries; when that does not help it makes the
-// batch smaller, and when the first event fails alone it lets others try their
-// luck, those of other sessions first. Only an event that failed MaxTries times,
-// each time with another one accepted since, is buried. While nothing is accepted,
-// nothing is buried, however long it takes.
+// What the sink refuses for good is narrowed down to the one event, which is buried. A
+// temporary failure is harder: the sink may be away, or one event may be poison to it.
 //
-// A sink that names the events it did not take, in a [*beacon.PartialError], spares it
-// the search: it gets no other event of that call again, and what it refused for good
-// is buried at once.
+//   - A batch that fails is tried again, after a wait, twice.
+//   - Then single events are tried, with growing waits: the first, and right after it
+//     another one, those of all sessions in turn. As long as none is accepted the sink is
+//     away. Nothing is buried, however long that takes.
+//   - When one is accepted and the batch still fails, the batch is halved without
+//     any wait until the event that fails alone is found. That is set aside, and the
+//     others go on; for a minute the next batch that fails is halved at once.
+//   - What was set aside is tried again by itself, with growing waits. It is buried when
+//     it has failed MaxTries times, and another event was accepted after each.
 //
-// A Courier is not safe for concurrent use. Its first five fields are required.
-type Courier struct {
+// Events of a session wait for one that was set aside, in order, but for a second only:
+// then they pass it.
+//
+// A sink that names the events it did not take, in a [*beacon.PartialError], spares
+// the search. It gets no other event of that call again. What it refused for good is
+// buried at once. The rest is set aside, and may be all that goes to a store that is
+// away while others are there: so what counts against such an event is only that one of
+// the same name was accepted, and it is not buried before namedTries have passed.
+//
+// A Courier is not safe for concurrent use. Its fields but Hangs are required.
+type Courier[T any] struct {
 	Next        beacon.Sink
 	Timeout     time.Duration // of one call of Next
 	Base, Limit time.Duration // of the wait between two attempts, see [Backoff]
 	MaxTries    int
+	BatchEvents int   // in a call
+	BatchBytes  int64 // in a call; one event always fits
+	AsideBytes  int64 // of what is set aside, give or take an event
 
-	// Bury keeps an event that Next does not take. If it fails, the event is
-	// tried again.
-	Bury func(e beacon.Event, why error) error
+	// Bury keeps events that Next does not take, and says why for each. It keeps all or
+	// none. If it fails they are not tried again, but buried later; the others go on.
+	Bury func(events []beacon.Event, why []error) error
 
-	pos     uint64              // how many events were settled so far
-	ahead   map[uint64]struct{} // positions of events delivered or buried before their turn
-	size    int                 // events in an attempt; 0 for all there are
-	tries   int                 // failures in a row
-	strikes int                 // those of the first event, with another accepted in between
-	turn    int                 // whose turn it is to be tried instead of the first
+	// Hangs, if set, is called with true when a call has not returned a second after its
+	// context ended, and with false when it has. No other call is made meanwhile.
+	Hangs func(bool)
+
+	items []item[T] // in the order of the stream
+	crowd bool      // see Crowd
+
+	size  int       // of a batch while there is poison in the stream; 0 for all there are
+	begun int       // how many events were in the batch that is being halved; 0 if none is
+	wary  time.Time // until then a batch that fails is halved at once
+
+	fails  int // calls in a row that failed, with nothing accepted
+	credit int // how many more of those may follow each other without a wait
+	waits  int // in a row
+
+	idle              bool // there is nothing to do until something that was set aside is due
+	retried           bool // the last call brought what was set aside
+	group, groupFails int  // what was named is tried in groups, at the time groupDue
+	groupDue          time.Time
+
+	free, due, dead, heads []int     // what look found, here to be used again
+	aside, apart           load      // what was set aside, and that with what waits for it
+	next                   time.Time // when that changes by itself, or zero
+}
+
+// An item is an event that is not settled.
+type item[T any] struct {
+	event   beacon.Event
+	size    int64
+	tag     T
+	aside   *suspicion // nil for what comes in its turn
+	doubted bool       // one of those that are is bad
+	probed  bool       // was tried in this turn, see other
+	lone    int        // how often it was tried alone since anything was accepted
+	done    bool       // delivered or buried
+}
+
+// A load is a number of events.
+type load struct {
+	events int
+	bytes  int64
 }
 
 // A Progress says what became of events in one attempt.
 type Progress struct {
-	Settled           int // how many from the front are delivered or buried, now or before
-	Delivered, Buried int // how many of all there are, settled or ahead of their turn
+	Delivered, Buried int
+	Bytes             int64 // of both
 }
 
-// Stuck says that the first event may be poison: it is time to look further ahead
-// for others.
-func (c *Courier) Stuck() bool { return c.tries >= c.MaxTries }
-
-// Ahead says whether the event i behind the ones that are settled was delivered or
-// buried before its turn. It is of no more use.
-func (c *Courier) Ahead(i int) bool {
-	_, done := c.ahead[c.pos+uint64(i)]
-	return done
+// Add gives the Courier the event that follows those that it was given before. size is what
+// counts towards BatchBytes and AsideBytes.
+func (c *Courier[T]) Add(e beacon.Event, size int64, tag T) {
+	c.items = append(c.items, item[T]{event: e, size: size, tag: tag})
 }
 
-// Try makes one attempt at the first n events, which are those that follow the
-// ones settled before; any others are there to be tried when it is stuck. It
-// returns what that led to, and, if it failed, why and how long to wait before the
-// next attempt. It does not keep or change events.
-func (c *Courier) Try(ctx context.Context, events []beacon.Event, n int) (p Progress, wait time.Duration, err error) {
-	if c.Ahead(0) { // since the attempt before it was given fewer events
-		p.Settled = c.settleAhead(len(events))
+// Room returns how many more events the Courier has a use for: 0 of either while it has
+// a batch, or has set aside too much. An event larger than the bytes is welcome all the
+// same.
+func (c *Courier[T]) Room() (events int, bytes int64) {
+	c.look(time.Now())
+	if c.full(c.apart, 1) {
+		return 0, 0
+	}
+	events, bytes = c.BatchEvents-len(c.free), c.BatchBytes
+	if c.away(time.Now()) { // there may be one among others that is not poison
+		events, bytes = events+maxAside, bytes+c.AsideBytes
+	}
+	for _, i := range c.free {
+		bytes -= c.items[i].size
+	}
+	return max(0, events), max(0, bytes)
+}
+
+// Len returns how many events are not settled.
+func (c *Courier[T]) Len() int { return len(c.items) }
+
+// Held yields what was added with the events that are not settled, in order.
+func (c *Courier[T]) Held() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for i := range c.items {
+			if !yield(c.items[i].tag) {
+				return
+			}
+		}
+	}
+}
+
+// Take takes the events that are not settled away from the Courier.
+func (c *Courier[T]) Take() []beacon.Event {
+	events := make([]beacon.Event, len(c.items))
+	for i := range c.items {
+		events[i] = c.items[i].event
+	}
+	c.items, c.begun = nil, 0
+	return events
+}
+
+// Eager says whether an event that is added now is worth an attempt before the wait that
+// Try asked for is over: while so few have failed, they may be all there is to blame.
+func (c *Courier[T]) Eager() bool {
+	if c.idle || !c.away(time.Now()) {
+		return c.idle
+	}
+	others := 0
+	for i := range c.items {
+		if c.items[i].aside == nil {
+			others++
+		}
+	}
+	return others <= eager
+}
+
+// Hurry makes the next attempt one at everything that waits for its time.
+func (c *Courier[T]) Hurry() {
+	c.groupDue = time.Time{}
+	for i := range c.items {
+		if a := c.items[i].aside; a != nil {
+			a.due = time.Time{}
+		}
+	}
+}
+
+// Try makes one attempt. It returns what that led to, and how long to wait before the next
+// one, unless an event is added before and it is Eager; the error is that of a call of
+// Next that failed, in part or as a whole. If nothing is left the wait is 0.
+func (c *Courier[T]) Try(ctx context.Context) (p Progress, wait time.Duration, err error) {
+	now := time.Now()
+	if c.bury(now, &p) {
+		c.forget(&p)
 		return p, 0, nil
 	}
-	wait, err = c.attempt(ctx, events, n, &p)
-	p.Settled += c.settleAhead(len(events) - p.Settled)
+	part, of := c.choose(now)
+	if c.idle = len(part) == 0; c.idle {
+		return p, max(0, c.next.Sub(now)), nil
+	}
+	err = c.call(ctx, part)
+	wait = c.outcome(ctx, part, of, err, &p)
+	if of == probe && err != nil && ctx.Err() == nil && c.fails > 0 {
+		if i := c.other(); i > 0 {
+			part = []int{i}
+			err = c.call(ctx, part)
+			wait = max(wait, c.outcome(ctx, part, of, err, &p))
+		}
+		if c.fails > 0 {
+			wait = max(wait, c.pause())
+		}
+	}
+	if ctx.Err() == nil {
+		c.bury(time.Now(), &p)
+	}
+	c.forget(&p)
 	return p, wait, err
 }
 
-func (c *Courier) attempt(ctx context.Context, events []beacon.Event, n int, p *Progress) (wait time.Duration, err error) {
-	if c.size > 0 {
-		n = min(n, c.size)
+// A kind of attempt.
+type kind int
+
+const (
+	regular kind = iota // what comes next in the stream
+	retry               // what was set aside
+	probe               // one event, to see whether the sink is there
+)
+
+// choose returns what the next call should bring.
+func (c *Courier[T]) choose(now time.Time) (part []int, of kind) {
+	c.look(now)
+	switch {
+	case c.away(now):
+		return c.heads[:min(1, len(c.heads))], probe // the first keeps the order if it is back
+	case len(c.due) > 0 && (len(c.free) == 0 || !c.retried):
+		return c.together(), retry
 	}
-	left := c.left(n) // the first is one of them
-	err = c.send(ctx, events, left)
-	failed, why, named := Failed(err, len(left))
-	p.Delivered = len(left) - len(failed)
-	if err == nil {
-		c.settle(n)
-		p.Settled = n
-		if c.size *= 2; c.size > 1<<16 {
-			c.size = 0
+	return c.batch(), regular
+}
+
+// batch returns the part of the stream that is to be delivered next. While one that has
+// failed is halved, it is half of what may be to blame.
+func (c *Courier[T]) batch() []int {
+	if c.begun > 0 {
+		doubted := slices.DeleteFunc(slices.Clone(c.free), func(i int) bool { return !c.items[i].doubted })
+		if len(doubted) > 0 {
+			return doubted[:max(1, len(doubted)/2)]
 		}
-		return 0, nil
+		c.begun = 0 // all of them were taken after all, or wait for others of their sessions
 	}
-	if named {
-		for i, f := range failed {
-			failed[i] = left[f]
+	n, bytes := 0, int64(0)
+	for _, i := range c.free {
+		if bytes += c.items[i].size; n == c.BatchEvents || n > 0 && (n == c.size || bytes > c.BatchBytes) {
+			break
 		}
-		for _, i := range left {
-			if _, found := slices.BinarySearch(failed, i); !found {
-				c.done(i)
+		n++
+	}
+	return slices.Clone(c.free[:n])
+}
+
+const (
+	patience = 3           // calls that fail until a batch is looked at event by event
+	eager    = 3           // see Eager
+	wariness = time.Minute // after poison was found
+)
+
+// away says whether the sink has to be taken for away.
+func (c *Courier[T]) away(now time.Time) bool {
+	return c.fails >= patience && (c.credit <= 0 || !now.Before(c.wary))
+}
+
+// other returns an event that may be tried before the first one, or 0: the first of
+// another session, those of all in turn. After them it may be the next one of the same
+// session, if the first has failed alone some times: if it is poison it has no place in
+// the order.
+func (c *Courier[T]) other() int {
+	for range 2 {
+		for _, aside := range []bool{false, true} {
+			for _, i := range c.heads[1:] {
+				if it := &c.items[i]; !it.probed && (it.aside != nil) == aside {
+					return i
+				}
 			}
 		}
-		left = failed
+		c.unprobe()
+		first := &c.items[c.heads[0]]
+		s := session(&first.event)
+		for i := c.heads[0] + 1; s != "" && first.lone >= passTries && i < len(c.items); i++ {
+			if it := &c.items[i]; it.aside == nil && session(&it.event) == s {
+				return i
+			}
+		}
 	}
-	permanent := beacon.IsPermanent(why)
+	return 0
+}
+
+func (c *Courier[T]) unprobe() {
+	for i := range c.items {
+		c.items[i].probed = false
+	}
+}
+
+// outcome notes what became of the events of a call, and returns how long to wait.
+func (c *Courier[T]) outcome(ctx context.Context, part []int, of kind, err error, p *Progress) time.Duration {
+	now := time.Now()
+	c.retried = of == retry
+	failed, why, named := Failed(err, len(part))
+	for k, i := range failed {
+		failed[k] = part[i]
+	}
+	var taken []int
+	for _, i := range part {
+		if _, found := slices.BinarySearch(failed, i); !found {
+			taken = append(taken, i)
+		}
+	}
+	if len(taken) > 0 {
+		p.Delivered += len(taken)
+		c.accepted(now, taken, of)
+	}
 	switch {
+	case err == nil:
+		if of == retry && c.items[part[0]].aside.named {
+			c.regroup(now, part, taken, of, false)
+		}
+		if of == regular && c.begun == 0 && c.size > 0 && len(part) >= c.size {
+			if c.size *= 2; c.size >= c.BatchEvents {
+				c.size = 0
+			}
+		}
+		return 0
 	case ctx.Err() != nil:
-		return 0, err
-	case permanent && (named || len(left) == 1):
-		return c.bury(events, left, why, p)
-	case permanent:
-		c.size = left[len(left)/2]
-		return 0, err
+		return 0
+	case beacon.IsPermanent(why):
+		c.fails, c.waits = 0, 0 // it is there
+		c.refused(now, failed, why, named, of)
+		return 0
+	case named && (len(taken) > 0 || of == retry):
+		c.regroup(now, part, taken, of, true)
+		for _, i := range failed {
+			c.setAside(now, i, why, true)
+		}
+		c.conclude(of)
+		return 0
 	}
-	c.tries++
-	asked, _ := beacon.RetryAfter(err)
-	wait = max(Backoff(c.Base, c.Limit, c.tries-1), asked)
-	if !c.Stuck() {
-		return wait, err
+	c.fails++
+	c.credit--
+	asked, _ := beacon.RetryAfter(why)
+	asked = min(asked, longest)
+	switch {
+	case of == retry:
+		if c.items[failed[0]].aside.named {
+			c.regroup(now, part, taken, of, false)
+		}
+		for _, i := range failed {
+			if len(failed) == 1 {
+				c.setAside(now, i, why, named)
+			} else {
+				c.items[i].aside.due = c.groupDue // it may be the fault of another
+			}
+		}
+	case of == probe:
+		c.items[part[0]].probed = true
+		c.items[part[0]].lone++
+		return asked
+	case now.Before(c.wary) && c.credit > 0 && len(failed) == 1:
+		c.found(now, failed[0], why)
+	case now.Before(c.wary) && c.credit > 0:
+		c.doubt(failed)
+	default:
+		return max(asked, c.pause())
 	}
-	if len(left) > 1 && !named {
-		c.size = left[len(left)/2]
-		return wait, err
+	if c.credit > 0 {
+		return asked
 	}
-	if left[0] != 0 || p.Delivered == 0 && !c.tryAnother(ctx, events, p) {
-		return wait, err
-	}
-	if c.strikes++; c.strikes >= c.MaxTries {
-		return c.bury(events, left[:1], why, p)
-	}
-	return Backoff(c.Base, c.Limit, 0), err // the sink is there: no reason to wait for it
+	return max(asked, c.pause())
 }
 
-// left returns which of the first n events are still to be delivered.
-func (c *Courier) left(n int) []int {
-	left := make([]int, 0, n)
-	for i := range n {
-		if !c.Ahead(i) {
-			left = append(left, i)
+// longest is the most that a sink may ask to wait: it may be mistaken.
+const longest = 5 * time.Minute
+
+func (c *Courier[T]) pause() time.Duration {
+	c.waits++
+	return Backoff(c.Base, c.Limit, c.waits-1)
+}
+
+// accepted notes that the sink is there, and holds that against those that failed.
+func (c *Courier[T]) accepted(now time.Time, taken []int, of kind) {
+	if of == probe {
+		c.acquit() // it is back, or there was poison all the time
+		c.wary = now.Add(wariness)
+	}
+	if c.fails > 0 {
+		c.unprobe()
+		for i := range c.items {
+			c.items[i].lone = 0
 		}
 	}
-	return left
-}
-
-// send gives the sink a copy of some events, since it owns what it is given.
-func (c *Courier) send(ctx context.Context, events []beacon.Event, which []int) error {
-	batch := make([]beacon.Event, len(which))
-	for i, w := range which {
-		batch[i] = events[w]
+	c.fails, c.waits, c.credit = 0, 0, bits.Len(uint(c.BatchEvents))+patience
+	for _, i := range taken {
+		c.items[i].done = true
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	return Consume(ctx, c.Next, batch)
+	c.accuse(now, taken)
 }
 
-// settle moves on past the first n events.
-func (c *Courier) settle(n int) {
-	if len(c.ahead) > 0 {
-		for i := range n {
-			delete(c.ahead, c.pos+uint64(i))
+// acquit gives what was set aside another chance, before others of its session pass it.
+func (c *Courier[T]) acquit() {
+	c.Hurry()
+	for i := range c.items {
+		if a := c.items[i].aside; a != nil {
+			a.alone = 0
 		}
 	}
-	c.pos += uint64(n)
-	c.tries, c.strikes = 0, 0
 }
 
-// settleAhead moves on past those of the next n events that were done before their
-// turn, and returns how many these are.
-func (c *Courier) settleAhead(n int) int {
-	ahead := 0
-	for ahead < n && c.Ahead(ahead) {
-		ahead++
-	}
-	if ahead > 0 {
-		c.settle(ahead)
-	}
-	return ahead
-}
-
-// done notes that event i was delivered or buried.
-func (c *Courier) done(i int) {
-	if c.ahead == nil {
-		c.ahead = map[uint64]struct{}{}
-	}
-	c.ahead[c.pos+uint64(i)] = struct{}{}
-}
-
-func (c *Courier) bury(events []beacon.Event, which []int, why error, p *Progress) (wait time.Duration, err error) {
-	for _, i := range which {
-		if err := c.Bury(events[i], why); err != nil {
-			c.tries++
-			return Backoff(c.Base, c.Limit, c.tries-1), err
+// refused narrows down what the sink refused for good, or has it buried.
+func (c *Courier[T]) refused(now time.Time, failed []int, why error, named bool, of kind) {
+	if !named && len(failed) > 1 {
+		for _, i := range failed {
+			if a := c.items[i].aside; a != nil {
+				c.group, a.due = 1, now
+				return
+			}
 		}
-		c.done(i)
-		p.Buried++
+		c.doubt(failed)
+		return
 	}
-	return 0, nil
+	for _, i := range failed {
+		c.condemn(now, i, why)
+	}
+	c.conclude(of)
 }
 
-// tryAnother tries one event besides the first, a different one each time, and says
-// whether it was accepted.
-func (c *Courier) tryAnother(ctx context.Context, events []beacon.Event, p *Progress) bool {
-	others := c.others(events)
-	if len(others) == 0 {
-		return false
+// doubt notes that one of these events is bad.
+func (c *Courier[T]) doubt(part []int) {
+	if c.begun == 0 {
+		c.begun = len(part)
 	}
-	c.turn++
-	i := others[c.turn%len(others)]
-	if c.send(ctx, events, []int{i}) != nil {
-		return false
+	for i := range c.items {
+		c.items[i].doubted = false
 	}
-	c.done(i)
-	p.Delivered++
-	return true
+	for _, i := range part {
+		c.items[i].doubted = true
+	}
 }
 
-// others returns the events that may be delivered before the first without changing
-// the order within a session. If all belong to the session of the first, that is the
-// next one of it: if the first is poison it will have no place in the order.
-func (c *Courier) others(events []beacon.Event) []int {
-	var others []int
-	own := -1
-	waiting := map[string]bool{}
-	for i := 1; i < len(events); i++ {
-		if c.Ahead(i) {
-			continue
-		}
-		switch s := session(&events[i]); {
-		case s == "":
-			others = append(others, i)
-		case waiting[s]:
-		case s == session(&events[0]):
-			waiting[s], own = true, i
-		default:
-			waiting[s] = true
-			others = append(others, i)
+// found sets an event aside that failed alone while the sink is there.
+func (c *Courier[T]) found(now time.Time, i int, why error) {
+	c.wary = now.Add(wariness)
+	c.setAside(now, i, why, false)
+	c.conclude(regular)
+}
+
+// conclude notes that it is known which event of a batch was bad. The next batch has half
+// the size, and grows again as soon as one is taken: then about every other one fails,
+// however many bad ones there are, which is when a failure tells most.
+func (c *Courier[T]) conclude(of kind) {
+	if of == regular && c.begun > 0 {
+		c.size = max(1, c.begun/2)
+		c.begun = 0
+	}
+}
+
+// forget lets go of what is settled.
+func (c *Courier[T]) forget(p *Progress) {
+	for i := range c.items {
+		if c.items[i].done {
+			p.Bytes += c.items[i].size
 		}
 	}
-	if len(others) == 0 && own > 0 {
-		others = []int{own}
-	}
-	return others
+	c.items = slices.DeleteFunc(c.items, func(it item[T]) bool { return it.done })
 }
 
 // session is what events are kept in order by.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,8 +22,8 @@ type run struct {
 	calls  int
 }
 
-func (r *run) courier(consume func(id string) error) *delivery.Courier {
-	return &delivery.Courier{
+func (r *run) courier(consume func(id string) error) *delivery.Courier[int] {
+	return &delivery.Courier[int]{
 		Next: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 			r.calls++
 			for i := range events {
@@ -36,9 +37,15 @@ func (r *run) courier(consume func(id string) error) *delivery.Courier {
 			}
 			return nil
 		}),
-		Timeout: time.Minute, Base: time.Millisecond, Limit: time.Second, MaxTries: 4,
-		Bury: func(e beacon.Event, _ error) error {
-			r.buried = append(r.buried, e.ID)
+		Timeout: time.Minute, Base: 50 * time.Millisecond, Limit: 5 * time.Second, MaxTries: 10,
+		BatchEvents: 1000, BatchBytes: 1 << 20, AsideBytes: 1 << 20,
+		Bury: func(events []beacon.Event, why []error) error {
+			for i, e := range events {
+				if why[i] == nil {
+					return errors.New("no reason")
+				}
+				r.buried = append(r.buried, e.ID)
+			}
 			return nil
 		},
 	}
@@ -53,19 +60,37 @@ func events(ids ...string) []beacon.Event {
 	return out
 }
 
-func deliver(t *testing.T, c *delivery.Courier, evs []beacon.Event, attempts int) (left int) {
+// deliver feeds the Courier until it has settled all events or so much time has passed,
+// and returns how many are left. It has to run in a bubble.
+func deliver(t *testing.T, c *delivery.Courier[int], evs []beacon.Event, within time.Duration) (left int) {
 	t.Helper()
-	for range attempts {
-		if len(evs) == 0 {
+	start := time.Now()
+	for len(evs) > 0 || c.Len() > 0 {
+		if time.Since(start) > within {
 			break
 		}
-		p, wait, err := c.Try(t.Context(), evs, len(evs))
-		if wait < 0 || wait > time.Second || err == nil && p.Settled == 0 {
-			t.Fatalf("%+v, wait %v, %v", p, wait, err)
+		evs = feed(c, evs)
+		_, wait, err := c.Try(t.Context())
+		if wait < 0 || wait == 0 && err == nil && c.Len() == 0 && len(evs) > 0 && room(c) == 0 {
+			t.Fatalf("wait %v, %v", wait, err)
 		}
-		evs = evs[p.Settled:]
+		time.Sleep(wait)
 	}
-	return len(evs)
+	return len(evs) + c.Len()
+}
+
+// feed gives the Courier as many of the events as it has a use for, and returns the others.
+func feed(c *delivery.Courier[int], evs []beacon.Event) []beacon.Event {
+	for n := min(room(c), len(evs)); n > 0; n-- {
+		c.Add(evs[0], 100, len(evs))
+		evs = evs[1:]
+	}
+	return evs
+}
+
+func room(c *delivery.Courier[int]) int {
+	n, bytes := c.Room()
+	return min(n, int(bytes+99)/100)
 }
 
 func many(n, sessions int) []string {
@@ -94,162 +119,145 @@ func inOrder(ids []string) error {
 }
 
 func TestCourierNarrowsAPermanentFailureDown(t *testing.T) {
-	var r run
-	bad := []string{"s1.1", "s0.500", "s9.999"}
-	ids := many(1000, 10)
-	c := r.courier(func(id string) error {
-		if slices.Contains(bad, id) {
-			return fmt.Errorf("%w: bad", beacon.ErrPermanent)
+	synctest.Test(t, func(t *testing.T) {
+		var r run
+		bad := []string{"s1.1", "s0.500", "s9.999"}
+		ids := many(1000, 10)
+		c := r.courier(func(id string) error {
+			if slices.Contains(bad, id) {
+				return fmt.Errorf("%w: bad", beacon.ErrPermanent)
+			}
+			return nil
+		})
+		if left := deliver(t, c, events(ids...), 0); left != 0 || r.calls > 40 {
+			t.Fatal(left, "left after", r.calls, "calls")
 		}
-		return nil
+		if d := cmp.Diff(bad, r.buried); d != "" {
+			t.Error(d)
+		}
+		if d := cmp.Diff(without(ids, bad...), r.taken); d != "" {
+			t.Error(d)
+		}
 	})
-	if left := deliver(t, c, events(ids...), 100); left != 0 {
-		t.Fatal(left, "left")
-	}
-	if d := cmp.Diff(bad, r.buried); d != "" {
-		t.Error(d)
-	}
-	want := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(bad, id) })
-	if d := cmp.Diff(want, r.taken); d != "" {
-		t.Error(d)
-	}
+}
+
+func without(ids []string, not ...string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(not, id) })
 }
 
 func TestCourierTellsPoisonFromAnOutage(t *testing.T) {
 	ids := many(40, 5)
-	poison := "s0.0"
-	t.Run("poison", func(t *testing.T) {
-		var r run
-		c := r.courier(func(id string) error {
-			if id == poison {
+	poison := ids[0]
+	only := func(bad string) func(string) error {
+		return func(id string) error {
+			if id == bad {
 				return errors.New("deadlock detected")
 			}
 			return nil
-		})
-		if left := deliver(t, c, events(ids...), 100); left != 0 {
-			t.Fatal(left, "left")
 		}
-		if d := cmp.Diff([]string{poison}, r.buried); d != "" {
-			t.Error(d)
-		}
-		if len(r.taken) != len(ids)-1 {
-			t.Errorf("%d events taken, want each of the other %d once: %v", len(r.taken), len(ids)-1, r.taken)
-		}
-		if err := inOrder(r.taken); err != nil {
-			t.Error("order within a session:", err)
-		}
-	})
-	t.Run("outage", func(t *testing.T) {
-		var r run
-		down := true
-		c := r.courier(func(string) error {
-			if down {
-				return errors.New("connection refused")
-			}
-			return nil
-		})
-		if left := deliver(t, c, events(ids...), 500); left != len(ids) || len(r.buried) != 0 {
-			t.Fatal(left, "left; buried", r.buried)
-		}
-		down = false
-		deliver(t, c, events(ids...), 20)
-		if d := cmp.Diff(ids, r.taken); d != "" || len(r.buried) != 0 {
-			t.Error(d, r.buried)
-		}
-	})
-	t.Run("alone", func(t *testing.T) { // nothing shows that the sink is there
-		var r run
-		c := r.courier(func(string) error { return errors.New("no") })
-		if left := deliver(t, c, events("s0.0", "s0.1"), 500); left != 2 || len(r.buried) != 0 {
-			t.Error(left, "left; buried", r.buried)
-		}
-	})
-	t.Run("one session", func(t *testing.T) {
-		var r run
-		one := many(40, 1)
-		c := r.courier(func(id string) error {
-			if id == one[3] {
-				return errors.New("deadlock detected")
-			}
-			return nil
-		})
-		if left := deliver(t, c, events(one...), 100); left != 0 {
-			t.Fatal(left, "left")
-		}
-		if d := cmp.Diff([]string{one[3]}, r.buried); d != "" || len(r.taken) != len(one)-1 || inOrder(r.taken) != nil {
-			t.Error(d, r.taken)
-		}
-	})
-	t.Run("one at a time", func(t *testing.T) { // the others are only looked at
-		var r run
-		c := r.courier(func(id string) error {
-			if id == poison {
-				return errors.New("deadlock detected")
-			}
-			return nil
-		})
-		left := events(ids...)
-		for range 100 {
-			if len(left) == 0 {
-				break
-			}
-			p, _, _ := c.Try(t.Context(), left, 1)
-			left = left[p.Settled:]
-		}
-		if d := cmp.Diff([]string{poison}, r.buried); d != "" || len(left) != 0 || len(r.taken) != len(ids)-1 {
-			t.Error(d, len(left), r.taken)
-		}
-	})
-	t.Run("flaky", func(t *testing.T) { // every third call works
-		var r run
-		n := 0
-		c := r.courier(func(string) error { return nil })
-		inner := c.Next
-		c.Next = beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
-			if n++; n%3 != 0 {
-				return errors.New("flaky")
-			}
-			return inner.Consume(ctx, events)
-		})
-		deliver(t, c, events(ids...), 1000)
-		if err := inOrder(r.taken); err != nil || len(r.taken) != len(ids) || len(r.buried) != 0 {
-			t.Error(err, r.taken, r.buried)
-		}
-	})
-}
-
-func TestCourierKeepsWhatItCannotBury(t *testing.T) {
-	var r run
-	c := r.courier(func(id string) error {
-		if id == "a.0" {
-			return beacon.ErrPermanent
-		}
-		return nil
-	})
-	bury, full := c.Bury, true
-	c.Bury = func(e beacon.Event, why error) error {
-		if full {
-			return errors.New("no space")
-		}
-		return bury(e, why)
 	}
-	evs := events("a.0", "b.0")
-	if left := deliver(t, c, evs, 10); left != 2 {
-		t.Fatal(left, "left")
+	cases := []struct {
+		name string
+		run  func(t *testing.T, r *run)
+	}{
+		{"poison", func(t *testing.T, r *run) {
+			all := many(400, 5)
+			if left := deliver(t, r.courier(only(all[7])), events(all...), time.Minute); left != 1 {
+				t.Error(left, "left: there is nothing to show that the sink is there")
+			}
+			if err := errors.Join(inOrder(r.taken), missing(without(all, all[7]), r.taken)); err != nil || len(r.buried) > 0 {
+				t.Error(err, r.buried)
+			}
+		}},
+		{"poison among others that come", func(t *testing.T, r *run) {
+			c := r.courier(only(poison))
+			start := time.Now()
+			var left []beacon.Event
+			for n := range 6000 { // 200 a second
+				left = feed(c, append(left, events(fmt.Sprintf("t%d.%d", n%5, n))...))
+				if n == 100 {
+					left = append(left, events(poison)...)
+				}
+				for due := start.Add(time.Duration(n) * 5 * time.Millisecond); ; {
+					_, wait, _ := c.Try(t.Context())
+					if wait = max(wait, time.Millisecond); time.Now().Add(wait).After(due) {
+						time.Sleep(time.Until(due))
+						break
+					}
+					time.Sleep(wait)
+				}
+			}
+			if d := cmp.Diff([]string{poison}, r.buried); d != "" || c.Len() > 0 || len(r.taken) != 6000 || inOrder(r.taken) != nil {
+				t.Error(d, c.Len(), len(r.taken))
+			}
+		}},
+		{"outage", func(t *testing.T, r *run) {
+			down := true
+			c := r.courier(func(string) error {
+				if down {
+					return errors.New("connection refused")
+				}
+				return nil
+			})
+			if left := deliver(t, c, events(ids...), 24*time.Hour); left != len(ids) || len(r.buried) != 0 {
+				t.Fatal(left, "left; buried", r.buried)
+			}
+			if r.calls < 24*3600/5 || r.calls > 24*3600 {
+				t.Error(r.calls, "calls in a day")
+			}
+			down = false
+			start := time.Now()
+			if left := deliver(t, c, nil, time.Minute); left != 0 || time.Since(start) > 5*time.Second {
+				t.Error(left, "left", time.Since(start))
+			}
+			if err := errors.Join(inOrder(r.taken), missing(ids, r.taken)); err != nil || len(r.buried) != 0 {
+				t.Error(err, r.buried)
+			}
+		}},
+		{"alone", func(t *testing.T, r *run) { // nothing shows that the sink is there
+			c := r.courier(func(string) error { return errors.New("no") })
+			if left := deliver(t, c, events("s0.0", "s0.1"), 24*time.Hour); left != 2 || len(r.buried) != 0 {
+				t.Error(left, "left; buried", r.buried)
+			}
+		}},
+		{"one session", func(t *testing.T, r *run) {
+			one := many(40, 1)
+			if left := deliver(t, r.courier(only(one[3])), events(one...), 3*time.Second); left != 1 {
+				t.Error(left, "left")
+			}
+			if err := errors.Join(inOrder(r.taken), missing(without(one, one[3]), r.taken)); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"flaky", func(t *testing.T, r *run) { // every third call works
+			n := 0
+			c := r.courier(func(string) error { return nil })
+			inner := c.Next
+			c.Next = beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
+				if n++; n%3 != 0 {
+					return errors.New("flaky")
+				}
+				return inner.Consume(ctx, events)
+			})
+			left := deliver(t, c, events(ids...), time.Hour)
+			if err := errors.Join(inOrder(r.taken), missing(ids, r.taken)); err != nil || left != 0 || len(r.buried) != 0 {
+				t.Error(err, r.taken, r.buried)
+			}
+		}},
 	}
-	full = false
-	if left := deliver(t, c, evs, 10); left != 0 || len(r.buried) != 1 || len(r.taken) != 1 {
-		t.Error(left, r.buried, r.taken)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.run(t, new(run)) })
+		})
 	}
 }
 
-func TestCourierSurvivesAPanic(t *testing.T) {
-	var r run
-	c := r.courier(func(string) error { panic("boom") })
-	p, wait, err := c.Try(t.Context(), events("a.0"), 1)
-	if p != (delivery.Progress{}) || wait < 0 || err == nil || !strings.Contains(err.Error(), "boom") {
-		t.Error(p, wait, err)
+// missing reports what was not taken exactly once.
+func missing(want, taken []string) error {
+	if d := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(taken))); d != "" {
+		return errors.New("not each once: " + d)
 	}
+	return nil
 }
 
 func TestBackoffStaysWithinItsBounds(t *testing.T) {
