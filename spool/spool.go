@@ -16,17 +16,28 @@
 //   - Delivery is at least once. After a crash, events that were already delivered
 //     may come again, with the same ID; what was never acknowledged may come too.
 //   - Events are delivered in the order in which Consume took them. Only an event
-//     that keeps failing by itself, or that the next sink names as not taken, with a
-//     [*beacon.PartialError], may be passed by others. What the next sink took of
-//     such a call it does not get again, but after a restart.
+//     that fails by itself, or that the next sink names as not taken, with a
+//     [*beacon.PartialError], is set aside and passed by others: by those of its own
+//     session only after a second in which it was tried again. What the next sink
+//     took it does not get again, but after a restart: then all that is behind the
+//     first event that was set aside comes again.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
 //   - A spool that is full, or whose disk fails, refuses. It never drops an event.
 //   - An event that the next sink refuses for good, or [Options.MaxTries] times while
-//     it takes others, goes to a dead-letter file and does not hold up the rest.
+//     it takes others, goes to a dead-letter file and does not hold up the rest. If
+//     there is no room for that it stays where it is until there is. Dead letters
+//     have a bound, [Options.MaxDeadBytes], beyond which the oldest go.
+//   - While the next sink takes nothing, nothing becomes a dead letter, and it is tried
+//     every few seconds. Up to 1,000 events are set aside; then delivery waits for them.
+//   - Events of a later version of this package, after a return to an older one, stay
+//     where they are. What is delivered of their segments comes again after a restart.
 //
-// The next sink gets a context that ends after [Options.Timeout] and carries no values of
-// a request, which may be long over. A panic in it is a temporary failure.
+// The next sink gets one call at a time, on a goroutine of its own, with a context that
+// ends after [Options.Timeout] and carries no values of a request, which may be long over.
+// A panic in it is a temporary failure, and so is [runtime.Goexit]. A call that does not
+// return holds up delivery until it does; the log, Stats and Healthy tell. A wait that it
+// asks for, with a [*beacon.RetryAfterError], is kept to, but for no longer than 5 minutes.
 //
 // # Processors
 //

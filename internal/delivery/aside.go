@@ -212,8 +212,8 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 			c.apart = load{c.apart.events - 1, c.apart.bytes - it.size}
 		case a != nil:
 			due := a.due
-			if a.named && c.groupDue.After(due) {
-				due = c.groupDue
+			if gate := c.gate(a); gate.After(due) {
+				due = gate
 			}
 			goes := !due.After(now) && (!waits || together && a.named)
 			if goes {
@@ -232,6 +232,14 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 			}
 		}
 	}
+}
+
+// gate is when one of those like it may be tried again.
+func (c *Courier[T]) gate(a *suspicion) time.Time {
+	if a.named {
+		return c.groupDue
+	}
+	return c.retryDue
 }
 
 func (c *Courier[T]) wakeAt(t time.Time) {
