@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
@@ -15,6 +16,7 @@ func (s *Spool) deliver(ctx context.Context) {
 	report := reporter{s: s}
 	for tries := 0; ; {
 		wait, err := time.Duration(0), b.fill()
+		s.holds(b.events)
 		if err != nil {
 			s.diskFailed(err)
 			wait = delivery.Backoff(delivery.RetryBase, delivery.RetryLimit, tries)
@@ -68,6 +70,16 @@ func (s *Spool) pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// holds notes which events are to be delivered next.
+func (s *Spool) holds(events []beacon.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head = time.Time{}
+	if len(events) > 0 {
+		s.head = events[0].Received
+	}
+}
+
 func (s *Spool) delivered(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,6 +105,7 @@ func (s *Spool) advance(at position) {
 		done = append(done, seq)
 		s.used -= limit
 		delete(s.limits, seq)
+		delete(s.counts, seq)
 		s.segments = s.segments[1:]
 	}
 	waiters := s.waiters[:0]

@@ -53,28 +53,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
-
-var (
-	// ErrFull is why Consume refuses events, and Healthy says no: [Options.MaxBytes]
-	// are in use. Consume returns it in a [*beacon.RetryAfterError].
-	ErrFull = errors.New("spool: full")
-
-	// ErrClosed is what Consume, Healthy and Flush return after Close. It is
-	// temporary: the process that comes next may take the events.
-	ErrClosed = errors.New("spool: closed")
-
-	// ErrLocked is why Open fails: another process, or this one, has the directory
-	// open.
-	ErrLocked = errors.New("spool: directory is in use")
-)
-
-// retryAfter is what a client is told when the spool cannot take its events.
-const retryAfter = 5 * time.Second
 
 // deadRoom is the size of a dead-letter segment; there are few of them.
 const deadRoom = 1 << 20
@@ -91,29 +75,49 @@ type Spool struct {
 	// The group that is gathering, while the one before it is written.
 	mu      sync.Mutex
 	open    *group
+	writing *group
+	onWay   int64    // bytes of both, on disk
+	held    int64    // memory of both, and of what is encoded
+	claims  []*claim // of more, in order
 	closed  bool
-	spare   []byte // the buffer of a group that was written
-	failure error  // why the last commit failed
-	failed  time.Time
+
+	// What the disk is like; also under mu.
+	disk      running
+	syncs     syncTimes
+	failure   error     // of the last commit or sync
+	tried     time.Time // when that was
+	lost      error     // the directory: for good
+	fullSince time.Time // zero if there is room
 
 	// What is on disk; also under mu.
-	segments  []uint64         // that hold records or may, in order
-	limits    map[uint64]int64 // where to stop reading those of this run that are ended
-	committed position         // behind the last record that was taken
-	settled   position         // behind the last one that was delivered or buried
-	tail      tail
-	used      int64 // bytes of all files
-	number    uint64
-	stats     Stats
-	logged    time.Time // a failure of the disk
-	waiters   []waiter
+	segments    []uint64         // that hold records or may, in order
+	limits      map[uint64]int64 // where to stop reading those of this run that are ended
+	crashed     map[uint64]bool  // whether a run ended without ending the segment
+	committed   position         // behind the last record that was taken
+	settled     position         // behind the last one that was delivered or buried
+	tail        tail
+	used        int64 // bytes of all files
+	number      uint64
+	counts      map[uint64]int64 // of the events in the segments of this run
+	head        time.Time        // when the first event in the hands of the delivery was received
+	recordBytes int64            // of an event of an earlier run, about
+	volume      volume
+	stats       Stats
+	logged      time.Time // a failure of the disk
+	waiters     []waiter
 
-	commit  sync.Mutex // held while a group is written; taken before mu
-	log     wal
-	calls   int           // in the last group
-	took    time.Duration // to write it
-	dead    wal           // used by the delivery goroutine only, until it has ended
-	courier delivery.Courier
+	// Used by the goroutine of the commits only, until that has ended.
+	log      wal
+	calls    int           // in the last group
+	took     time.Duration // to write it
+	checked  time.Time     // that the directory is there
+	writeErr error         // of its last sync
+	work     chan struct{} // there may be a group
+	written  chan struct{} // closed when it has ended
+
+	reserved atomic.Bool // there is a reserve
+	dead     wal         // used by the delivery goroutine only, until it has ended
+	courier  delivery.Courier
 
 	cursor     cursor
 	cursorFile file
@@ -139,7 +143,8 @@ var (
 func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s := &Spool{
 		opts: o, next: next, logger: o.Logger, fs: fs, unlock: func() error { return nil },
-		limits: map[uint64]int64{}, wake: make(chan struct{}, 1),
+		limits: map[uint64]int64{}, crashed: map[uint64]bool{}, counts: map[uint64]int64{}, volume: volume{free: -1},
+		work: make(chan struct{}, 1), written: make(chan struct{}), wake: make(chan struct{}, 1),
 		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.log = wal{
@@ -149,8 +154,10 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s.dead = wal{
 		fs: fs, suffix: deadSuffix, sync: syncAlways, room: min(o.SegmentBytes, deadRoom),
 		number: s.nextNumber, failed: s.diskFailed,
-		opened: func(uint64) {}, sealed: func(uint64, int64) {},
+		opened: func(uint64) {}, sealed: func(uint64, int64) {}, reserve: s.useReserve,
 	}
+	s.disk.timer = time.AfterFunc(time.Hour, s.late)
+	s.disk.timer.Stop()
 	s.courier = delivery.Courier{
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries, Bury: s.bury,
 	}
@@ -163,9 +170,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.running.Go(func() { s.deliver(ctx) })
-	if o.Sync.mode == syncInterval {
-		s.running.Go(s.syncEvery)
-	}
+	go s.commits()
 	go func() {
 		s.running.Wait()
 		close(s.ended)
@@ -192,6 +197,7 @@ func (s *Spool) sealed(seq uint64, end int64) {
 	defer s.mu.Unlock()
 	if end == 0 {
 		s.used -= headerSize
+		delete(s.counts, seq)
 		s.segments = slices.DeleteFunc(s.segments, func(n uint64) bool { return n == seq })
 		return
 	}
@@ -271,11 +277,16 @@ const closeGrace = time.Second
 // context, and returns the same.
 func (s *Spool) Close(ctx context.Context) error {
 	s.mu.Lock()
-	first, last := !s.closed, s.open
+	first := !s.closed
 	s.closed = true
+	s.refuseClaims(ErrClosed)
 	s.mu.Unlock()
 	if first {
-		go s.end(ctx, last)
+		select {
+		case s.work <- struct{}{}:
+		default:
+		}
+		go s.end(ctx)
 	}
 	select {
 	case <-s.over:
@@ -314,22 +325,19 @@ func (s *Spool) hangs() string {
 	}
 }
 
-// end is the goroutine of Close. last is the group that was gathering.
-func (s *Spool) end(ctx context.Context, last *group) {
+// end is the goroutine of Close.
+func (s *Spool) end(ctx context.Context) {
 	defer close(s.over)
 	s.closeErr = ErrClosed                   // should next end the goroutine
 	defer context.AfterFunc(ctx, s.cancel)() // of delivery
-	if last != nil {
-		<-last.done
-	}
-	s.commit.Lock() // the leader of the last group is gone
-	err := s.log.flushOrAbandon()
-	s.commit.Unlock()
-
+	<-s.written
 	close(s.draining)
 	<-s.ended
 	s.cancel()
-	err = errors.Join(err, s.endFiles(), s.unlock())
+	if st := s.Stats(); st.Pending > 0 {
+		s.logger.Info("spool: closed with events left", "bytes", st.Pending, "events", st.PendingEvents)
+	}
+	err := errors.Join(s.writeErr, s.endFiles(), s.unlock())
 	s.closeErr = errors.Join(err, delivery.Guard(func() error { return beacon.Close(ctx, s.next) }))
 }
 
@@ -348,43 +356,4 @@ func (s *Spool) endFiles() error {
 	}
 	errs = append(errs, s.cursorFile.sync(), s.cursorFile.Close())
 	return errors.Join(errs...)
-}
-
-// Healthy returns nil if the spool can take events, and otherwise [ErrFull],
-// [ErrClosed], or what the disk said. After a failure of the disk it tries again,
-// at most once a second, so that a host that gets no events because of it can
-// recover. That the next sink fails is no reason: that is what a spool is for.
-func (s *Spool) Healthy(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return ErrClosed
-	case s.used+min(64<<10, s.opts.MaxBytes/16) > s.opts.MaxBytes:
-		return ErrFull
-	case s.failure == nil || time.Since(s.failed) < time.Second:
-		return s.failure
-	}
-	s.failed = time.Now()
-	s.mu.Unlock()
-	err := s.probe()
-	s.mu.Lock()
-	s.failure = err
-	return err
-}
-
-// probe makes a segment, if there is none to write to.
-func (s *Spool) probe() error {
-	s.commit.Lock()
-	defer s.commit.Unlock()
-	s.mu.Lock()
-	closed := s.closed // since: then nobody would end it
-	s.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
-	if s.log.f != nil {
-		return nil
-	}
-	return s.log.create(0)
 }

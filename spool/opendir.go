@@ -1,0 +1,127 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// An openDir is a directory that is held open, so that what a running spool does in it
+// takes as few descriptors as possible: a host that was flooded may have none left.
+type openDir struct {
+	dirFS
+	dir    *os.File
+	lock   os.FileInfo
+	unlock func() error
+
+	mu     sync.Mutex
+	spare  io.Closer // a descriptor to give up for a file; nil if there is none
+	closed bool
+}
+
+func newOpenDir(path string) (*openDir, error) {
+	d := &openDir{dirFS: dirFS(path)}
+	var err error
+	if d.unlock, err = lock(d.path(lockName)); err != nil {
+		return nil, err
+	}
+	if d.lock, err = os.Lstat(d.path(lockName)); err == nil {
+		d.dir, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.unlock())
+	}
+	d.keepSpare()
+	return d, nil
+}
+
+func (d *openDir) create(name string, size int64) (file, error) {
+	return d.withSpare(func() (file, error) { return d.dirFS.create(name, size) })
+}
+
+func (d *openDir) openRW(name string) (file, error) {
+	return d.withSpare(func() (file, error) { return d.dirFS.openRW(name) })
+}
+
+func (d *openDir) open(name string) (file, error) {
+	return d.withSpare(func() (file, error) { return d.dirFS.open(name) })
+}
+
+// withSpare opens a file, with the spare descriptor if there is no other.
+func (d *openDir) withSpare(open func() (file, error)) (file, error) {
+	f, err := open()
+	if outOfDescriptors(err) && d.giveSpare() {
+		f, err = open()
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.keepSpare()
+	return spareFile{f, d}, nil
+}
+
+func (d *openDir) giveSpare() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare == nil {
+		return false
+	}
+	_ = d.spare.Close() // it was only held
+	d.spare = nil
+	return true
+}
+
+// keepSpare gets another spare descriptor. If there is none left the next file that is
+// closed makes room for it.
+func (d *openDir) keepSpare() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spare == nil && !d.closed {
+		if f, err := os.Open(string(d.dirFS)); err == nil {
+			d.spare = f
+		}
+	}
+}
+
+// A spareFile is a file whose descriptor becomes the spare one, if that is gone.
+type spareFile struct {
+	file
+	d *openDir
+}
+
+func (f spareFile) Close() error {
+	err := f.file.Close()
+	f.d.keepSpare()
+	return err
+}
+
+func (d *openDir) sync() error { return syncOpenDir(d.dir) }
+
+func (d *openDir) free() int64 { return freeSpace(d.dir) }
+
+// intact looks at the lock by its name, which tells whether the directory was removed,
+// moved or replaced too, and whether the file still has a name.
+func (d *openDir) intact(f file) error {
+	info, err := os.Lstat(d.path(lockName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: its lock is gone", ErrLost)
+	case err == nil && !os.SameFile(info, d.lock):
+		return fmt.Errorf("%w: its lock is another file", ErrLost)
+	}
+	if s, ok := f.(spareFile); ok && noName(s.file.(osFile).File) {
+		return fmt.Errorf("%w: the current segment was removed", ErrLost)
+	}
+	return nil
+}
+
+// close lets go of the directory, and releases its lock.
+func (d *openDir) close() error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.giveSpare()
+	return errors.Join(d.dir.Close(), d.unlock())
+}
