@@ -42,7 +42,7 @@ func one(id string) []beacon.Event { return []beacon.Event{{ID: id, Body: beacon
 
 func mustOpen(t *testing.T, dir string, next beacon.Sink) *Spool {
 	t.Helper()
-	s, err := Open(dir, next, Options{})
+	s, err := Open(dir, next, Options{DiskTimeout: time.Hour}) // the real disk may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestRelativeDirectory(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	next := newGate()
-	s, err := Open("spool", next, Options{SegmentBytes: 1000}) // a new segment for each event or two
+	s, err := Open("spool", next, Options{SegmentBytes: 1000, DiskTimeout: time.Hour}) // a new segment for each event or two
 	if err != nil {
 		t.Fatal(err)
 	}

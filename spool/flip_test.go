@@ -117,7 +117,7 @@ func makeDirectory(t *testing.T, seed uint64, end bool, events func(session stri
 		return nil
 	}}
 	s, err := Open(dir, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error { return w.say(events) }),
-		Options{SegmentBytes: 8192, BatchEvents: 1, Timeout: time.Second})
+		Options{SegmentBytes: 8192, BatchEvents: 1, Timeout: time.Second, DiskTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -130,9 +130,9 @@ func (s *Spool) join(buf *buffer, weight int64) (*group, error) {
 	if err := s.checkRoom(len(buf.bytes)); err != nil {
 		return nil, err
 	}
+	s.onWay += int64(len(buf.bytes))
 	g := s.gathering()
 	g.add(buf, weight)
-	s.onWay += int64(len(buf.bytes))
 	if len(g.calls) == g.want {
 		close(g.full)
 	}

@@ -22,8 +22,8 @@ var (
 	ErrLocked = errors.New("spool: directory is in use")
 
 	// ErrStalled is why Consume refuses events, and Healthy says no: the disk has not
-	// answered for a second or more. When it does the spool goes on by itself. Consume
-	// returns it in a [*beacon.RetryAfterError].
+	// answered for [Options.DiskTimeout]. When it does the spool goes on by itself.
+	// Consume returns it in a [*beacon.RetryAfterError].
 	ErrStalled = errors.New("spool: the disk hangs")
 
 	// ErrLost is why Consume refuses events, and Healthy says no: the directory, its

@@ -6,19 +6,14 @@ import (
 	"time"
 )
 
-const (
-	// stallAfter is when a disk that does not come back is said to hang.
-	stallAfter = time.Second
-
-	// slowAfter is when those who wait for it begin to look at their contexts.
-	slowAfter = 20 * time.Millisecond
-)
+// slowAfter is when those who wait for the disk begin to look at their contexts.
+const slowAfter = 20 * time.Millisecond
 
 // A running says what the goroutine of the commits waits for. It is used under mu.
 type running struct {
 	since   time.Time   // when it turned to the disk; zero if it does not wait for that
 	slow    bool        // it has waited for slowAfter
-	stalled bool        // it has waited for stallAfter, and everybody was told
+	stalled bool        // it has waited for Options.DiskTimeout, and everybody was told
 	timer   *time.Timer // calls late
 }
 
@@ -26,7 +21,7 @@ type running struct {
 func (s *Spool) watch(disk func() error) (took time.Duration, err error) {
 	s.mu.Lock()
 	s.disk.since = time.Now()
-	s.disk.timer.Reset(slowAfter)
+	s.disk.timer.Reset(min(slowAfter, s.opts.DiskTimeout))
 	s.mu.Unlock()
 
 	err = disk()
@@ -64,7 +59,7 @@ func (s *Spool) late() {
 	for _, g := range []*group{s.writing, s.open} {
 		g.giveLeave()
 	}
-	if left := stallAfter - time.Since(d.since); left > 0 {
+	if left := s.opts.DiskTimeout - time.Since(d.since); left > 0 {
 		d.timer.Reset(left)
 		s.mu.Unlock()
 		return

@@ -31,7 +31,7 @@ type Stats struct {
 	Oldest time.Duration `json:"oldest_ns"`
 
 	LastSync time.Time     `json:"last_sync,omitzero"` // when the disk last did what it was to
-	Syncing  time.Duration `json:"syncing_ns"`         // for how long the disk has been at it; from a second on it hangs, see [ErrStalled]
+	Syncing  time.Duration `json:"syncing_ns"`         // for how long the disk has been at it; from [Options.DiskTimeout] on it hangs
 	SyncP50  time.Duration `json:"sync_p50_ns"`        // what half of the last 256 writes with their syncs took at most
 	SyncP99  time.Duration `json:"sync_p99_ns"`        // what 99 % of them took at most
 

@@ -1,0 +1,161 @@
+//go:build !plan9
+
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pagebeacon/beacon"
+)
+
+// On a full volume, an event that the next sink refuses is buried in the reserve, delivery
+// goes on behind it, which makes room, and the reserve is there again for the next one.
+func TestBuriesOnAFullVolume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		fs.space = 40_000
+		o := crashOptions(Always)
+		away := true
+		var next taker
+		s, err := start(fs, beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
+			if away {
+				return errAway
+			}
+			for _, e := range events {
+				if strings.HasPrefix(e.ID, "bad") {
+					return beacon.ErrPermanent
+				}
+			}
+			return next.Consume(ctx, events)
+		}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var good, bad []string
+		for round := range 3 {
+			away = true
+			var err error
+			for n := 0; err == nil; n++ {
+				e := beacon.Event{ID: fmt.Sprintf("good-%d-%d", round, n), Body: beacon.Text(strings.Repeat("x", 300))}
+				if n == 3 {
+					e.ID = fmt.Sprint("bad-", round)
+				}
+				if err = s.Consume(t.Context(), []beacon.Event{e}); err != nil {
+					break
+				}
+				if n == 3 {
+					bad = append(bad, e.ID)
+				} else {
+					good = append(good, e.ID)
+				}
+			}
+			if !errors.Is(err, errNoSpace) {
+				t.Fatal(err)
+			}
+			if fs.files()[reserveName] == nil {
+				t.Fatal("no reserve")
+			}
+			away = false
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if err := s.Flush(ctx); err != nil {
+				t.Fatalf("round %d: %v %+v", round, err, s.Stats())
+			}
+			cancel()
+		}
+		if err := s.Consume(t.Context(), one("good-last")); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(s.Flush(t.Context()), s.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(append(good, "good-last"), next.taken()); d != "" {
+			t.Error(d)
+		}
+		dead, err := deadLetters(fs)
+		if d := cmp.Diff(bad, keys(dead)); d != "" || err != nil {
+			t.Error(d, err)
+		}
+		if fs.handles != 0 {
+			t.Error(fs.handles, "files left open")
+		}
+	})
+}
+
+// Without a reserve nothing is accepted, and what is there is delivered.
+func TestNoRoomForTheReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files, old := faultDisk()
+		fs := newMemFS(contents(files))
+		full := true
+		fs.hook = func(o *op) error {
+			return when(full && o.kind == opCreate && o.name == reserveName, errNoSpace)
+		}
+		var next taker
+		s, err := start(fs, &next, crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Consume(t.Context(), one("a"))
+		if _, ok := errors.AsType[*beacon.RetryAfterError](err); !ok || !errors.Is(err, errNoSpace) {
+			t.Error(err)
+		}
+		if err := s.Healthy(t.Context()); !errors.Is(err, errNoSpace) {
+			t.Error("healthy:", err)
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := len(next.taken()); n != len(old) {
+			t.Errorf("%d of %d delivered", n, len(old))
+		}
+		fs.mu.Lock()
+		full = false
+		fs.mu.Unlock()
+		if err := errors.Join(s.Consume(t.Context(), one("b")), s.Close(t.Context())); err != nil {
+			t.Error(err)
+		}
+		// The next Open finds it.
+		made := len(fs.ops)
+		s, err = start(fs, &next, crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range fs.ops[made:] {
+			if o.name == reserveName {
+				t.Error(&o)
+			}
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A quota or a limit of the size of files makes segments smaller, as a full disk does.
+func TestSmallerSegments(t *testing.T) {
+	for _, limit := range []error{errNoSpace, syscall.EDQUOT, syscall.EFBIG} {
+		fs := newMemFS(nil)
+		fs.hook = func(o *op) error {
+			return when(o.kind == opCreate && strings.HasSuffix(o.name, dataSuffix) && o.size > 1000, limit)
+		}
+		var next taker
+		s, err := start(fs, &next, crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Consume(t.Context(), one("a")), s.Flush(t.Context()), s.Close(t.Context())); err != nil {
+			t.Error(limit, err)
+		}
+		if d := cmp.Diff([]string{"a"}, next.taken()); d != "" {
+			t.Error(limit, d)
+		}
+	}
+}
