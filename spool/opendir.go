@@ -8,6 +8,10 @@ import (
 	"sync"
 )
 
+// spareFiles is how many files a spool may have open besides its directory, lock and
+// cursor: a segment to write, one of dead letters, and one to read.
+const spareFiles = 3
+
 // An openDir is a directory that is held open, so that what a running spool does in it
 // takes as few descriptors as possible: a host that was flooded may have none left.
 type openDir struct {
@@ -17,7 +21,7 @@ type openDir struct {
 	unlock func() error
 
 	mu     sync.Mutex
-	spare  io.Closer // a descriptor to give up for a file; nil if there is none
+	spares []io.Closer // descriptors to give up for files
 	closed bool
 }
 
@@ -33,7 +37,7 @@ func newOpenDir(path string) (*openDir, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.unlock())
 	}
-	d.keepSpare()
+	d.keepSpares()
 	return d, nil
 }
 
@@ -49,43 +53,46 @@ func (d *openDir) open(name string) (file, error) {
 	return d.withSpare(func() (file, error) { return d.dirFS.open(name) })
 }
 
-// withSpare opens a file, with the spare descriptor if there is no other.
+// withSpare opens a file, with a spare descriptor if there is no other.
 func (d *openDir) withSpare(open func() (file, error)) (file, error) {
 	f, err := open()
-	if outOfDescriptors(err) && d.giveSpare() {
+	for outOfDescriptors(err) && d.giveSpare() {
 		f, err = open()
 	}
 	if err != nil {
 		return nil, err
 	}
-	d.keepSpare()
+	d.keepSpares()
 	return spareFile{f, d}, nil
 }
 
 func (d *openDir) giveSpare() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.spare == nil {
+	n := len(d.spares)
+	if n == 0 {
 		return false
 	}
-	_ = d.spare.Close() // it was only held
-	d.spare = nil
+	_ = d.spares[n-1].Close() // it was only held
+	d.spares = d.spares[:n-1]
 	return true
 }
 
-// keepSpare gets another spare descriptor. If there is none left the next file that is
-// closed makes room for it.
-func (d *openDir) keepSpare() {
+// keepSpares replaces the spare descriptors that were given up. If there are none left the
+// next file that is closed makes room for one.
+func (d *openDir) keepSpares() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.spare == nil && !d.closed {
-		if f, err := os.Open(string(d.dirFS)); err == nil {
-			d.spare = f
+	for len(d.spares) < spareFiles && !d.closed {
+		f, err := os.Open(string(d.dirFS))
+		if err != nil {
+			return
 		}
+		d.spares = append(d.spares, f)
 	}
 }
 
-// A spareFile is a file whose descriptor becomes the spare one, if that is gone.
+// A spareFile is a file whose descriptor becomes a spare one, if one is missing.
 type spareFile struct {
 	file
 	d *openDir
@@ -93,7 +100,7 @@ type spareFile struct {
 
 func (f spareFile) Close() error {
 	err := f.file.Close()
-	f.d.keepSpare()
+	f.d.keepSpares()
 	return err
 }
 
@@ -122,6 +129,7 @@ func (d *openDir) close() error {
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()
-	d.giveSpare()
+	for d.giveSpare() {
+	}
 	return errors.Join(d.dir.Close(), d.unlock())
 }
