@@ -282,3 +282,79 @@ func TestTailWeighsEvents(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for memory is sent away when the disk hangs or the spool is closed, and is not
+// held up by a larger call that gives up.
+func TestWhoWaitsForMemory(t *testing.T) {
+	open := func(t *testing.T) (s *Spool, release func(), call func(ctx context.Context, id string, bytes int) <-chan error) {
+		fs := newMemFS(nil)
+		s, err := start(fs, new(taker), mustOptions(Options{MemoryBytes: 100_000}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		release = hang(fs, opWrite)
+		return s, release, func(ctx context.Context, id string, bytes int) <-chan error {
+			done := make(chan error, 1)
+			go func() {
+				done <- s.Consume(ctx, []beacon.Event{{ID: id, Body: beacon.Text(strings.Repeat("x", bytes))}})
+			}()
+			synctest.Wait()
+			return done
+		}
+	}
+	t.Run("the disk hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, release, call := open(t)
+			call(t.Context(), "written", 90_000)
+			waiting := call(t.Context(), "waiting", 90_000)
+			begun := time.Now()
+			if err := <-waiting; !errors.Is(err, ErrStalled) || time.Since(begun) != diskTimeout {
+				t.Error(err, time.Since(begun))
+			}
+			release()
+			if err := s.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("the spool is closed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, release, call := open(t)
+			call(t.Context(), "written", 90_000)
+			waiting := call(t.Context(), "waiting", 90_000)
+			closed := make(chan error, 1)
+			go func() { closed <- s.Close(t.Context()) }()
+			begun := time.Now()
+			if err := <-waiting; err != ErrClosed || time.Since(begun) > 0 {
+				t.Error(err, time.Since(begun))
+			}
+			release()
+			if err := <-closed; err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("a larger one gives up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, release, call := open(t)
+			written := call(t.Context(), "written", 50_000)
+			ctx, cancel := context.WithCancel(t.Context())
+			large, small := call(ctx, "large", 90_000), call(t.Context(), "small", 10_000)
+			if _, onWay := s.memory(); onWay > 51_000 {
+				t.Error("the small one has passed the large one")
+			}
+			cancel()
+			if err := <-large; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if _, onWay := s.memory(); onWay < 60_000 {
+				t.Error("the small one still waits")
+			}
+			release()
+			if err := errors.Join(<-written, <-small, s.Close(t.Context())); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
