@@ -21,12 +21,30 @@
 //     such a call it does not get again, but after a restart.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
-//   - A spool that is full, or whose disk fails, refuses. It never drops an event.
+//   - A spool that is full, or whose disk fails or hangs, refuses. It never drops an event.
 //   - An event that the next sink refuses for good, or [Options.MaxTries] times while
 //     it takes others, goes to a dead-letter file and does not hold up the rest.
 //
 // The next sink gets a context that ends after [Options.Timeout] and carries no values of
 // a request, which may be long over. A panic in it is a temporary failure.
+//
+// # Disks that hang, and directories that go
+//
+// A disk may stop answering without an error, for seconds or for good. After
+// [Options.DiskTimeout] those who wait for it are refused, and so is everybody else, at
+// once, until it comes back. No goroutine waits for it but the spool's own, and nothing
+// more is kept in memory. The events that were on their way to it may be stored, and
+// delivered, all the same: whoever repeats them should keep their IDs.
+//
+// If the directory is removed, moved or replaced, or its lock or the current segment is,
+// the spool says so within a second of the next event, or when [Spool.Healthy] is next
+// asked, with [ErrLost]. What it acknowledged in that second may go with the process.
+//
+// # Full volumes
+//
+// A file called reserve keeps room for dead letters, besides [Options.MaxBytes]. On a
+// volume without any room it becomes the next file of these, so that an event that the next
+// sink refuses cannot keep delivery from making room. Without a reserve nothing is accepted.
 //
 // # Processors
 //
