@@ -161,7 +161,7 @@ var (
 func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s := &Spool{
 		opts: o, next: next, logger: o.Logger, fs: fs, unlock: func() error { return nil },
-		limits: map[uint64]int64{}, crashed: map[uint64]bool{}, counts: map[uint64]int64{}, volume: volume{free: -1},
+		limits: map[uint64]int64{}, crashed: map[uint64]bool{}, counts: map[uint64]int64{}, volume: volume{free: fs.free()},
 		work: make(chan struct{}, 1), written: make(chan struct{}), wake: make(chan struct{}, 1),
 		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
 	}

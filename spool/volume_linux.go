@@ -21,17 +21,29 @@ var volatileVolumes = map[uint32]string{
 
 // volatileVolume returns the name of the file system if it is one of those.
 func volatileVolume(dir *os.File) string {
-	var st syscall.Statfs_t
-	if syscall.Fstatfs(int(dir.Fd()), &st) != nil {
+	st, err := statfs(dir)
+	if err != nil {
 		return ""
 	}
 	return volatileVolumes[uint32(st.Type)]
 }
 
 func freeSpace(dir *os.File) int64 {
-	var st syscall.Statfs_t
-	if syscall.Fstatfs(int(dir.Fd()), &st) != nil {
+	st, err := statfs(dir)
+	if err != nil {
 		return -1
 	}
 	return int64(st.Bavail) * int64(st.Bsize)
+}
+
+// statfs may be called while dir is closed.
+func statfs(dir *os.File) (st syscall.Statfs_t, err error) {
+	conn, err := dir.SyscallConn()
+	if err == nil {
+		cerr := conn.Control(func(fd uintptr) { err = syscall.Fstatfs(int(fd), &st) })
+		if cerr != nil {
+			err = cerr
+		}
+	}
+	return st, err
 }
