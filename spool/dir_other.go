@@ -10,5 +10,7 @@ const noFollow = 0
 func syncDir(string) error       { return nil }
 func syncOpenDir(*os.File) error { return nil }
 
-func noName(*os.File) bool        { return false } // a file that is open cannot be removed
+// A file that is open, such as the lock, cannot be removed or renamed.
+func (d *openDir) intact(file) error { return nil }
+
 func outOfDescriptors(error) bool { return false }

@@ -4,6 +4,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -21,14 +22,23 @@ func syncDir(name string) error {
 
 func syncOpenDir(d *os.File) error { return d.Sync() }
 
-// noName says whether a file that is open was removed.
-func noName(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil {
-		return false
+// intact looks at the lock by its name, which tells whether the directory was removed,
+// moved or replaced too, and whether the file still has a name.
+func (d *openDir) intact(f file) error {
+	info, err := os.Lstat(d.path(lockName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: its lock is gone", ErrLost)
+	case err == nil && !os.SameFile(info, d.lock):
+		return fmt.Errorf("%w: its lock is another file", ErrLost)
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && st.Nlink == 0
+	if info, err = f.(spareFile).file.(osFile).Stat(); err != nil {
+		return nil // the next write will tell
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
+		return fmt.Errorf("%w: the current segment was removed", ErrLost)
+	}
+	return nil
 }
 
 func outOfDescriptors(err error) bool {

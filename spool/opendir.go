@@ -2,7 +2,6 @@ package spool
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -107,22 +106,6 @@ func (f spareFile) Close() error {
 func (d *openDir) sync() error { return syncOpenDir(d.dir) }
 
 func (d *openDir) free() int64 { return freeSpace(d.dir) }
-
-// intact looks at the lock by its name, which tells whether the directory was removed,
-// moved or replaced too, and whether the file still has a name.
-func (d *openDir) intact(f file) error {
-	info, err := os.Lstat(d.path(lockName))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("%w: its lock is gone", ErrLost)
-	case err == nil && !os.SameFile(info, d.lock):
-		return fmt.Errorf("%w: its lock is another file", ErrLost)
-	}
-	if s, ok := f.(spareFile); ok && noName(s.file.(osFile).File) {
-		return fmt.Errorf("%w: the current segment was removed", ErrLost)
-	}
-	return nil
-}
 
 // close lets go of the directory, and releases its lock.
 func (d *openDir) close() error {

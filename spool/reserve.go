@@ -17,14 +17,24 @@ func (s *Spool) makeReserve() error {
 	if s.reserved.Load() {
 		return nil
 	}
-	// One that is there is of a size that nobody knows, or was left half made.
+	if err := s.fillReserve(); err != nil {
+		err = fmt.Errorf("reserve: %w", err)
+		s.diskFailed(err)
+		return err
+	}
+	s.reserved.Store(true)
+	return nil
+}
+
+func (s *Spool) fillReserve() error {
+	// One that is there is of another size, or was left half made.
 	if err := s.fs.remove(reserveName); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("reserve: %w", err)
+		return err
 	}
 	size := s.dead.room
 	f, err := s.fs.create(reserveName, size)
 	if err != nil {
-		return fmt.Errorf("reserve: %w", err)
+		return err
 	}
 	// Zeros take room on all file systems.
 	zeros := make([]byte, min(size, blockBytes))
@@ -35,9 +45,8 @@ func (s *Spool) makeReserve() error {
 		err = f.sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("reserve: %w", errors.Join(err, s.fs.remove(reserveName)))
+		return errors.Join(err, s.fs.remove(reserveName))
 	}
-	s.reserved.Store(true)
 	return nil
 }
 
@@ -45,10 +54,12 @@ func (s *Spool) makeReserve() error {
 // for one. The commits make another before they take more events. It is called by the
 // goroutine of the delivery.
 func (s *Spool) useReserve(name string, size int64) (file, error) {
-	if size > s.dead.room || !s.reserved.CompareAndSwap(true, false) {
+	if size > s.dead.room || !s.reserved.Load() {
 		return nil, errNoSpace
 	}
-	if err := s.fs.rename(reserveName, name); err != nil {
+	err := s.fs.rename(reserveName, name)
+	s.reserved.Store(false) // not before: the commits would make another in its place
+	if err != nil {
 		return nil, err
 	}
 	return s.fs.openRW(name)

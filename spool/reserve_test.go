@@ -99,9 +99,15 @@ func TestNoRoomForTheReserve(t *testing.T) {
 			return when(full && o.kind == opCreate && o.name == reserveName, errNoSpace)
 		}
 		var next taker
-		s, err := start(fs, &next, crashOptions(Always))
+		var log journal
+		o := crashOptions(Always)
+		o.Logger = log.logger()
+		s, err := start(fs, &next, o)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if said := log.with(`level=ERROR msg="spool: disk" error="reserve: `); len(said) != 1 || s.Stats().DiskErrors != 1 {
+			t.Errorf("%v %+v", log.lines, s.Stats())
 		}
 		err = s.Consume(t.Context(), one("a"))
 		if _, ok := errors.AsType[*beacon.RetryAfterError](err); !ok || !errors.Is(err, errNoSpace) {
