@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
@@ -67,16 +66,6 @@ func (s *Spool) pause(ctx context.Context, d time.Duration) bool {
 		return false
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// holds notes which events are to be delivered next.
-func (s *Spool) holds(events []beacon.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.head = time.Time{}
-	if len(events) > 0 {
-		s.head = events[0].Received
 	}
 }
 

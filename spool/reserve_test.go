@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,6 +88,64 @@ func TestBuriesOnAFullVolume(t *testing.T) {
 			t.Error(fs.handles, "files left open")
 		}
 	})
+}
+
+// A power cut while the reserve becomes a file of dead letters, and another one is made,
+// loses nothing.
+func TestPowerCutsWhileTheReserveIsUsed(t *testing.T) {
+	var h *history
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		fs.space = 30_000
+		h = newHistory(fs)
+		away := true
+		s, err := start(fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+			for _, e := range events {
+				if _, n := split(e.ID); n%10 == 3 && !away {
+					return beacon.ErrPermanent
+				}
+			}
+			if !away {
+				h.took(events)
+			}
+			return when(away, errAway)
+		}), crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(8, 8))
+		for n := 0; err == nil; n++ {
+			err = h.consume(s, makeEvent("a", n, rng))
+		}
+		away = false
+		if err := errors.Join(s.Flush(t.Context()), h.consume(s, makeEvent("a", 1000, rng)), s.Flush(t.Context()), s.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	})
+	d := newDisk(h.fs.base)
+	rng := rand.New(rand.NewPCG(9, 9))
+	used, states := 0, 0
+	var failures []string
+	for n := range h.fs.ops {
+		o := &h.fs.ops[n]
+		d.apply(o)
+		if o.kind == opRename && o.name == reserveName {
+			used = n
+		}
+		if used == 0 || n > used+40 {
+			continue
+		}
+		for how := range cuts {
+			states++
+			if _, err := h.after(n+1, Always).recovery(d.crash(how, o, len(o.data)/2, rng), crashOptions(Always)); err != nil {
+				failures = append(failures, fmt.Sprintf("cut %d after operation %d (%s): %v", how, n, o, err))
+			}
+		}
+	}
+	report(t, failures)
+	if states < 100 {
+		t.Errorf("%d states: the reserve was not used", states)
+	}
 }
 
 // Without a reserve nothing is accepted, and what is there is delivered.

@@ -3,6 +3,8 @@ package spool
 import (
 	"slices"
 	"time"
+
+	"github.com/pagebeacon/beacon"
 )
 
 // Stats are counts since Open, and sizes in bytes and times as they are now. Counts are of
@@ -92,6 +94,16 @@ func (s *Spool) pending() (bytes, events int64) {
 		events += max(1, estimated/s.recordBytes)
 	}
 	return bytes, events
+}
+
+// holds notes which events are to be delivered next.
+func (s *Spool) holds(events []beacon.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head = time.Time{}
+	if len(events) > 0 {
+		s.head = events[0].Received
+	}
 }
 
 // oldest returns when the event that is to be delivered next was received. It is called
