@@ -18,6 +18,7 @@ func (s *Spool) deliver(ctx context.Context) {
 		s.holds(b.events)
 		if err != nil {
 			s.diskFailed(err)
+			s.notes(err, 0)
 			wait = delivery.Backoff(delivery.RetryBase, delivery.RetryLimit, tries)
 			tries++
 		} else if len(b.events) > 0 {
@@ -141,6 +142,7 @@ type reporter struct {
 }
 
 func (r *reporter) outcome(err error, delivered int) {
+	r.s.notes(err, delivered)
 	switch {
 	case err != nil:
 		r.failed++

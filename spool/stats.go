@@ -32,6 +32,14 @@ type Stats struct {
 	// far behind delivery is.
 	Oldest time.Duration `json:"oldest_ns"`
 
+	LastDelivery time.Time `json:"last_delivery,omitzero"` // when the next sink last took something
+
+	// Stuck is why nothing was delivered in the last attempt, if nothing was, and
+	// StuckSince when that began. It is the beginning of the error of the next sink, or
+	// of the disk that the events are read from, with control characters escaped.
+	Stuck      string    `json:"stuck,omitzero"`
+	StuckSince time.Time `json:"stuck_since,omitzero"`
+
 	LastSync time.Time     `json:"last_sync,omitzero"` // when the disk last did what it was to
 	Syncing  time.Duration `json:"syncing_ns"`         // for how long the disk has been at it; from [Options.DiskTimeout] on it hangs
 	SyncP50  time.Duration `json:"sync_p50_ns"`        // what half of the last 256 writes with their syncs took at most

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pagebeacon/beacon"
@@ -81,6 +82,42 @@ func TestStatsOfABacklog(t *testing.T) {
 		}
 		if len(log.with("events left")) != 1 {
 			t.Error("nothing was left:", log.lines)
+		}
+	})
+}
+
+// Stats tell what delivery is stuck on, and since when, in a text that can be printed.
+func TestStatsOfWhatIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var why error
+		s, err := start(newMemFS(nil), beacon.SinkFunc(func(context.Context, []beacon.Event) error { return why }), crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		why = errors.New("no such\u202e table \x1b[31m" + strings.Repeat("\x00", 10_000))
+		if st := s.Stats(); st.Stuck != "" || !st.StuckSince.IsZero() || !st.LastDelivery.IsZero() {
+			t.Errorf("%+v", st)
+		}
+		began := time.Now()
+		if err := s.Consume(t.Context(), one("a")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		st := s.Stats()
+		if !strings.HasPrefix(st.Stuck, "no such") || len(st.Stuck) > 4*maxStuck || strings.ContainsAny(st.Stuck, "\x00\x1b\u202e") || !utf8.ValidString(st.Stuck) ||
+			!st.StuckSince.Equal(began) || !st.LastDelivery.IsZero() {
+			t.Errorf("%+v", st)
+		}
+		why = nil
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.Stuck != "" || !st.StuckSince.IsZero() || st.LastDelivery.Before(began.Add(time.Minute)) {
+			t.Errorf("%+v", st)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
