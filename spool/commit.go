@@ -69,6 +69,7 @@ func (s *Spool) commit(g *group) {
 	case err != nil:
 		g.answer(retry(err))
 	case len(g.ends) > 0:
+		s.syncs.add(time.Now(), took)
 		s.used += g.size
 		s.stats.Stored += uint64(len(g.ends))
 		s.counts[end.segment] += int64(len(g.ends))
@@ -93,9 +94,17 @@ func (s *Spool) commit(g *group) {
 	}
 }
 
-// syncNow syncs what was written since the last sync.
+// syncNow syncs what was written since the last sync, if there is something.
 func (s *Spool) syncNow() error {
-	_, err := s.watch(s.log.flushOrAbandon)
+	if s.log.f == nil || !s.log.dirty {
+		return nil
+	}
+	took, err := s.watch(s.log.flushOrAbandon)
+	if err == nil {
+		s.mu.Lock()
+		s.syncs.add(time.Now(), took)
+		s.mu.Unlock()
+	}
 	return err
 }
 

@@ -32,9 +32,7 @@ func (s *Spool) watch(disk func() error) (took time.Duration, err error) {
 	took = now.Sub(s.disk.since)
 	stalled := s.disk.stalled
 	s.disk.since, s.disk.slow, s.disk.stalled = time.Time{}, false, false
-	if err == nil {
-		s.syncs.add(now, took)
-	} else if !errors.Is(err, ErrLost) {
+	if err != nil && !errors.Is(err, ErrLost) {
 		err = fmt.Errorf("spool: %w", err)
 	}
 	s.failure, s.tried = err, now

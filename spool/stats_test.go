@@ -149,6 +149,19 @@ func TestStatsOfSyncs(t *testing.T) {
 		if st.SyncP50 != 128*time.Millisecond || st.SyncP99 != 254*time.Millisecond || st.Syncing != 0 || !st.LastSync.Equal(time.Now()) {
 			t.Errorf("%+v", st)
 		}
+		synced := st.LastSync
+		for range 300 { // which write nothing
+			time.Sleep(2 * time.Second)
+			if err := s.Healthy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if st := s.Stats(); st.SyncP50 != 128*time.Millisecond || !st.LastSync.Equal(synced) {
+			t.Errorf("%+v", st)
+		}
+		if err := s.Consume(t.Context(), one("quick")); err != nil {
+			t.Fatal(err)
+		}
 		took = 700 * time.Millisecond
 		done := make(chan error, 1)
 		go func() { done <- s.Consume(t.Context(), one("slow")) }()
