@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,9 +24,10 @@ func TestStatsOfABacklog(t *testing.T) {
 		o := crashOptions(Always)
 		o.Logger = log.logger()
 		var next taker
-		away := true
+		var away atomic.Bool
+		away.Store(true)
 		sink := beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
-			if away {
+			if away.Load() {
 				return errAway
 			}
 			return next.Consume(ctx, events)
@@ -69,7 +71,7 @@ func TestStatsOfABacklog(t *testing.T) {
 			!strings.Contains(said[0], fmt.Sprintf("bytes=%d events=%d segments=", st.Pending, st.PendingEvents)) || !strings.Contains(said[0], "oldest=2000-01-01") {
 			t.Error(log.lines)
 		}
-		away = false
+		away.Store(false)
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -89,12 +91,12 @@ func TestStatsOfABacklog(t *testing.T) {
 // Stats tell what delivery is stuck on, and since when, in a text that can be printed.
 func TestStatsOfWhatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var why error
-		s, err := start(newMemFS(nil), beacon.SinkFunc(func(context.Context, []beacon.Event) error { return why }), crashOptions(Always))
+		var well atomic.Bool
+		why := errors.New("no such\u202e table \x1b[31m" + strings.Repeat("\x00", 10_000))
+		s, err := start(newMemFS(nil), beacon.SinkFunc(func(context.Context, []beacon.Event) error { return when(!well.Load(), why) }), crashOptions(Always))
 		if err != nil {
 			t.Fatal(err)
 		}
-		why = errors.New("no such\u202e table \x1b[31m" + strings.Repeat("\x00", 10_000))
 		if st := s.Stats(); st.Stuck != "" || !st.StuckSince.IsZero() || !st.LastDelivery.IsZero() {
 			t.Errorf("%+v", st)
 		}
@@ -108,7 +110,7 @@ func TestStatsOfWhatIsStuck(t *testing.T) {
 			!st.StuckSince.Equal(began) || !st.LastDelivery.IsZero() {
 			t.Errorf("%+v", st)
 		}
-		why = nil
+		well.Store(true)
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -199,8 +201,9 @@ func TestFullIsLogged(t *testing.T) {
 		var log journal
 		o := mustOptions(Options{MaxBytes: 40_000, SegmentBytes: 4000})
 		o.Logger = log.logger()
-		away := true
-		s, err := start(fs, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return when(away, errAway) }), o)
+		var away atomic.Bool
+		away.Store(true)
+		s, err := start(fs, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return when(away.Load(), errAway) }), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +223,7 @@ func TestFullIsLogged(t *testing.T) {
 		if said := log.with("full"); len(said) != 1 || !strings.HasPrefix(said[0], `level=ERROR msg="spool: full"`) {
 			t.Error(said)
 		}
-		away = false
+		away.Store(false)
 		if err := s.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
