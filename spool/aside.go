@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 )
 
@@ -24,11 +26,17 @@ func (b *backlog) keepAside(g *gap) error {
 	}
 	s.mu.Lock()
 	s.kept[name] = kept
-	s.stats.Damaged++
-	s.stats.DamagedBytes += g.to - g.from
+	level, what := slog.LevelError, "spool: damaged"
+	if g.torn && s.crashed[seq] { // in a write that was not acknowledged
+		level, what = slog.LevelInfo, "spool: torn end"
+		s.stats.Torn++
+	} else {
+		s.stats.Damaged++
+		s.stats.DamagedBytes += g.to - g.from
+	}
 	s.mu.Unlock()
-	s.logger.Error("spool: damaged", "segment", segmentName(seq, dataSuffix), "from", g.from, "to", g.to,
-		"torn", g.torn, "why", g.why, "kept", name)
+	s.logger.Log(context.Background(), level, what, "segment", segmentName(seq, dataSuffix), "from", g.from, "to", g.to,
+		"why", g.why, "kept", name)
 	s.boundKept()
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // an event does not fit, the tail ends until the delivery has caught up.
 type tail struct {
 	chunks []chunk
-	bytes  int64
+	bytes  int64    // what they weigh
 	read   position // how far the delivery got; chunks follow it or a gap
 }
 
@@ -25,6 +25,8 @@ type chunk struct {
 	calls [][]beacon.Event
 	ends  []int // from start, behind each event
 	bytes int64
+
+	weight int64 // of the events in memory, or their bytes on disk if that is more
 }
 
 func (c *chunk) end() position {
@@ -32,14 +34,13 @@ func (c *chunk) end() position {
 }
 
 func (t *tail) add(g *group, after, start position, limit int64) {
-	n := int64(len(g.buf))
 	end := t.read
 	if len(t.chunks) > 0 {
 		end = t.chunks[len(t.chunks)-1].end()
 	}
-	if end == after && t.bytes+n <= limit {
-		t.chunks = append(t.chunks, chunk{after, start, g.calls, g.ends, n})
-		t.bytes += n
+	if end == after && t.bytes+g.weight <= limit {
+		t.chunks = append(t.chunks, chunk{after, start, g.calls, g.ends, g.size, g.weight})
+		t.bytes += g.weight
 	}
 }
 
@@ -54,7 +55,7 @@ func (t *tail) take(committed position) (c chunk, ok bool, limit position) {
 	}
 	t.chunks[0] = chunk{}
 	t.chunks = t.chunks[1:]
-	t.bytes -= c.bytes
+	t.bytes -= c.weight
 	t.read = c.end()
 	return c, true, t.read
 }

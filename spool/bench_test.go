@@ -39,7 +39,7 @@ func BenchmarkConsume(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer os.RemoveAll(dir)
-				s, err := spool.Open(dir, taken, spool.Options{Sync: mode.sync})
+				s, err := spool.Open(dir, taken, spool.Options{Sync: mode.sync, DiskTimeout: time.Hour})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -42,7 +42,7 @@ func one(id string) []beacon.Event { return []beacon.Event{{ID: id, Body: beacon
 
 func mustOpen(t *testing.T, dir string, next beacon.Sink) *Spool {
 	t.Helper()
-	s, err := Open(dir, next, Options{})
+	s, err := Open(dir, next, Options{DiskTimeout: time.Hour}) // the real disk may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,37 +100,55 @@ func TestCloseInTime(t *testing.T) {
 	})
 }
 
-// A disk that hangs does not hang Close. It takes the second of grace, since a mutex that
-// somebody waits for stops the clock of synctest.
+// A disk that hangs does not hang Close.
 func TestCloseWhileTheDiskHangs(t *testing.T) {
-	t.Parallel()
-	fs := newMemFS(nil)
-	disk, hangs := make(chan struct{}), make(chan struct{}, 1)
-	fs.hook = func(o *op) error {
-		if o.kind == opSync && o.name != cursorName {
-			hangs <- struct{}{}
-			<-disk
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		s, err := start(fs, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return errAway }), crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	}
-	s, err := start(fs, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return errAway }), crashOptions(Always))
-	if err != nil {
-		t.Fatal(err)
-	}
-	consumed := make(chan error, 1)
-	go func() { consumed <- s.Consume(context.Background(), one("a")) }()
-	<-hangs
-	for range 2 {
-		if err := s.Close(ctxEnded()); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the disk does not come back") {
+		release := hang(fs, opSync)
+		consumed := make(chan error, 1)
+		go func() { consumed <- s.Consume(context.Background(), one("a")) }()
+		synctest.Wait()
+		begun := time.Now()
+		for range 2 {
+			if err := s.Close(ctxEnded()); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the disk does not come back") {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(begun); took != closeGrace {
+			t.Error("Close took", took)
+		}
+		if err := <-consumed; !errors.Is(err, ErrStalled) {
 			t.Error(err)
 		}
+		release()
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if fs.handles != 0 {
+			t.Error(fs.handles, "files left open")
+		}
+	})
+}
+
+// hang makes operations of some kind on segments wait until release is called.
+func hang(fs *memFS, kind string) (release func()) {
+	disk := make(chan struct{})
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.hang = func(o *op) {
+		if o.kind == kind && o.name != cursorName {
+			<-disk
+		}
 	}
-	close(disk)
-	if err := errors.Join(<-consumed, s.Close(t.Context())); err != nil {
-		t.Error(err)
-	}
-	if fs.handles != 0 {
-		t.Error(fs.handles, "files left open")
+	return func() {
+		fs.mu.Lock()
+		fs.hang = nil
+		fs.mu.Unlock()
+		close(disk)
 	}
 }
 
@@ -208,7 +226,7 @@ func TestRelativeDirectory(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	next := newGate()
-	s, err := Open("spool", next, Options{SegmentBytes: 1000}) // a new segment for each event or two
+	s, err := Open("spool", next, Options{SegmentBytes: 1000, DiskTimeout: time.Hour}) // a new segment for each event or two
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,10 @@ func (s *Spool) deliver(ctx context.Context) {
 	for tries := 0; ; {
 		s.courier.Crowd(s.crowded())
 		wait, err := time.Duration(0), b.fill()
+		s.holds(s.courier.Oldest())
 		if err != nil {
 			s.diskFailed(err)
+			s.notes(err, 0)
 			wait = delivery.Backoff(delivery.RetryBase, delivery.RetryLimit, tries)
 			tries++
 		} else {
@@ -170,6 +172,7 @@ func (s *Spool) takeSettled(read position, keep []uint64) (done []uint64) {
 		done = append(done, seq)
 		s.used -= limit
 		delete(s.limits, seq)
+		delete(s.counts, seq)
 		return true
 	})
 	return done
@@ -203,6 +206,7 @@ type reporter struct {
 }
 
 func (r *reporter) outcome(err error, delivered int) {
+	r.s.notes(err, delivered)
 	switch {
 	case err != nil:
 		r.failed++

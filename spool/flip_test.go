@@ -117,7 +117,7 @@ func makeDirectory(t *testing.T, seed uint64, end bool, events func(session stri
 		return nil
 	}}
 	s, err := Open(dir, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error { return w.say(events) }),
-		Options{SegmentBytes: 8192, BatchEvents: 1, Timeout: time.Second})
+		Options{SegmentBytes: 8192, BatchEvents: 1, Timeout: time.Second, DiskTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func (d directory) flip(name string, off int64, bit int) error {
 		// between the slots
 	case name != cursorName && (position{seq, off}).before(d.settled):
 		// of no use any more
-	case st.Damaged == 0:
+	case st.Damaged+st.Torn == 0:
 		return fmt.Errorf("went unnoticed: %+v", st)
 	case name != cursorName && !kept(fs, seq, off, data[off]):
 		return errors.New("was not kept aside")
@@ -459,7 +459,7 @@ func TestDamage(t *testing.T) {
 		}
 		report(t, parallel(len(trials), func(i int) error {
 			st, err := d.check(newMemFS(contents(trials[i].files)), trials[i].lost)
-			if err == nil && trials[i].noticed && st.Damaged == 0 {
+			if err == nil && trials[i].noticed && st.Damaged+st.Torn == 0 {
 				err = errors.New("went unnoticed")
 			}
 			if err != nil {

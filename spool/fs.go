@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,8 +16,11 @@ type fsys interface {
 	open(name string) (file, error)               // for reading
 	remove(name string) error
 	link(from, to string) error
+	rename(from, to string) error
 	list() ([]entry, error)
-	sync() error // of the directory: makes creating, removing and linking durable
+	sync() error         // of the directory: makes creating, removing, linking and renaming durable
+	intact(f file) error // ErrLost if the directory, its lock or f is not what it was, as far as that is known
+	free() int64         // bytes of the volume that are left; -1 if that is not known
 }
 
 type file interface {
@@ -33,7 +37,8 @@ type entry struct {
 	size int64
 }
 
-// dirFS is a directory of the operating system.
+// dirFS is a directory of the operating system. It follows no symbolic links in it, since
+// others may be able to make some.
 type dirFS string
 
 func (d dirFS) path(name string) string { return filepath.Join(string(d), name) }
@@ -51,25 +56,36 @@ func (d dirFS) create(name string, size int64) (file, error) {
 	return osFile{f}, nil
 }
 
-func (d dirFS) openRW(name string) (file, error) {
-	f, err := os.OpenFile(d.path(name), os.O_RDWR|os.O_CREATE, 0o600)
+func (d dirFS) openRW(name string) (file, error) { return d.openFile(name, os.O_RDWR|os.O_CREATE) }
+func (d dirFS) open(name string) (file, error)   { return d.openFile(name, os.O_RDONLY) }
+
+func (d dirFS) openFile(name string, flags int) (file, error) {
+	f, err := openNoLink(d.path(name), flags)
 	if err != nil {
 		return nil, err
 	}
 	return osFile{f}, nil
 }
 
-func (d dirFS) open(name string) (file, error) {
-	f, err := os.Open(d.path(name))
+// openNoLink opens a file unless its name is a symbolic link.
+func openNoLink(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|noFollow, 0o600)
 	if err != nil {
+		if info, lerr := os.Lstat(path); lerr == nil && info.Mode()&os.ModeSymlink != 0 {
+			err = fmt.Errorf("%s is a symbolic link, which a spool does not follow", path)
+		}
 		return nil, err
 	}
-	return osFile{f}, nil
+	return f, nil
 }
 
-func (d dirFS) remove(name string) error   { return os.Remove(d.path(name)) }
-func (d dirFS) link(from, to string) error { return os.Link(d.path(from), d.path(to)) }
-func (d dirFS) sync() error                { return syncDir(string(d)) }
+func (d dirFS) remove(name string) error     { return os.Remove(d.path(name)) }
+func (d dirFS) link(from, to string) error   { return os.Link(d.path(from), d.path(to)) }
+func (d dirFS) rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+
+func (d dirFS) sync() error       { return syncDir(string(d)) }
+func (d dirFS) intact(file) error { return nil } // what is not held open cannot change
+func (d dirFS) free() int64       { return -1 }
 
 func (d dirFS) list() ([]entry, error) {
 	dir, err := os.ReadDir(string(d))

@@ -7,16 +7,15 @@ import (
 )
 
 // allocate reserves the blocks, so that a sync need not wait for the file system
-// to find some, and a full disk shows before an event was taken.
+// to find some, and a full disk shows before an event was taken. Where it does not go for
+// another reason the file grows as it is written.
 func allocate(f *os.File, size int64) error {
 	for {
 		err := syscall.Fallocate(int(f.Fd()), 0, 0, size)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
-		case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
-			return nil // the file grows as it is written
-		case err != nil:
+		case noSpace(err), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS):
 			return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
 		}
 		return nil

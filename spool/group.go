@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,204 +12,262 @@ import (
 
 // A group is the events of concurrent calls that share a write and a sync.
 type group struct {
-	buf   []byte
-	calls [][]beacon.Event // what each call brought; it is the spool's now
-	ends  []int            // in buf, behind each event
-	want  int              // calls that the leader waits for
-	full  chan struct{}    // closed when they are there
-	err   error
-	done  chan struct{}
+	parts  [][]byte         // records, in the order of the calls
+	size   int64            // of all parts
+	weight int64            // reserved for it
+	calls  [][]beacon.Event // what each call brought; it is the spool's now
+	ends   []int            // behind each event, counted over all parts
+
+	block int           // of the last part, how much is for records of further calls; 0 if it is a call's own
+	want  int           // calls that the writer waits for
+	full  chan struct{} // closed when they are there
+
+	answered bool
+	err      error         // of the answer; read it after done
+	done     chan struct{} // closed by the answer
+	slow     chan struct{} // closed when that takes long: see giveLeave
+	leave    bool
 }
 
 // Consume stores the events and returns when they are safe, as [Options.Sync] has
-// it. They are then delivered however long that takes. An error means that they
-// were not taken, and is temporary: a [*beacon.RetryAfterError] with [ErrFull] or what
-// the disk said, or [ErrClosed]. The exception are events without a JSON form, such as
-// of a time after the year 9999, which are refused for good: the error is a
-// [*beacon.PartialError] if there are others, which are taken.
+// it. They are then delivered however long that takes.
+//
+// An error means that events were not taken. It is temporary, a [*beacon.RetryAfterError]
+// with [ErrFull], [ErrStalled], [ErrLost] or what the disk said, or it is [ErrClosed].
+// For good are refused events without a JSON form, such as of a time after the year 9999,
+// and a call that is larger than [Options.MaxBytes]. Where that is true for some of the
+// events only, or a large call was stored in part before the disk failed, the error is a
+// [*beacon.PartialError].
 //
 // Concurrent calls share a write and a sync. Among many, a call may wait up to 5 ms
 // for others to join it.
 //
-// It does not look at the context: its events are on their way to the disk from the
-// start, and to give up waiting for them would only turn what was stored into an
-// error.
-func (s *Spool) Consume(_ context.Context, events []beacon.Event) error {
-	if len(events) == 0 {
-		return nil
+// The context ends the wait for memory, see [Options.MemoryBytes], and the wait for a disk
+// that takes longer than some hundredth of a second. The events may be stored all the
+// same then, as when the disk stalls, and delivered: whoever repeats them should keep
+// their IDs. While the disk is well the context is not looked at: to give up waiting would
+// only turn what was stored into an error.
+func (s *Spool) Consume(ctx context.Context, events []beacon.Event) error {
+	if s.tooLarge(events) {
+		return s.refused(len(events), fmt.Errorf("spool: %w: the call is larger than MaxBytes", beacon.ErrPermanent))
 	}
-	buf := buffers.Get().(*buffer)
-	defer buf.release()
-	events, formless := buf.encode(events)
-	if len(events) == 0 {
-		return formless
+	var formless failures
+	for first := 0; first < len(events); {
+		n, err := s.consumePart(ctx, events[first:], first, &formless)
+		if err != nil {
+			return formless.with(first, len(events), err)
+		}
+		first += n
 	}
-	g, leads, err := s.join(buf, events)
-	if err != nil {
-		return err
-	}
-	if leads {
-		s.write(g)
-	} else {
-		<-g.done
-	}
-	if g.err != nil {
-		return g.err
-	}
-	return formless
+	return formless.error(len(events))
 }
 
-// join adds the events to the group that is gathering. Who starts a group leads it.
-func (s *Spool) join(buf *buffer, events []beacon.Event) (g *group, leads bool, err error) {
+// partBytes is about how much of a call is encoded and stored at once. What the rest of it
+// takes when it is encoded nobody knows: often as much as in memory, sometimes twelve
+// times that.
+const partBytes = 1 << 20
+
+// consumePart stores as many of the events as make a part and returns how many these are.
+// An error is about all of them that have a JSON form.
+func (s *Spool) consumePart(ctx context.Context, events []beacon.Event, first int, formless *failures) (n int, err error) {
+	var claimed int64
+	for n < len(events) && (n == 0 || claimed < partBytes) {
+		claimed += int64(events[n].Size())
+		n++
+	}
+	if err := s.claim(ctx, claimed); err != nil {
+		return 0, s.refused(len(events), err)
+	}
+	buf := newBuffer(claimed)
+	n = buf.encode(events[:n:n], first, formless)
+	weight := max(claimed, int64(len(buf.bytes)))
+	s.release(claimed - weight) // more than thought, without a wait: it is there already
+	if len(buf.events) == 0 {
+		s.release(weight)
+		buf.release()
+		return n, nil
+	}
+	g, err := s.join(buf, weight)
+	if err != nil {
+		s.release(weight)
+		buf.release()
+		return 0, s.refused(len(events), err)
+	}
+	if err := g.wait(ctx); err != nil {
+		return 0, s.refused(len(events), err)
+	}
+	return n, nil
+}
+
+// refused counts events that Consume does not take, and says so when the spool becomes
+// full.
+func (s *Spool) refused(n int, err error) error {
+	if err == ErrClosed {
+		return err
+	}
+	s.mu.Lock()
+	s.stats.Refused += uint64(n)
+	begins := s.fullSince.IsZero() && errors.Is(err, ErrFull)
+	if begins {
+		s.fullSince = time.Now()
+	}
+	used := s.used
+	s.mu.Unlock()
+	if begins {
+		s.logger.Error("spool: full", "bytes", used, "max", s.opts.MaxBytes)
+	}
+	return err
+}
+
+// join adds the records to the group that is gathering. It gives the buffer back, or keeps
+// it, unless it returns an error.
+func (s *Spool) join(buf *buffer, weight int64) (*group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, false, ErrClosed
+	if err := s.unable(); err != nil {
+		return nil, err
 	}
-	gathered := int64(len(buf.bytes))
-	if s.open != nil {
-		gathered += int64(len(s.open.buf))
+	if err := s.checkRoom(len(buf.bytes)); err != nil {
+		return nil, err
 	}
-	if s.used+gathered > s.opts.MaxBytes {
-		s.stats.Refused += uint64(len(events))
-		return nil, false, &beacon.RetryAfterError{After: retryAfter, Err: ErrFull}
-	}
-	g, leads = s.open, s.open == nil
-	if leads {
-		g = &group{buf: s.spare, done: make(chan struct{})}
-		s.spare, s.open = nil, g
-	}
-	start := len(g.buf)
-	g.buf = append(g.buf, buf.bytes...)
-	g.calls = append(g.calls, events)
-	for _, end := range buf.ends {
-		g.ends = append(g.ends, start+end)
-	}
+	s.onWay += int64(len(buf.bytes))
+	g := s.gathering()
+	g.add(buf, weight)
 	if len(g.calls) == g.want {
 		close(g.full)
 	}
-	return g, leads, nil
+	buf.release()
+	return g, nil
 }
 
-// write is done by the leader of a group: it waits until the group before is
-// written, which is when this one gathers, and writes it.
-func (s *Spool) write(g *group) {
-	s.commit.Lock()
-	s.linger(g)
-	s.mu.Lock()
-	s.open = nil
-	s.mu.Unlock()
+// gathering returns the group that gathers, under mu.
+func (s *Spool) gathering() *group {
+	if s.open == nil {
+		s.open = &group{done: make(chan struct{}), slow: make(chan struct{})}
+		if s.disk.slow {
+			s.open.giveLeave()
+		}
+		select {
+		case s.work <- struct{}{}:
+		default:
+		}
+	}
+	return s.open
+}
 
-	begun := time.Now()
-	start, end, err := s.log.append(g.buf)
-	s.calls, s.took = len(g.calls), time.Since(begun)
-
-	s.mu.Lock()
-	s.failure = err
-	if err == nil {
-		s.used += int64(len(g.buf))
-		s.stats.Stored += uint64(len(g.ends))
-		s.tail.add(g, s.committed, start, s.opts.MemoryBytes)
-		s.committed = end
+// add takes over the records and events of a call.
+func (g *group) add(buf *buffer, weight int64) {
+	for _, end := range buf.ends {
+		g.ends = append(g.ends, int(g.size)+end)
+	}
+	n := len(buf.bytes)
+	if n > blockBytes {
+		g.parts, g.block = append(g.parts, buf.bytes), 0
+		buf.bytes = nil
 	} else {
-		s.stats.Refused += uint64(len(g.ends))
-		s.failed = time.Now()
-		g.err = &beacon.RetryAfterError{After: retryAfter, Err: fmt.Errorf("spool: %w", err)}
+		if g.block < n {
+			g.parts, g.block = append(g.parts, blocks.Get().(*[blockBytes]byte)[:0]), blockBytes
+		}
+		last := &g.parts[len(g.parts)-1]
+		*last = append(*last, buf.bytes...)
+		g.block -= n
 	}
-	if cap(g.buf) <= 1<<20 {
-		s.spare = g.buf[:0]
+	g.calls = append(g.calls, buf.events)
+	g.size += int64(n)
+	g.weight += weight
+}
+
+// letGo gives the memory of the records back.
+func (g *group) letGo() {
+	for _, p := range g.parts {
+		if cap(p) == blockBytes {
+			blocks.Put((*[blockBytes]byte)(p[:blockBytes]))
+		}
 	}
-	s.mu.Unlock()
-	s.commit.Unlock()
-	close(g.done)
+	g.parts = nil
+}
+
+// wait waits for the answer. What a context says is asked for only when that takes long:
+// that of a handler makes itself a timer when somebody asks.
+func (g *group) wait(ctx context.Context) error {
 	select {
-	case s.wake <- struct{}{}:
-	default:
+	case <-g.done:
+		return g.err
+	case <-g.slow:
+	}
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return retry(fmt.Errorf("spool: the disk is slow; the events may be stored all the same: %w", context.Cause(ctx)))
 	}
 }
 
-// How long a group waits for more calls: a few times what a sync takes, since that
-// is what waiting saves, and never so long that anybody would notice.
-const (
-	lingerSyncs = 8
-	maxLinger   = 5 * time.Millisecond
+// giveLeave lets those who wait give up when their contexts end. The caller holds the
+// spool's mu.
+func (g *group) giveLeave() {
+	if g != nil && !g.leave {
+		g.leave = true
+		close(g.slow)
+	}
+}
+
+// answer tells those who wait, once. The caller holds the spool's mu.
+func (g *group) answer(err error) {
+	if !g.answered {
+		g.answered, g.err = true, err
+		close(g.done)
+	}
+}
+
+func retry(err error) error { return &beacon.RetryAfterError{After: retryAfter, Err: err} }
+
+// A buffer holds the records of one part of a call.
+type buffer struct {
+	bytes  []byte
+	ends   []int
+	events []beacon.Event
+}
+
+// blockBytes is what calls with few bytes share in a group, and the largest buffer that is
+// kept for the next call. One large event should not stay for ever.
+const blockBytes = 64 << 10
+
+var (
+	buffers = sync.Pool{New: func() any { return new(buffer) }}
+	blocks  = sync.Pool{New: func() any { return new([blockBytes]byte) }}
 )
 
-// linger waits for as many calls as the last group had. Callers that were released
-// together come back one by one, and the first of them would otherwise pay for a
-// sync of its own. A caller that is alone does not wait.
-func (s *Spool) linger(g *group) {
-	if s.opts.Sync.mode != syncAlways || s.calls < 2 {
-		return
+func newBuffer(claimed int64) *buffer {
+	if claimed > blockBytes {
+		return &buffer{bytes: make([]byte, 0, claimed)}
 	}
-	s.mu.Lock()
-	if len(g.calls) >= s.calls {
-		s.mu.Unlock()
-		return
-	}
-	g.want, g.full = s.calls, make(chan struct{})
-	s.mu.Unlock()
-	t := time.NewTimer(min(lingerSyncs*s.took, maxLinger))
-	defer t.Stop()
-	select {
-	case <-g.full:
-	case <-t.C:
-	}
+	return buffers.Get().(*buffer)
 }
-
-// syncEvery is the goroutine of the mode [Interval].
-func (s *Spool) syncEvery() {
-	tick := time.NewTicker(s.opts.Sync.every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-s.draining:
-			return
-		}
-		s.commit.Lock()
-		err := s.log.flushOrAbandon()
-		s.commit.Unlock()
-		if err != nil {
-			s.mu.Lock()
-			s.failure, s.failed = err, time.Now()
-			s.mu.Unlock()
-		}
-	}
-}
-
-// A buffer holds the records of one call.
-type buffer struct {
-	bytes []byte
-	ends  []int
-}
-
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 func (b *buffer) release() {
-	if cap(b.bytes) <= 64<<10 { // one large event should not stay for ever
+	b.events = nil
+	if b.bytes != nil && cap(b.bytes) <= blockBytes {
 		b.bytes, b.ends = b.bytes[:0], b.ends[:0]
 		buffers.Put(b)
 	}
 }
 
-// encode appends the records of events, which it owns, and returns the events that have
-// one. The error is about the others.
-func (b *buffer) encode(events []beacon.Event) ([]beacon.Event, error) {
-	var failed []int
-	var why error
+// encode appends the records of events, until they are enough for a part, and returns
+// how many it has done. It keeps those that have a JSON form, in the slice that it was
+// given.
+func (b *buffer) encode(events []beacon.Event, first int, formless *failures) (n int) {
 	kept := 0
 	for i := range events {
-		start := len(b.bytes)
-		record, err := events[i].AppendJSON(openFrame(b.bytes))
-		if err == nil {
-			err = closeFrame(record, start)
+		if len(b.bytes) >= partBytes {
+			break
 		}
+		n++
+		start := len(b.bytes)
+		record, err := appendRecord(b.bytes, &events[i])
 		if err != nil {
-			failed = append(failed, i)
-			if why == nil {
-				why = fmt.Errorf("spool: event %q: %w: %w", events[i].ID, beacon.ErrPermanent, err)
-			}
+			formless.add(first+i, fmt.Errorf("spool: event %q: %w: %w", events[i].ID, beacon.ErrPermanent, err))
+			b.bytes = b.bytes[:start]
 			continue
 		}
 		b.bytes = record
@@ -218,12 +277,49 @@ func (b *buffer) encode(events []beacon.Event) ([]beacon.Event, error) {
 		}
 		kept++
 	}
-	if failed == nil {
-		return events, nil
+	clear(events[kept:n])
+	b.events = events[:kept:kept]
+	return n
+}
+
+func appendRecord(b []byte, e *beacon.Event) ([]byte, error) {
+	start := len(b)
+	record, err := e.AppendJSON(openFrame(b))
+	if err == nil {
+		err = closeFrame(record, start)
 	}
-	if len(events) > 1 {
-		why = &beacon.PartialError{Failed: failed, Err: why}
+	return record, err
+}
+
+// failures are the events of a call that have no JSON form.
+type failures struct {
+	failed []int
+	why    error // of the first of them
+}
+
+func (f *failures) add(i int, err error) {
+	f.failed = append(f.failed, i)
+	if f.why == nil {
+		f.why = err
 	}
-	clear(events[kept:])
-	return events[:kept], why
+}
+
+// error is what Consume returns when the others of n events were stored.
+func (f *failures) error(n int) error {
+	if len(f.failed) == 0 || n == 1 {
+		return f.why
+	}
+	return &beacon.PartialError{Failed: f.failed, Err: f.why}
+}
+
+// with is what Consume returns when nothing of its n events was stored from first on.
+func (f *failures) with(first, n int, err error) error {
+	if first == 0 {
+		return err
+	}
+	rest := make([]int, 0, n-first)
+	for i := first; i < n; i++ {
+		rest = append(rest, i)
+	}
+	return beacon.JoinErrors(f.error(n), &beacon.PartialError{Failed: rest, Err: err})
 }

@@ -26,7 +26,7 @@ func fcntlLock(name string) (unlock func() error, err error) {
 	if info, err := os.Stat(name); err == nil && slices.ContainsFunc(held.files, func(h os.FileInfo) bool { return os.SameFile(h, info) }) {
 		return nil, ErrLocked
 	}
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openNoLink(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 // lock takes the directory for this process. The lock goes with the process,
 // however that ends.
 func lock(name string) (unlock func() error, err error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openNoLink(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ const (
 	opTruncate = "truncate"
 	opRemove   = "remove"
 	opLink     = "link"
+	opRename   = "rename"
 	opSyncDir  = "sync directory"
 
 	// These change nothing, and are seen by the hook only.
@@ -68,6 +69,10 @@ type memFS struct {
 	// hook, if set, is called before every operation. If it returns an error the
 	// operation fails; a partial error says how much of a write is done.
 	hook func(*op) error
+
+	// hang, if set, is called before that, and without the lock: what it holds up holds
+	// up nothing else.
+	hang func(*op)
 
 	space    int64    // all files together; 0 for no limit
 	handles  int      // open files
@@ -128,6 +133,12 @@ func (m *memFS) now() int {
 // do runs an operation, if the hook lets it, and records it.
 func (m *memFS) do(o op, run func() error) error {
 	m.mu.Lock()
+	hang := m.hang
+	m.mu.Unlock()
+	if hang != nil {
+		hang(&o)
+	}
+	m.mu.Lock()
 	defer m.mu.Unlock()
 	o.at = time.Now()
 	if len(m.ops) > 1<<15 { // a spool that goes round in circles would take all memory
@@ -163,7 +174,7 @@ func (m *memFS) do(o op, run func() error) error {
 	case opWrite:
 		o.node.write(o.off, o.data)
 		fallthrough
-	case opCreate, opSync, opTruncate, opRemove, opLink, opSyncDir:
+	case opCreate, opSync, opTruncate, opRemove, opLink, opRename, opSyncDir:
 		m.ops = append(m.ops, o)
 	}
 	return nil
@@ -277,6 +288,35 @@ func (m *memFS) link(from, to string) error {
 		return nil
 	})
 }
+
+func (m *memFS) rename(from, to string) error {
+	m.mu.Lock()
+	n, over := m.names[from], m.names[to]
+	m.mu.Unlock()
+	return m.do(op{kind: opRename, name: from, to: to, node: n}, func() error {
+		if n == nil {
+			return os.ErrNotExist
+		}
+		if over != nil {
+			over.links--
+		}
+		delete(m.names, from)
+		m.names[to] = n
+		return nil
+	})
+}
+
+// intact says that all is well unless the file has no name any more.
+func (m *memFS) intact(f file) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f.(*memFile).node.links == 0 {
+		return ErrLost
+	}
+	return nil
+}
+
+func (m *memFS) free() int64 { return -1 }
 
 func (m *memFS) list() (entries []entry, err error) {
 	err = m.do(op{kind: opList}, func() error {
@@ -407,7 +447,7 @@ func (d *disk) apply(o *op) {
 			d.files[o.node].pending = []op{{kind: opTruncate, size: o.size}}
 		}
 		d.dir = append(d.dir, *o)
-	case opRemove, opLink:
+	case opRemove, opLink, opRename:
 		d.dir = append(d.dir, *o)
 	case opSyncDir:
 		for i := range d.dir {
@@ -435,6 +475,9 @@ func change(names map[string]*inode, o *op) {
 	case opCreate:
 		names[o.name] = o.node
 	case opLink:
+		names[o.to] = o.node
+	case opRename:
+		delete(names, o.name)
 		names[o.to] = o.node
 	case opRemove:
 		delete(names, o.name)

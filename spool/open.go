@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/pagebeacon/beacon"
@@ -22,7 +24,9 @@ import (
 // that this program does not know.
 //
 // The files hold what visitors sent. Only the user that the process runs as can
-// read them.
+// read them. A directory that others may write to is told to the Logger, and so is, on
+// Linux, a file system that keeps nothing or is not local, such as tmpfs or NFS. Symbolic
+// links in the directory are not followed.
 func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
 	if next == nil {
 		return nil, errors.New("spool: next is nil")
@@ -37,16 +41,27 @@ func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	unlock, err := lock(filepath.Join(dir, lockName))
+	fs, err := newOpenDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	s, err := start(dirFS(dir), next, o)
+	fs.warn(o.Logger)
+	s, err := start(fs, next, o)
 	if err != nil {
-		return nil, errors.Join(err, unlock())
+		return nil, errors.Join(err, fs.close())
 	}
-	s.unlock = unlock
+	s.unlock = fs.close
 	return s, nil
+}
+
+// warn says what is wrong with the place.
+func (d *openDir) warn(logger *slog.Logger) {
+	if name := volatileVolume(d.dir); name != "" {
+		logger.Warn("spool: events are no safer than this file system", "dir", string(d.dirFS), "file system", name)
+	}
+	if info, err := d.dir.Stat(); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		logger.Warn("spool: others may write to the directory", "dir", string(d.dirFS), "mode", info.Mode().Perm().String())
+	}
 }
 
 // makeDir makes a directory that is still there after a power cut. Its name is
@@ -90,6 +105,9 @@ func (s *Spool) load() error {
 	s.settled = s.cursor.at
 	s.number = max(s.settled.segment, s.cursor.number)
 	for _, e := range entries {
+		if e.name == reserveName {
+			s.reserved.Store(e.size == s.dead.room)
+		}
 		seq, suffix, ok := parseName(e.name)
 		if !ok {
 			continue
@@ -113,6 +131,7 @@ func (s *Spool) load() error {
 		}
 		s.segments = append(s.segments, seq)
 		s.limits[seq] = size
+		s.crashed[seq] = size < e.size
 		s.used += size
 	}
 	slices.Sort(s.segments)
@@ -123,6 +142,11 @@ func (s *Spool) load() error {
 	}
 	s.tail.read = s.settled
 	s.boundKept()
+	_, _ = s.watch(s.makeReserve) // without it no events are taken, but those that are there are delivered
+	s.sample()
+	if bytes, events := s.pending(); bytes > 0 {
+		s.logger.Info("spool: backlog", "bytes", bytes, "events", events, "segments", len(s.segments), "oldest", s.head)
+	}
 	return nil
 }
 
@@ -140,6 +164,44 @@ func (s *Spool) keep(e entry, suffix string) error {
 	}
 	s.kept[e.name] = size
 	return nil
+}
+
+// sample reads the first records of what an earlier run left, to know when the oldest came
+// and how large they are. An error is for the delivery to meet.
+func (s *Spool) sample() {
+	s.recordBytes = 512 // more or less
+	if len(s.segments) == 0 {
+		return
+	}
+	seq := s.segments[0]
+	f, err := s.fs.open(segmentName(seq, dataSuffix))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	from := int64(0)
+	if seq == s.settled.segment {
+		from = s.settled.offset
+	}
+	scan := newScanner(f, seq, from, min(s.limits[seq], from+scanWindow))
+	records, bytes := int64(0), int64(0)
+	for {
+		payload, _, err := scan.next()
+		if err != nil {
+			break
+		}
+		if payload == nil {
+			continue
+		}
+		var e beacon.Event
+		if records == 0 && e.UnmarshalJSON(payload) == nil {
+			s.head = e.Received
+		}
+		records, bytes = records+1, bytes+int64(frameSize+len(payload))
+	}
+	if records > 0 {
+		s.recordBytes = bytes / records
+	}
 }
 
 // trim cuts off what a segment of a run that crashed has allocated but not

@@ -65,9 +65,15 @@ type Options struct {
 	BatchEvents int
 	BatchBytes  int64
 
-	// MemoryBytes bounds the events that wait in memory for their delivery, by
-	// their bytes on disk; default 8 MiB. Those beyond are read back from disk. As much
-	// again may be taken by events that are set aside, and a batch.
+	// MemoryBytes bounds the events that wait for the disk, with their encoded form,
+	// and apart from these the ones that are kept for their delivery; default 8 MiB
+	// each. An event counts as what it takes in memory or on disk, whichever is more.
+	//
+	// A call for which there is no room waits until the disk has written what came
+	// before, as long as its context lasts. One that is larger than a part of 1 MiB is
+	// stored in such parts, and an event that is larger than all of it when there is
+	// no other. Events that are not kept are read back from disk for their delivery. As
+	// much again may be taken by events that are set aside, and a batch.
 	MemoryBytes int64
 
 	// MaxTries is how often the next sink may fail with one event by itself, and take
@@ -84,8 +90,14 @@ type Options struct {
 	// 30 s.
 	Timeout time.Duration
 
+	// DiskTimeout is how long the disk may take to write a group of events and sync
+	// it; default 1 s. From then on it hangs: Consume and Healthy refuse with
+	// [ErrStalled] until it has come back.
+	DiskTimeout time.Duration
+
 	// Logger gets what needs an operator: failures of the disk and of the next sink,
-	// damage, dead letters. By default nothing is logged.
+	// damage, dead letters, a spool that is full, what an earlier run left and what
+	// this one leaves. By default nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -97,6 +109,7 @@ func (o Options) withDefaults() (Options, error) {
 	}{
 		{"SegmentBytes", o.SegmentBytes}, {"MaxBytes", o.MaxBytes}, {"MaxDeadBytes", o.MaxDeadBytes}, {"BatchEvents", int64(o.BatchEvents)}, {"BatchBytes", o.BatchBytes},
 		{"MemoryBytes", o.MemoryBytes}, {"MaxTries", int64(o.MaxTries)}, {"Timeout", int64(o.Timeout)},
+		{"DiskTimeout", int64(o.DiskTimeout)},
 	} {
 		if option.value < 0 {
 			errs = append(errs, fmt.Errorf("spool: Options.%s is negative: %d", option.name, option.value))
@@ -116,6 +129,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.MemoryBytes = cmp.Or(o.MemoryBytes, 8<<20)
 	o.MaxTries = cmp.Or(o.MaxTries, 10)
 	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	o.DiskTimeout = cmp.Or(o.DiskTimeout, time.Second)
 	if o.SegmentBytes > o.MaxBytes/2 { // or the current segment alone could fill the spool
 		return o, fmt.Errorf("spool: SegmentBytes %d is more than half of MaxBytes %d", o.SegmentBytes, o.MaxBytes)
 	}

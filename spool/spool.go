@@ -23,7 +23,7 @@
 //     first event that was set aside comes again.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
-//   - A spool that is full, or whose disk fails, refuses. It never drops an event.
+//   - A spool that is full, or whose disk fails or hangs, refuses. It never drops an event.
 //   - An event that the next sink refuses for good, or [Options.MaxTries] times while
 //     it takes others, goes to a dead-letter file and does not hold up the rest. If
 //     there is no room for that it stays where it is until there is. Dead letters
@@ -38,6 +38,24 @@
 // A panic in it is a temporary failure, and so is [runtime.Goexit]. A call that does not
 // return holds up delivery until it does; the log, Stats and Healthy tell. A wait that it
 // asks for, with a [*beacon.RetryAfterError], is kept to, but for no longer than 5 minutes.
+//
+// # Disks that hang, and directories that go
+//
+// A disk may stop answering without an error, for seconds or for good. After
+// [Options.DiskTimeout] those who wait for it are refused, and so is everybody else, at
+// once, until it comes back. No goroutine waits for it but the spool's own, and nothing
+// more is kept in memory. The events that were on their way to it may be stored, and
+// delivered, all the same: whoever repeats them should keep their IDs.
+//
+// If the directory is removed, moved or replaced, or its lock or the current segment is,
+// the spool says so within a second of the next event, or when [Spool.Healthy] is next
+// asked, with [ErrLost]. What it acknowledged in that second may go with the process.
+//
+// # Full volumes
+//
+// A file called reserve keeps room for dead letters, besides [Options.MaxBytes]. On a
+// volume without any room it becomes the next file of these, so that an event that the next
+// sink refuses cannot keep delivery from making room. Without a reserve nothing is accepted.
 //
 // # Processors
 //
@@ -64,28 +82,12 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
 )
-
-var (
-	// ErrFull is why Consume refuses events, and Healthy says no: [Options.MaxBytes]
-	// are in use. Consume returns it in a [*beacon.RetryAfterError].
-	ErrFull = errors.New("spool: full")
-
-	// ErrClosed is what Consume, Healthy and Flush return after Close. It is
-	// temporary: the process that comes next may take the events.
-	ErrClosed = errors.New("spool: closed")
-
-	// ErrLocked is why Open fails: another process, or this one, has the directory
-	// open.
-	ErrLocked = errors.New("spool: directory is in use")
-)
-
-// retryAfter is what a client is told when the spool cannot take its events.
-const retryAfter = 5 * time.Second
 
 // deadRoom is the size of a dead-letter segment; there are few of them.
 const deadRoom = 1 << 20
@@ -102,34 +104,54 @@ type Spool struct {
 	// The group that is gathering, while the one before it is written.
 	mu      sync.Mutex
 	open    *group
+	writing *group
+	onWay   int64    // bytes of both, on disk
+	held    int64    // memory of both, and of what is encoded
+	claims  []*claim // of more, in order
 	closed  bool
-	spare   []byte // the buffer of a group that was written
-	failure error  // why the last commit failed
-	failed  time.Time
+
+	// What the disk is like; also under mu.
+	disk      running
+	syncs     syncTimes
+	failure   error     // of the last commit or sync
+	tried     time.Time // when that was
+	lost      error     // the directory: for good
+	fullSince time.Time // zero if there is room
 
 	// What is on disk; also under mu.
-	segments  []uint64         // that hold records or may, in order
-	limits    map[uint64]int64 // where to stop reading those of this run that are ended
-	committed position         // behind the last record that was taken
-	settled   position         // behind the last one that was delivered or buried
-	tail      tail
-	used      int64               // bytes of all segments of events
-	kept      map[string]int64    // sizes of the files of dead letters and of what is damaged
-	later     map[uint64]position // segments with events of a later version, and the first in each
-	hanging   time.Time           // since when a call of next should have returned
-	number    uint64
-	stats     Stats
-	logged    time.Time // a failure of the disk
-	waiters   []waiter
+	segments    []uint64         // that hold records or may, in order
+	limits      map[uint64]int64 // where to stop reading those of this run that are ended
+	crashed     map[uint64]bool  // whether a run ended without ending the segment
+	committed   position         // behind the last record that was taken
+	settled     position         // behind the last one that was delivered or buried
+	tail        tail
+	used        int64               // bytes of all segments of events
+	kept        map[string]int64    // sizes of the files of dead letters and of what is damaged
+	later       map[uint64]position // segments with events of a later version, and the first in each
+	hanging     time.Time           // since when a call of next should have returned
+	number      uint64
+	counts      map[uint64]int64 // of the events in the segments of this run
+	head        time.Time        // when the first event in the hands of the delivery was received
+	recordBytes int64            // of an event of an earlier run, about
+	volume      volume
+	stats       Stats
+	logged      time.Time // a failure of the disk
+	waiters     []waiter
 
-	commit  sync.Mutex // held while a group is written; taken before mu
-	log     wal
-	calls   int           // in the last group
-	took    time.Duration // to write it
-	dead    wal           // used by the delivery goroutine only, until it has ended
-	courier delivery.Courier[position]
-	counted time.Time // when it last looked what is left of kept
-	deadLog deadLog
+	// Used by the goroutine of the commits only, until that has ended.
+	log      wal
+	calls    int           // in the last group
+	took     time.Duration // to write it
+	checked  time.Time     // that the directory is there
+	writeErr error         // of its last sync
+	work     chan struct{} // there may be a group
+	written  chan struct{} // closed when it has ended
+
+	reserved atomic.Bool // there is a reserve
+	dead     wal         // used by the delivery goroutine only, until it has ended
+	courier  delivery.Courier[position]
+	counted  time.Time // when it last looked what is left of kept
+	deadLog  deadLog
 
 	cursor     cursor
 	cursorFile file
@@ -156,8 +178,9 @@ var (
 func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s := &Spool{
 		opts: o, next: next, logger: o.Logger, fs: fs, unlock: func() error { return nil },
-		limits: map[uint64]int64{}, kept: map[string]int64{}, later: map[uint64]position{},
-		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		limits: map[uint64]int64{}, crashed: map[uint64]bool{}, counts: map[uint64]int64{}, volume: volume{free: fs.free()},
+		kept: map[string]int64{}, later: map[uint64]position{}, hurry: make(chan struct{}, 1),
+		work: make(chan struct{}, 1), written: make(chan struct{}), wake: make(chan struct{}, 1),
 		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.log = wal{
@@ -167,8 +190,10 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s.dead = wal{
 		fs: fs, suffix: deadSuffix, sync: syncAlways, room: min(o.SegmentBytes, deadRoom, max(blockSize, o.MaxDeadBytes/4)),
 		number: s.nextNumber, failed: s.diskFailed,
-		opened: func(uint64) {}, sealed: func(uint64, int64) {},
+		opened: func(uint64) {}, sealed: func(uint64, int64) {}, reserve: s.useReserve,
 	}
+	s.disk.timer = time.AfterFunc(time.Hour, s.late)
+	s.disk.timer.Stop()
 	s.courier = delivery.Courier[position]{
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: max(o.MemoryBytes, o.BatchBytes, 64<<10),
@@ -183,9 +208,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.running.Go(func() { s.deliver(ctx) })
-	if o.Sync.mode == syncInterval {
-		s.running.Go(s.syncEvery)
-	}
+	go s.commits()
 	go func() {
 		s.running.Wait()
 		close(s.ended)
@@ -212,6 +235,7 @@ func (s *Spool) sealed(seq uint64, end int64) {
 	defer s.mu.Unlock()
 	if end == 0 {
 		s.used -= headerSize
+		delete(s.counts, seq)
 		s.segments = slices.DeleteFunc(s.segments, func(n uint64) bool { return n == seq })
 		return
 	}
@@ -295,11 +319,16 @@ const closeGrace = time.Second
 // context, and returns the same.
 func (s *Spool) Close(ctx context.Context) error {
 	s.mu.Lock()
-	first, last := !s.closed, s.open
+	first := !s.closed
 	s.closed = true
+	s.refuseClaims(ErrClosed)
 	s.mu.Unlock()
 	if first {
-		go s.end(ctx, last)
+		select {
+		case s.work <- struct{}{}:
+		default:
+		}
+		go s.end(ctx)
 	}
 	select {
 	case <-s.over:
@@ -338,22 +367,19 @@ func (s *Spool) hangs() string {
 	}
 }
 
-// end is the goroutine of Close. last is the group that was gathering.
-func (s *Spool) end(ctx context.Context, last *group) {
+// end is the goroutine of Close.
+func (s *Spool) end(ctx context.Context) {
 	defer close(s.over)
 	s.closeErr = ErrClosed                   // should next end the goroutine
 	defer context.AfterFunc(ctx, s.cancel)() // of delivery
-	if last != nil {
-		<-last.done
-	}
-	s.commit.Lock() // the leader of the last group is gone
-	err := s.log.flushOrAbandon()
-	s.commit.Unlock()
-
+	<-s.written
 	close(s.draining)
 	<-s.ended
 	s.cancel()
-	err = errors.Join(err, s.endFiles(), s.unlock())
+	if st := s.Stats(); st.Pending > 0 {
+		s.logger.Info("spool: closed with events left", "bytes", st.Pending, "events", st.PendingEvents)
+	}
+	err := errors.Join(s.writeErr, s.endFiles(), s.unlock())
 	s.closeErr = errors.Join(err, delivery.Guard(func() error { return beacon.Close(ctx, s.next) }))
 }
 
@@ -378,46 +404,4 @@ func (s *Spool) endFiles() error {
 	}
 	errs = append(errs, s.cursorFile.Close())
 	return errors.Join(errs...)
-}
-
-// Healthy returns nil if the spool can take events, and otherwise [ErrFull],
-// [ErrClosed], or what the disk said. After a failure of the disk it tries again,
-// at most once a second, so that a host that gets no events because of it can
-// recover. That the next sink fails is no reason: that is what a spool is for. That a
-// call of it does not return is one, since nobody can mend that but a restart.
-func (s *Spool) Healthy(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return ErrClosed
-	case !s.hanging.IsZero():
-		return errSinkHangs
-	case s.used+min(64<<10, s.opts.MaxBytes/16) > s.opts.MaxBytes:
-		return ErrFull
-	case s.failure == nil || time.Since(s.failed) < time.Second:
-		return s.failure
-	}
-	s.failed = time.Now()
-	s.mu.Unlock()
-	err := s.probe()
-	s.mu.Lock()
-	s.failure = err
-	return err
-}
-
-// probe makes a segment, if there is none to write to.
-func (s *Spool) probe() error {
-	s.commit.Lock()
-	defer s.commit.Unlock()
-	s.mu.Lock()
-	closed := s.closed // since: then nobody would end it
-	s.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
-	if s.log.f != nil {
-		return nil
-	}
-	return s.log.create(0)
 }

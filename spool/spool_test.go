@@ -40,6 +40,7 @@ func ids(events []beacon.Event) []string {
 
 func open(t *testing.T, dir string, next beacon.Sink, o spool.Options) *spool.Spool {
 	t.Helper()
+	o.DiskTimeout = time.Hour // the real disk may be busy
 	s, err := spool.Open(dir, next, o)
 	if err != nil {
 		t.Fatal(err)

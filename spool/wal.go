@@ -16,6 +16,9 @@ type wal struct {
 	sealed func(seq uint64, end int64) // no more will be written to it; end is 0 if it is gone
 	failed func(error)
 
+	// reserve gives a file where there is no room for another; nil if there is no reserve.
+	reserve func(name string, size int64) (file, error)
+
 	f     file
 	seq   uint64
 	off   int64 // where the next record goes; everything before it was written, and synced if that is the mode
@@ -24,15 +27,16 @@ type wal struct {
 	lost  bool  // a sync failed: do not trust another
 }
 
-// append writes records, which lack their checksums, behind one another, and makes
-// them durable in the mode Always. It returns where they are.
+// append writes parts, of whole records which lack their checksums, behind one another,
+// and makes them durable in the mode Always. It returns where they are. If there are none
+// it only sees to it that some could be written.
 //
 // When that fails the segment is given up: after a failed sync the kernel may have
 // thrown the data away and call the next one a success, so a file descriptor is
 // never synced again. The records then get a second chance in a new segment.
-func (w *wal) append(buf []byte) (start, end position, err error) {
+func (w *wal) append(parts ...[]byte) (start, end position, err error) {
 	for try := 0; ; try++ {
-		start, end, err = w.write(buf)
+		start, end, err = w.write(parts)
 		if err == nil {
 			return start, end, nil
 		}
@@ -47,8 +51,11 @@ func (w *wal) append(buf []byte) (start, end position, err error) {
 	}
 }
 
-func (w *wal) write(buf []byte) (start, end position, err error) {
-	n := int64(len(buf))
+func (w *wal) write(parts [][]byte) (start, end position, err error) {
+	n := int64(0)
+	for _, p := range parts {
+		n += int64(len(p))
+	}
 	if w.f != nil && w.off+n > w.limit {
 		if err := w.roll(); err != nil {
 			return start, end, err
@@ -59,38 +66,45 @@ func (w *wal) write(buf []byte) (start, end position, err error) {
 			return start, end, err
 		}
 	}
-	seal(buf, w.seq)
-	if _, err := w.f.WriteAt(buf, w.off); err != nil {
-		return start, end, err
+	off := w.off
+	for _, p := range parts {
+		seal(p, w.seq)
+		if _, err := w.f.WriteAt(p, off); err != nil {
+			return start, end, err
+		}
+		off += int64(len(p))
+		w.dirty = true
 	}
-	w.dirty = true
 	if w.sync == syncAlways {
 		if err := w.flush(); err != nil {
 			return start, end, err
 		}
 	}
-	start, end = position{w.seq, w.off}, position{w.seq, w.off + n}
-	w.off += n
+	start, end = position{w.seq, w.off}, position{w.seq, off}
+	w.off = off
 	return start, end, nil
 }
 
 // create starts a segment with room for n bytes of records. If the disk is too
-// full for a whole one it makes a smaller one.
+// full for a whole one it makes a smaller one, or takes the reserve.
 func (w *wal) create(n int64) error {
 	size := max(w.room, headerSize+n)
 	seq := w.number()
-	for {
-		f, err := w.fs.create(segmentName(seq, w.suffix), size)
-		if err == nil {
-			w.f, w.seq, w.off, w.limit, w.lost = f, seq, headerSize, size, false
-			break
-		}
-		if !errors.Is(err, errNoSpace) || size == headerSize+n {
-			return err
-		}
+	name := segmentName(seq, w.suffix)
+	f, err := w.fs.create(name, size)
+	for noSpace(err) && size > headerSize+n {
 		size = max(size/8, headerSize+n)
+		f, err = w.fs.create(name, size)
 	}
-	_, err := w.f.WriteAt(appendHeader(nil, seq), 0)
+	if noSpace(err) && w.reserve != nil {
+		f, err = w.reserve(name, size)
+		size = w.room
+	}
+	if err != nil {
+		return err
+	}
+	w.f, w.seq, w.off, w.limit, w.lost = f, seq, headerSize, size, false
+	_, err = w.f.WriteAt(appendHeader(nil, seq), 0)
 	if err == nil && w.sync != syncNever {
 		err = w.fs.sync()
 	}

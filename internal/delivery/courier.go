@@ -138,6 +138,15 @@ func (c *Courier[T]) Held() iter.Seq[T] {
 	}
 }
 
+// Oldest returns when the first of the events that are not settled was received, or the
+// zero time if there are none.
+func (c *Courier[T]) Oldest() time.Time {
+	if len(c.items) == 0 {
+		return time.Time{}
+	}
+	return c.items[0].event.Received
+}
+
 // Take takes the events that are not settled away from the Courier.
 func (c *Courier[T]) Take() []beacon.Event {
 	events := make([]beacon.Event, len(c.items))

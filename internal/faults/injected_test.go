@@ -30,7 +30,8 @@ func TestInjected(t *testing.T) {
 		{name: "allocate EIO", calls: "fallocate", fault: "error=EIO:when=2+2", refuses: true},
 		{name: "truncate EIO", calls: "ftruncate", fault: "error=EIO:when=2+2"},
 		{name: "remove EIO", calls: "unlinkat", fault: "error=EIO:when=2+2"},
-		{name: "create EMFILE", calls: "openat", fault: "error=EMFILE:when=2+2", paths: true, refuses: true},
+		{name: "create EMFILE", calls: "openat", fault: "error=EMFILE:when=2+2", paths: true}, // a spare descriptor gets over it
+		{name: "create EACCES", calls: "openat", fault: "error=EACCES:when=2+2", paths: true, refuses: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			dir := realDisk(t)
