@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,9 +149,9 @@ func TestRefusedOnAFullVolume(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			fs := newMemFS(nil)
 			fs.space = 100000
-			away := true
+			var back atomic.Bool
 			next := beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
-				if away {
+				if !back.Load() {
 					return errAway
 				}
 				for _, e := range events {
@@ -175,7 +176,7 @@ func TestRefusedOnAFullVolume(t *testing.T) {
 					refused++
 				}
 			}
-			away = false
+			back.Store(true)
 			time.Sleep(20 * time.Second)
 			synctest.Wait()
 			st := s.Stats()
