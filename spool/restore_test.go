@@ -145,7 +145,7 @@ func TestSalvage(t *testing.T) {
 	whole[headerSize+frameSize+4] ^= 1
 	part := segmentOf(t, 6, `{"v":1,"id":"d"}`, large, `{"v":1,"id":"f"}`)
 	part[headerSize+2] ^= 1          // the length of d
-	part[len(part)-2] ^= 1           // and f: the large one is between two that are not right
+	part[len(part)-16] ^= 1          // and f: the large one is between two that are not right
 	const at = headerSize            // of the part
 	bad := segmentName(5, badSuffix) // by another name of the segment
 	piece := badName(6, at, 0)       // by a copy

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -27,8 +28,8 @@ type scanner struct {
 	// segment that was allocated and not written.
 	exact bool
 
-	// lax is for a tool with someone in front of it: large records behind a gap need
-	// nothing behind them.
+	// lax is for a tool with someone in front of it: large records behind one gap may
+	// come before another.
 	lax bool
 
 	buf        []byte // bytes of f from base on
@@ -81,7 +82,8 @@ func (s *scanner) next() (payload []byte, g *gap, err error) {
 		return nil, nil, io.EOF
 	}
 	g = &gap{from: s.off, why: "checksum or length does not fit"}
-	for s.off++; s.off < s.end && !s.found(s.off); s.off++ {
+	for s.off = s.candidate(s.off + 1); s.off < s.end && !s.found(s.off); {
+		s.off = s.candidate(s.off + 1)
 	}
 	g.to, g.torn = s.off, s.off == s.end
 	return nil, g, nil
@@ -119,15 +121,28 @@ func (s *scanner) record(off int64) (payload []byte, ok bool) {
 	return rec[frameSize:], true
 }
 
+// candidate returns the first offset from off on at which a payload may begin behind a
+// frame, or the end.
+func (s *scanner) candidate(off int64) int64 {
+	for len(s.bytes(off, frameSize+1)) > frameSize {
+		payloads := s.buf[off-s.base+frameSize:]
+		if i := bytes.IndexByte(payloads, '{'); i >= 0 {
+			return off + int64(i)
+		}
+		off += int64(len(payloads))
+	}
+	return s.end
+}
+
 // found says whether a record begins at off, which is behind a gap.
 //
 // Nothing that a client sent may pass for one there, not even with a bit flipped. Bytes
 // of a client are in JSON texts, which have bytes of less than 0x20 only as white space
 // between the tokens, which the writer does not make. The two highest bytes of a length
 // up to maxResync are such bytes. Of a larger length it is one, which a bit may make: so
-// behind a larger record there has to be another one, or the end. What a client put
-// together ends before the text around it does, if it is JSON itself: behind it comes
-// more of that text.
+// behind a larger record there has to be the frame of another one, or the end. What a
+// client put together ends before the text around it does, if it is JSON itself: behind it
+// comes more of that text, which is no frame.
 func (s *scanner) found(off int64) bool {
 	n, ok := s.length(s.bytes(off, frameSize+1), off)
 	if !ok {
@@ -137,32 +152,22 @@ func (s *scanner) found(off int64) bool {
 		_, ok := s.record(off)
 		return ok
 	}
-	end := off + frameSize + n
-	if !s.lax && !s.mayFollow(end) {
-		return false // without having read all of it
+	if !s.lax && !s.followed(off+frameSize+n) {
+		return false
 	}
 	payload, ok := s.record(off)
-	return ok && json.Valid(payload) && (s.lax || s.follows(end))
+	return ok && json.Valid(payload)
 }
 
-// mayFollow is a quick look at whether follows may be true.
-func (s *scanner) mayFollow(end int64) bool {
+// followed says whether a frame, what was not written to yet, or the end comes at end.
+func (s *scanner) followed(end int64) bool {
 	if end == s.end {
 		return true
 	}
 	frame := make([]byte, frameSize+1)
-	n, _ := s.f.ReadAt(frame, end) // what cannot be read does not follow
+	n, _ := s.f.ReadAt(frame, end) // what cannot be read is no frame
 	_, ok := s.length(frame[:n], end)
 	return ok || !s.exact && n > 0 && frame[0] == 0
-}
-
-// follows says whether a record, or the end, comes at off.
-func (s *scanner) follows(off int64) bool {
-	if off == s.end {
-		return true
-	}
-	_, ok := s.record(off)
-	return ok || !s.exact && s.zeroUpTo(off, s.end)
 }
 
 func (s *scanner) zeroUpTo(off, end int64) bool {
