@@ -136,7 +136,7 @@ func TestReadUnderLoad(t *testing.T) {
 		})
 	}
 	records := 0
-	for until := time.Now().Add(time.Duration(scale(500, 20000)) * time.Millisecond); time.Now().Before(until) || records == 0; {
+	for until := time.Now().Add(time.Duration(scale(500, 10000)) * time.Millisecond); time.Now().Before(until) || records == 0; {
 		for r, err := range Read(dir) {
 			if err != nil || r.Err != nil {
 				t.Fatalf("%s, %d bytes at %d: %v, %v", r.File, r.Bytes, r.Offset, err, r.Err)

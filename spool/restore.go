@@ -133,7 +133,14 @@ func (r *restoring) files() error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	at := func(e entry) position {
+		seq, _, _ := parseName(e.name)
+		return position{seq, badOffset(e.name)}
+	}
+	slices.SortFunc(entries, func(a, b entry) int {
+		x, y := at(a), at(b)
+		return cmp.Or(cmp.Compare(x.segment, y.segment), cmp.Compare(x.offset, y.offset), cmp.Compare(a.name, b.name))
+	})
 	for _, e := range entries {
 		seq, suffix, ok := parseName(e.name)
 		if !ok || suffix != r.suffix {
