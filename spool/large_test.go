@@ -47,11 +47,7 @@ func TestFlipBeforeLargeRecords(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	start := headerSize
 	for i, p := range payloads {
-		var offsets []int
-		for _, n := range []int{0, 1, 2, 3, 4 + rng.IntN(4), 8, frameSize + len(p) - 1, frameSize + rng.IntN(len(p))} {
-			offsets = append(offsets, n)
-		}
-		for n, off := range offsets {
+		for n, off := range []int{0, 1, 2, 3, 4 + rng.IntN(4), 8, frameSize + len(p) - 1, frameSize + rng.IntN(len(p))} {
 			data := bytes.Clone(segment)
 			data[start+off] ^= 1 << rng.IntN(8)
 			want := strings.Split("abcdef", "")

@@ -34,7 +34,8 @@ func Replay(dir, to string, which func(Record) bool) (Restored, error) {
 
 // Salvage is [Replay] for what did not pass its checksum: it takes out of those files
 // the records that are intact for all that (see [StateAside]). Some of these may have been
-// delivered: where a file could not be read in full, all of it was kept.
+// delivered: of a segment that could not be read in full, all was kept. While it still
+// cannot, its file stays after this, too, and a second Salvage brings the same events again.
 func Salvage(dir, to string, which func(Record) bool) (Restored, error) {
 	return restore(dir, to, badSuffix, which)
 }
@@ -154,7 +155,8 @@ func (r *restoring) files() error {
 }
 
 // file restores what one file holds. It is removed when everything in it is safe
-// elsewhere: what goes back in a new segment, and what stays in new files.
+// elsewhere: what goes back in a new segment, and what stays in new files. One that
+// cannot be read in full stays as it is.
 func (r *restoring) file(e entry, seq uint64) error {
 	f, err := r.from.open(e.name)
 	if err != nil {
@@ -163,7 +165,7 @@ func (r *restoring) file(e entry, seq uint64) error {
 	defer f.Close()
 	var taken []bool
 	events := 0
-	_, err = r.each(f, e, seq, func(rec Record) error {
+	whole, err := r.each(f, e, seq, func(rec Record) error {
 		take := rec.Err == nil && r.which(rec)
 		taken = append(taken, take)
 		if take {
@@ -181,7 +183,7 @@ func (r *restoring) file(e entry, seq uint64) error {
 	back := &newSegment{fs: r.to, suffix: dataSuffix}
 	rest := &newSegment{fs: r.from, suffix: deadSuffix}
 	n := 0
-	whole, err := r.each(f, e, seq, func(rec Record) error {
+	_, err = r.each(f, e, seq, func(rec Record) error {
 		n++
 		switch {
 		case taken[n-1]:
@@ -190,6 +192,8 @@ func (r *restoring) file(e entry, seq uint64) error {
 				return err
 			}
 			return back.append(compact.Bytes())
+		case !whole:
+			return nil // it stays in this file
 		case rec.State == StateDead:
 			payload := make([]byte, rec.Bytes-frameSize)
 			if _, err := f.ReadAt(payload, rec.Offset+frameSize); err != nil && err != io.EOF {
@@ -206,7 +210,7 @@ func (r *restoring) file(e entry, seq uint64) error {
 	r.done.Events += events
 	r.done.Left += len(taken) - events
 	if !whole {
-		return nil // there may be more in it than could be read
+		return nil
 	}
 	return errors.Join(r.from.remove(e.name), r.from.sync())
 }

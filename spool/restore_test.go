@@ -359,3 +359,30 @@ func TestPurge(t *testing.T) {
 		t.Error("purged what no file is of")
 	}
 }
+
+// A file that cannot be read in full stays where it is, and what can be read comes back.
+func TestSalvageOfAnUnreadableFile(t *testing.T) {
+	t.Parallel()
+	name := segmentName(4, badSuffix)
+	fs := newMemFS(contents(map[string][]byte{
+		name: segmentOf(t, 4, `{"v":1,"id":"a"}`, form(beacon.Event{ID: "b", Page: strings.Repeat("x", 2*blockSize)}), `{"v":1,"id":"c"}`),
+	}))
+	fs.hook = func(o *op) error {
+		if o.kind == opRead && o.name == name && o.off <= blockSize && o.off+o.size > blockSize {
+			return errors.New("medium error")
+		}
+		return nil
+	}
+	r := restoring{from: fs, to: fs, suffix: badSuffix, which: func(Record) bool { return true }}
+	if err := r.files(); err != nil || r.done != (Restored{2, 1}) {
+		t.Errorf("%+v, %v", r.done, err)
+	}
+	fs.hook = nil
+	if _, there := fs.files()[name]; !there {
+		t.Error("the file is gone")
+	}
+	came, _, err := drain(fs)
+	if err != nil || len(came) != 2 || came[0].ID != "a" || came[1].ID != "c" {
+		t.Error(came, err)
+	}
+}
