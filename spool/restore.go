@@ -87,7 +87,7 @@ func lockDir(dir string) (fs fsys, unlock func() error, err error) {
 		return nil, nil, fmt.Errorf("spool: %s is not the directory of a spool", dir)
 	}
 	if unlock, err = lock(filepath.Join(dir, lockName)); err != nil {
-		return nil, nil, fmt.Errorf("spool: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	return fs, unlock, nil
 }

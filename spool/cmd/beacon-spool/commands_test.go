@@ -152,7 +152,7 @@ func TestWhileOpen(t *testing.T) {
 	defer s.Close(t.Context())
 	for _, args := range [][]string{{"replay"}, {"replay", "-to", dir}, {"salvage"}, {"drain"}, {"purge", "-events"}} {
 		status, out, errs := tool(append(args, dir)...)
-		if status != 2 || out != "" || !strings.HasSuffix(errs, "directory is in use: stop the program that has it open first\n") {
+		if status != 2 || out != "" || !strings.HasSuffix(errs, "beacon-spool: the directory is in use: stop the program that has it open first\n") {
 			t.Errorf("%s: %d %s%s", args, status, out, errs)
 		}
 	}

@@ -98,7 +98,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, usage)
 		return 2
 	case errors.Is(err, spool.ErrLocked):
-		err = fmt.Errorf("%w: stop the program that has it open first", err)
+		err = errors.New("the directory is in use: stop the program that has it open first")
 	}
 	c.complain(err)
 	return 2
