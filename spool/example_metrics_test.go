@@ -75,6 +75,8 @@ func writeMetrics(w io.Writer, prefix string, stats any) {
 		switch v := values[name].(type) {
 		case float64:
 			fmt.Fprintf(w, "%s_%s %g\n", prefix, name, v)
+		case bool:
+			fmt.Fprintf(w, "%s_%s %d\n", prefix, name, map[bool]int{true: 1}[v])
 		case map[string]any: // Refused, by reason
 			for _, reason := range slices.Sorted(maps.Keys(v)) {
 				fmt.Fprintf(w, "%s_%s{reason=%q} %g\n", prefix, name, reason, v[reason])

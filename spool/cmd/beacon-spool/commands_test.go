@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +142,35 @@ func TestListAsJSON(t *testing.T) {
 	out = regexp.MustCompile(`"bytes":\d+`).ReplaceAllString(regexp.MustCompile(`[0-9a-f]{16}`).ReplaceAllString(out, "*"), `"bytes":N`)
 	if status != 0 || strings.Count(out, "\n") != 2 || !strings.Contains(out, want) {
 		t.Errorf("%d %s", status, out)
+	}
+}
+
+// An event of a later version is no damage.
+func TestLaterVersion(t *testing.T) {
+	dir := fill(t)
+	segs, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if err != nil || len(segs) != 1 {
+		t.Fatal(segs, err)
+	}
+	b, err := os.ReadFile(segs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, rec := b[12:20], b[32:] // see FORMAT.md
+	payload := rec[8 : 8+binary.LittleEndian.Uint32(rec)]
+	copy(payload, `{"v":7`)
+	sum := crc32.Checksum(slices.Concat(number, rec[:4], payload), crc32.MakeTable(crc32.Castagnoli))
+	binary.LittleEndian.PutUint32(rec[4:], sum)
+	if err := os.WriteFile(segs[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	status, out, _ := tool("verify", dir)
+	if status != 0 || !strings.Contains(out, " bytes at 32: ") || !strings.HasSuffix(out, "0 damaged places\n") {
+		t.Errorf("verify: %d %s", status, out)
+	}
+	status, out, errs := tool("print", "-state", "all", dir)
+	if status != 0 || strings.Count(out, `{"v":7`) != 1 || !strings.Contains(errs, " bytes at 32: ") {
+		t.Errorf("print: %d %s%s", status, out, errs)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -26,9 +27,12 @@ func verify(c *call) error {
 		case err != nil:
 			bad++
 			fmt.Fprintln(c.stdout, oneLine(err.Error()))
-		case r.Err != nil:
+		case r.State == spool.StateDamaged:
 			bad++
-			fmt.Fprintf(c.stdout, "%s: %d bytes at %d: %s\n", r.File, r.Bytes, r.Offset, oneLine(r.Err.Error()))
+			tell(c.stdout, r, r.Err)
+		case r.Err != nil: // intact: perhaps of a later version
+			records++
+			tell(c.stdout, r, r.Err)
 		default:
 			records++
 		}
@@ -38,6 +42,10 @@ func verify(c *call) error {
 		return errDamage
 	}
 	return nil
+}
+
+func tell(w io.Writer, r spool.Record, err error) {
+	fmt.Fprintf(w, "%s: %d bytes at %d: %s\n", r.File, r.Bytes, r.Offset, oneLine(err.Error()))
 }
 
 // printEvents prints the stored JSON of the events in a state, one a line. A dead
@@ -60,9 +68,9 @@ func printEvents(c *call) error {
 		if err != nil && r.File == "" {
 			return err
 		}
+		damaged = damaged || err != nil || r.State == spool.StateDamaged
 		if err = errors.Join(err, r.Err); err != nil {
-			damaged = true
-			fmt.Fprintf(c.stderr, "%s: at %d: %s\n", r.File, r.Offset, oneLine(err.Error()))
+			tell(c.stderr, r, err)
 		}
 		if len(r.JSON) == 0 || *state != "all" && string(r.State) != *state || !which(r) {
 			continue
