@@ -8,7 +8,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // The file format is described in FORMAT.md. All numbers are little-endian.
@@ -18,9 +17,7 @@ const (
 	headerSize  = 32
 	frameSize   = 8 // before each payload: its length and its checksum
 	maxRecord   = 1<<29 - 1
-	maxResync   = 1<<21 - 1 // see record
 	minRecord   = len("{}")
-	scanWindow  = 1 << 20
 	blockSize   = 4096
 	dataSuffix  = ".seg"
 	deadSuffix  = ".dead"
@@ -64,6 +61,17 @@ func parseName(name string) (seq uint64, suffix string, ok bool) {
 	}
 	seq, err := strconv.ParseUint(hex[:16], 16, 64)
 	return seq, suffix, err == nil && (len(hex) == 16 || suffix == badSuffix)
+}
+
+// badOffset is the offset in a badName, and 0 in the name of a whole segment.
+func badOffset(name string) int64 {
+	_, rest, _ := strings.Cut(strings.TrimSuffix(name, badSuffix), "-")
+	hex, _, _ := strings.Cut(rest, "-")
+	off, err := strconv.ParseInt(hex, 16, 64)
+	if err != nil || off < headerSize {
+		return 0
+	}
+	return off
 }
 
 func appendHeader(b []byte, seq uint64) []byte {
@@ -126,164 +134,6 @@ func seal(buf []byte, seq uint64) {
 		binary.LittleEndian.PutUint32(buf[4:], checksum(seed, buf[:4], buf[frameSize:n]))
 		buf = buf[n:]
 	}
-}
-
-// A scanner reads the records of a segment up to end. What is not a record it
-// reports, and goes on behind it: a flipped bit costs the record it is in.
-type scanner struct {
-	f    io.ReaderAt
-	seq  uint64
-	seed uint32
-	off  int64 // of the next record
-	end  int64
-
-	// exact says that records go up to end: zeros before it are not the rest of a
-	// segment that was allocated and not written.
-	exact bool
-
-	buf        []byte // bytes of f from base on
-	base       int64
-	unreadable bool // some of f could not be read; it was taken for 0xFF
-}
-
-func newScanner(f io.ReaderAt, seq uint64, off, end int64) *scanner {
-	return &scanner{f: f, seq: seq, seed: seed(seq), off: off, end: end}
-}
-
-// A gap is bytes that are not records.
-type gap struct {
-	from, to int64
-	torn     bool // nothing but the end follows: what a crash in the middle of a write leaves
-	why      string
-}
-
-// next returns the payload of the next record, valid until the call after. At a
-// gap it returns that instead. It returns io.EOF at the end.
-func (s *scanner) next() (payload []byte, g *gap, err error) {
-	if s.off >= s.end {
-		return nil, nil, io.EOF
-	}
-	if s.off < headerSize {
-		herr := checkHeader(s.bytes(0, int(min(headerSize, s.end))), s.seq)
-		if errors.Is(herr, errVersion) {
-			return nil, nil, herr
-		}
-		s.off = min(headerSize, s.end)
-		if herr != nil {
-			if s.zeroUpTo(0, s.end) && (!s.exact || s.end <= headerSize) {
-				s.off = s.end // the crash came before anything was written
-				return nil, nil, io.EOF
-			}
-			// The records do not need it, and may be all right.
-			return nil, &gap{from: 0, to: s.off, torn: s.off == s.end, why: herr.Error()}, nil
-		}
-	}
-	if s.off == s.end {
-		return nil, nil, io.EOF
-	}
-	if p, ok := s.record(s.off, maxRecord); ok {
-		s.off += int64(frameSize + len(p))
-		return p, nil, nil
-	}
-	if !s.exact && s.zeroUpTo(s.off, s.end) {
-		s.off = s.end
-		return nil, nil, io.EOF
-	}
-	g = &gap{from: s.off, why: "checksum or length does not fit"}
-	for s.off++; s.off < s.end; s.off++ {
-		if _, ok := s.record(s.off, maxResync); ok {
-			break
-		}
-	}
-	g.to, g.torn = s.off, s.off == s.end
-	return nil, g, nil
-}
-
-// record returns the payload of the record at off, if there is one of at most limit
-// bytes.
-//
-// It is also how the reader finds its way back behind a gap. Nothing that a client
-// sent can pass for a record there, not even with a bit flipped: the two highest
-// bytes of a length up to maxResync are less than 0x20, and a JSON text has such
-// bytes only as white space between its tokens, which the writer does not make.
-func (s *scanner) record(off, limit int64) (payload []byte, ok bool) {
-	frame := s.bytes(off, frameSize+1)
-	if len(frame) < frameSize+1 {
-		return nil, false
-	}
-	n := int64(binary.LittleEndian.Uint32(frame))
-	if n < int64(minRecord) || n > limit || off+frameSize+n > s.end || frame[frameSize] != '{' {
-		return nil, false
-	}
-	rec := s.bytes(off, frameSize+int(n))
-	if int64(len(rec)) < frameSize+n || rec[len(rec)-1] != '}' ||
-		checksum(s.seed, rec[:4], rec[frameSize:]) != binary.LittleEndian.Uint32(rec[4:]) {
-		return nil, false
-	}
-	return rec[frameSize:], true
-}
-
-func (s *scanner) zeroUpTo(off, end int64) bool {
-	for off < end {
-		b := s.bytes(off, int(min(scanWindow, end-off)))
-		if len(b) == 0 {
-			return true // the file is shorter than it was
-		}
-		for _, c := range b {
-			if c != 0 {
-				return false
-			}
-		}
-		off += int64(len(b))
-	}
-	return true
-}
-
-// bytes returns n bytes at off, or fewer where the file or the part to scan ends.
-func (s *scanner) bytes(off int64, n int) []byte {
-	n = int(min(int64(n), s.end-off))
-	if n <= 0 {
-		return nil
-	}
-	if i := off - s.base; i >= 0 && i+int64(n) <= int64(len(s.buf)) {
-		return s.buf[i : i+int64(n)]
-	}
-	want := int(min(int64(max(n, scanWindow)), s.end-off))
-	if cap(s.buf) < want {
-		s.buf = make([]byte, want)
-	}
-	s.buf, s.base = s.buf[:want], off
-	got, err := s.f.ReadAt(s.buf, off)
-	if err != nil && err != io.EOF {
-		got = s.salvage(off)
-	}
-	s.buf = s.buf[:got]
-	return s.buf[:min(n, got)]
-}
-
-// salvage reads block by block what a medium error left, and takes each block that
-// cannot be read for 0xFF, which is neither a record nor the end.
-func (s *scanner) salvage(off int64) int {
-	for i := 0; i < len(s.buf); i += blockSize {
-		block := s.buf[i:min(i+blockSize, len(s.buf))]
-		var err error
-		for try := range 3 {
-			time.Sleep(time.Duration(try) * 10 * time.Millisecond)
-			var n int
-			if n, err = s.f.ReadAt(block, off+int64(i)); err == nil {
-				break
-			} else if err == io.EOF {
-				return i + n
-			}
-		}
-		if err != nil {
-			s.unreadable = true
-			for j := range block {
-				block[j] = 0xFF
-			}
-		}
-	}
-	return len(s.buf)
 }
 
 // A cursor says how far the spool has been delivered. It is a hint that saves

@@ -71,8 +71,9 @@
 // [Open] can fail for other reasons too, and returns a mistake as an error. Zero means
 // the default that each field names.
 //
-// See FORMAT.md for the files. The command in spool/cmd/beacon-spool lists, checks and
-// prints them.
+// See FORMAT.md for the files. The command in spool/cmd/beacon-spool lists, checks, prints and
+// drains them, and brings dead letters back; so do [Read], [Replay], [Salvage] and [Purge].
+// What to watch, and what to do when, is in docs/operations.md.
 package spool
 
 import (

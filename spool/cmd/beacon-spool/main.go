@@ -1,175 +1,134 @@
-// Beacon-spool shows what is in the directory of a spool.
+// Beacon-spool looks after the directory of a spool.
 //
-//	beacon-spool list DIR            the files, with what they hold
-//	beacon-spool verify DIR          the damaged places; exits with 1 if there are any
-//	beacon-spool print [-state S] DIR   the events, one JSON object a line
+//	beacon-spool list [-json] DIR        the files, with what they hold
+//	beacon-spool verify DIR              the damaged places
+//	beacon-spool print [-state S] DIR    the events, one JSON object a line
+//	beacon-spool replay [-to DIR] DIR    dead letters back into the queue
+//	beacon-spool salvage [-to DIR] DIR   intact records out of damaged files, into the queue
+//	beacon-spool drain DIR [COMMAND]     the events that wait, to stdout or to a command
+//	beacon-spool purge -dead|… DIR       removes files
 //
-// It changes nothing and may be used while the spool is open.
+// List, verify and print change nothing. They and purge, but for events, may be used while
+// a program has the spool open; the others say that it is in use.
+//
+// Print, replay and salvage take filters, of which all have to hold: -id ID, -why TEXT (a
+// part of a dead letter's reason), -older D and -newer D, which are about when a letter died
+// or an event was received, and are durations such as 90m or 48h. Print with the same
+// filters shows what replay ("-state dead") and salvage ("-state aside") would put back.
+//
+// Drain gives each batch to the command as JSON lines on its stdin; 0 as its exit status
+// means that the events are taken. On anything else drain ends, and what was not taken
+// waits on. Without a command, what was written to stdout is taken, and synced if that is a
+// file. The command's output is that of beacon-spool.
+//
+// What a visitor sent may fool a terminal. If stdout or stderr is one, what is not printable
+// (control characters, those that turn the direction of text, invalid UTF-8) is written to
+// it as \u and four digits; -escape always does so everywhere and -escape never nowhere. JSON
+// with such escapes means the same.
+//
+// The exit status is 0, 1 if damage was found, and 2 for wrong usage and for failures.
+// Commands that change files have to run as the user whom the directory belongs to.
 package main
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"text/tabwriter"
-	"time"
+	"os/signal"
+	"slices"
 
 	"github.com/pagebeacon/beacon/spool"
 )
 
 const usage = `usage:
-  beacon-spool list DIR
-  beacon-spool verify DIR
-  beacon-spool print [-state pending|delivered|dead|all] DIR
+  beacon-spool list    [-json] DIR
+  beacon-spool verify  DIR
+  beacon-spool print   [-state pending|delivered|dead|aside|all] [FILTERS] DIR
+  beacon-spool replay  [-to DIR] [FILTERS] DIR
+  beacon-spool salvage [-to DIR] [FILTERS] DIR
+  beacon-spool drain   [-batch N] [-timeout D] DIR [COMMAND [ARG...]]
+  beacon-spool purge   [-dead] [-damaged] [-events] [-older D] DIR
+
+filters: [-id ID] [-why TEXT] [-older D] [-newer D]
+all:     [-escape auto|always|never]
+exit status: 0 all right, 1 damage found, 2 wrong usage or failed
 `
 
+var commands = map[string]func(*call) error{
+	"list": list, "verify": verify, "print": printEvents,
+	"replay": replay, "salvage": salvage, "drain": drain, "purge": purge,
+}
+
+var (
+	errDamage = errors.New("damage found") // which was told
+	errUsage  = errors.New("wrong usage")
+)
+
 func main() {
-	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run returns the exit status: 0, 1 for damage or failure, 2 for bad usage.
-func run(args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("beacon-spool", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage) }
-	state := flags.String("state", "pending", "")
-	if len(args) == 0 {
-		flags.Usage()
-		return 2
+// run returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c := &call{ctx: ctx, stdout: stdout, stderr: stderr}
+	err := errUsage
+	if len(args) > 0 && commands[args[0]] != nil {
+		c.flags = flag.NewFlagSet(args[0], flag.ContinueOnError)
+		c.flags.SetOutput(io.Discard) // the package's own text has another form
+		c.args = args[1:]
+		err = commands[args[0]](c)
 	}
-	if err := flags.Parse(args[1:]); err != nil {
-		return 2
-	}
-	if flags.NArg() != 1 {
-		flags.Usage()
-		return 2
-	}
-	out := bufio.NewWriter(stdout)
-	var ok bool
-	var err error
-	switch dir := flags.Arg(0); args[0] {
-	case "list":
-		ok, err = list(out, dir)
-	case "verify":
-		ok, err = verify(out, dir)
-	case "print":
-		ok, err = printEvents(out, stderr, dir, spool.State(*state))
-	default:
-		flags.Usage()
-		return 2
-	}
-	if ferr := out.Flush(); err == nil {
-		err = ferr
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "beacon-spool:", err)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errDamage):
 		return 1
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return 0
+	case errors.Is(err, errUsage):
+		if err != errUsage {
+			c.complain(err)
+		}
+		fmt.Fprint(stderr, usage)
+		return 2
+	case errors.Is(err, spool.ErrLocked):
+		err = errors.New("the directory is in use: stop the program that has it open first")
 	}
-	if !ok {
-		return 1
-	}
-	return 0
+	c.complain(err)
+	return 2
 }
 
-// list prints a line for each file.
-func list(w io.Writer, dir string) (bool, error) {
-	type file struct {
-		name        string
-		count       map[spool.State]int
-		bytes       int64
-		first, last time.Time
-	}
-	var files []*file
-	for r, err := range spool.Read(dir) {
-		if err != nil {
-			return false, err
-		}
-		if len(files) == 0 || files[len(files)-1].name != r.File {
-			files = append(files, &file{name: r.File, count: map[spool.State]int{}})
-		}
-		f := files[len(files)-1]
-		f.count[r.State]++
-		f.bytes += r.Bytes
-		if at := r.Event.Received; !at.IsZero() {
-			if f.first.IsZero() {
-				f.first = at
-			}
-			f.last = at
-		}
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "file\tbytes\tpending\tdelivered\tdead\tdamaged\tfirst received\tlast received\t")
-	for _, f := range files {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t\n", f.name, f.bytes,
-			f.count[spool.StatePending], f.count[spool.StateDelivered], f.count[spool.StateDead], f.count[spool.StateDamaged],
-			stamp(f.first), stamp(f.last))
-	}
-	return true, t.Flush()
+// A call is one run of a command.
+type call struct {
+	ctx            context.Context
+	flags          *flag.FlagSet
+	args           []string
+	stdout, stderr io.Writer
+	escape         string
 }
 
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return "-"
+// parse returns the arguments that are not flags, at least one and at most n of them.
+func (c *call) parse(n int) ([]string, error) {
+	c.flags.StringVar(&c.escape, "escape", "auto", "")
+	if err := c.flags.Parse(c.args); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return t.UTC().Format(time.RFC3339)
+	if !slices.Contains([]string{"auto", "always", "never"}, c.escape) {
+		return nil, fmt.Errorf("%w: -escape %s", errUsage, c.escape)
+	}
+	if c.flags.NArg() < 1 || c.flags.NArg() > n {
+		return nil, errUsage
+	}
+	c.stdout, c.stderr = c.safe(c.stdout), c.safe(c.stderr)
+	return c.flags.Args(), nil
 }
 
-// verify prints a line for each place that is not all right.
-func verify(w io.Writer, dir string) (ok bool, err error) {
-	records, bad := 0, 0
-	for r, err := range spool.Read(dir) {
-		switch {
-		case err != nil:
-			bad++
-			fmt.Fprintln(w, err)
-		case r.Err != nil:
-			bad++
-			fmt.Fprintf(w, "%s: %d bytes at %d: %v\n", r.File, r.Bytes, r.Offset, r.Err)
-		default:
-			records++
-		}
-	}
-	fmt.Fprintf(w, "%d records, %d damaged places\n", records, bad)
-	return bad == 0, nil
-}
-
-// printEvents prints the stored JSON of the events in a state, one a line. A dead
-// letter comes with its reason: {"died": …, "why": …, "event": …}.
-func printEvents(w, stderr io.Writer, dir string, state spool.State) (ok bool, err error) {
-	switch state {
-	case spool.StatePending, spool.StateDelivered, spool.StateDead, "all":
-	default:
-		return false, fmt.Errorf("no state %q", state)
-	}
-	ok = true
-	for r, err := range spool.Read(dir) {
-		if err == nil {
-			err = r.Err
-		}
-		if err != nil {
-			ok = false
-			fmt.Fprintf(stderr, "%s: at %d: %v\n", r.File, r.Offset, err)
-		}
-		if len(r.JSON) == 0 || state != "all" && r.State != state {
-			continue
-		}
-		line := []byte(r.JSON)
-		if r.State == spool.StateDead {
-			if line, err = json.Marshal(struct {
-				Died  time.Time       `json:"died"`
-				Why   string          `json:"why"`
-				Event json.RawMessage `json:"event"`
-			}{r.Died, strings.ToValidUTF8(r.Why, "\uFFFD"), r.JSON}); err != nil {
-				return false, err
-			}
-		}
-		if _, err := fmt.Fprintf(w, "%s\n", line); err != nil {
-			return false, err
-		}
-	}
-	return ok, nil
+func (c *call) complain(err error) {
+	fmt.Fprintf(c.stderr, "beacon-spool: %s\n", escape([]byte(oneLine(err.Error()))))
 }

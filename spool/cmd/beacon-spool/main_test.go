@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,8 +51,23 @@ func fill(t *testing.T) (dir string) {
 
 func tool(args ...string) (status int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	status = run(args, &out, &errs)
+	status = run(context.Background(), args, &out, &errs)
 	return status, out.String(), errs.String()
+}
+
+// TestMain is the tool itself for tests that need a process, and what they have drain
+// run.
+func TestMain(m *testing.M) {
+	switch os.Getenv("BEACON_SPOOL") {
+	case "tool":
+		main()
+	case "copy":
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			panic(err)
+		}
+		os.Exit(len(os.Args) - 1) // what it is given
+	}
+	os.Exit(m.Run())
 }
 
 func TestTool(t *testing.T) {
@@ -71,7 +87,7 @@ func TestTool(t *testing.T) {
 		t.Error(d)
 	}
 	_, out, _ = tool("list", dir)
-	if !regexp.MustCompile(`\.seg +\d+ +3 +1? *`).MatchString(out) || !regexp.MustCompile(`\.dead +\d+ +0 +0 +1 +0`).MatchString(out) {
+	if !regexp.MustCompile(`\.seg +\d+ +3 +1? *`).MatchString(out) || !regexp.MustCompile(`\.dead +\d+ +0 +0 +1 +0 +0`).MatchString(out) {
 		t.Errorf("list:\n%s", out)
 	}
 }
@@ -101,12 +117,30 @@ func TestToolFindsDamage(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"list"}, {"frobnicate", "x"}, {"list", "a", "b"}, {"print", "-x", "d"}} {
-		if status, _, errs := tool(args...); status != 2 || errs == "" {
+	for _, args := range [][]string{
+		{}, {"list"}, {"frobnicate", "x"}, {"list", "a", "b"}, {"print", "-x", "d"}, {"print", "-state", "x", "d"}, {"list", "-escape", "x", "d"},
+		{"purge", "d"}, {"drain"}, {"drain", "-batch", "0", "d"}, {"replay", "-older", "x", "d"},
+	} {
+		if status, out, errs := tool(args...); status != 2 || out != "" || !strings.HasSuffix(errs, usage) {
 			t.Errorf("%q: %d %q", args, status, errs)
 		}
 	}
-	if status, _, errs := tool("list", filepath.Join(t.TempDir(), "nowhere")); status != 1 || errs == "" {
-		t.Errorf("%d %q", status, errs)
+	if status, out, _ := tool("list", "-h"); status != 0 || out != usage {
+		t.Errorf("%d %q", status, out)
+	}
+	empty := t.TempDir()
+	for _, args := range [][]string{{"list"}, {"verify"}, {"print"}, {"replay"}, {"salvage"}, {"drain"}, {"purge", "-dead"}} {
+		if status, _, errs := tool(append(args, filepath.Join(empty, "nowhere"))...); status != 2 || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s nowhere: %d %q", args, status, errs)
+		}
+		if len(args[0]) < 5 || args[0] == "print" || args[0] == "verify" {
+			continue // which read, and find nothing
+		}
+		if status, _, errs := tool(append(args, empty)...); status != 2 || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s where there is no spool: %d %q", args, status, errs)
+		}
+	}
+	if left, err := os.ReadDir(empty); err != nil || len(left) != 0 {
+		t.Error("left behind where there was no spool:", left, err)
 	}
 }
