@@ -99,7 +99,7 @@ func nextFree(fs fsys) (uint64, error) {
 		return 0, err
 	}
 	at, err := storedCursor(fs)
-	last := at.at.segment
+	last := max(at.at.segment, at.number)
 	for _, e := range entries {
 		if seq, _, ok := parseName(e.name); ok {
 			last = max(last, seq)
