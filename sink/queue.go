@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
@@ -18,9 +19,9 @@ import (
 // with [VolatileQueue]. It is safe for concurrent use.
 type Queue struct {
 	lifetime
-	next   beacon.Sink
-	behind *watched // next, for delivery
-	o      QueueOptions
+	next beacon.Sink
+	late atomic.Bool // a call of next does not return
+	o    QueueOptions
 
 	ctx     context.Context // of delivery
 	cancel  context.CancelFunc
@@ -86,15 +87,22 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 		changed: make(chan struct{}),
 	}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
-	q.behind = &watched{next: next, within: overdueAfter(o.Timeout), logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
+	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	q.courier = delivery.Courier[uint64]{
-		Next: q.behind, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
+		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: o.BatchBytes,
 		Bury: func(events []beacon.Event, why []error) error {
 			for i := range events {
 				q.tell(events[i:i+1:i+1], why[i])
 			}
 			return nil
+		},
+		Hangs: func(hangs bool) {
+			if q.late.Store(hangs); hangs {
+				logger.Error("sink: queue: the sink behind does not return, and nothing is delivered", "timeout", o.Timeout)
+			} else {
+				logger.Info("sink: queue: the sink behind has returned")
+			}
 		},
 	}
 	go q.run()
@@ -418,7 +426,7 @@ func (q *Queue) Healthy(context.Context) error {
 	switch {
 	case q.closing:
 		return ErrClosed
-	case q.behind.late.Load():
+	case q.late.Load():
 		return errOverdue
 	case q.n+len(q.held) >= q.o.MaxEvents || q.bytes >= q.o.MaxBytes:
 		return ErrFull
