@@ -81,6 +81,9 @@ func TestEventsAreInFlight(t *testing.T) {
 		if n := inSink.Load(); n > budget || n < budget/2 {
 			t.Errorf("%d bytes of events are in flight", n)
 		}
+		if n := h.Stats().InFlight; n > budget || n < inSink.Load() {
+			t.Errorf("%d bytes are said to be in flight, and there are %d", n, inSink.Load())
+		}
 		if m.HeapAlloc > 2*budget {
 			t.Errorf("%d bytes are alive", m.HeapAlloc)
 		}
@@ -90,6 +93,9 @@ func TestEventsAreInFlight(t *testing.T) {
 		count := map[int]int{}
 		for _, code := range codes {
 			count[code]++
+		}
+		if n := h.Stats().InFlight; n != 0 {
+			t.Errorf("%d bytes are left", n)
 		}
 		if count[204] < 30 || count[429] != 2000-count[204] {
 			t.Errorf("%v", count)

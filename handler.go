@@ -148,7 +148,11 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err
 }
 
 // Stats returns the counts since [New].
-func (h *Handler) Stats() Stats { return h.stats.now(h.requests.Active()) }
+func (h *Handler) Stats() Stats {
+	s := h.stats.now(h.requests.Active())
+	s.InFlight = h.gate.Held()
+	return s
+}
 
 // take runs the steps in order; the first error ends it. A panic of the host's
 // code is one: one bad event must not take the host down, and net/http would

@@ -7,7 +7,8 @@ import (
 )
 
 // Stats counts requests. Each request ends in exactly one of the counters, so
-// Received is always the sum of those that follow it, Events and Active apart.
+// Received is always the sum of those that follow it, up to Refused. Active and InFlight
+// are as they are now.
 type Stats struct {
 	Received   uint64 `json:"received"`   // requests that came to an end
 	Delivered  uint64 `json:"delivered"`  // taken by the Sink
@@ -20,6 +21,8 @@ type Stats struct {
 
 	Events uint64 `json:"events"` // events that the Sink took
 	Active int64  `json:"active"` // requests that have come and are not answered, also by what Capture wraps
+
+	InFlight int64 `json:"in_flight"` // bytes in use of [Config.MaxInFlight]
 }
 
 // stats is the live form of Stats.

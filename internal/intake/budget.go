@@ -169,6 +169,12 @@ func (b *budget) release(of netip.Prefix, n, small int64) {
 	b.grant()
 }
 
+func (b *budget) left() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.free
+}
+
 // outgrow notes that n of what small claims hold is that of a large one now.
 func (b *budget) outgrow(n int64) {
 	b.mu.Lock()

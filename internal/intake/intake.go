@@ -84,6 +84,9 @@ func New(l Limits) *Gate {
 	}
 }
 
+// Held returns how many bytes of the budget are in use.
+func (g *Gate) Held() int64 { return g.limits.Budget - g.bytes.left() }
+
 // A Body is one request's, and what that holds of the budgets.
 type Body struct {
 	Bytes    []byte // what was read of it, and at most MaxBody
