@@ -1,0 +1,149 @@
+package attacks
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A process is the test binary run again, as a server or as an attacker.
+type process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	hello hello
+	out   *bufio.Reader
+	err   strings.Builder
+	ended chan struct{}
+}
+
+// start runs a job, behind the command prefix if there is one, until the end of the test.
+func start(t *testing.T, j job, prefix ...string) *process {
+	t.Helper()
+	spec, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append(prefix, os.Args[0])
+	p := &process{t: t, cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "GOMEMLIMIT=") && !strings.HasPrefix(v, "GOGC=") {
+			p.cmd.Env = append(p.cmd.Env, v)
+		}
+	}
+	p.cmd.Env = append(p.cmd.Env, jobEnv+"="+string(spec))
+	p.cmd.Stderr = &p.err
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	p.cmd.Stdout = w
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // its state says how it ended
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		stdout.Close()
+		if t.Failed() {
+			t.Logf("the process wrote:\n%s", end(p.err.String(), 2<<10))
+		}
+	})
+	p.out = bufio.NewReader(stdout)
+	p.line(&p.hello)
+	return p
+}
+
+// end is the last n bytes of s.
+func end(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// line reads the next line that the process prints.
+func (p *process) line(v any) {
+	p.t.Helper()
+	b, err := p.out.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
+		p.t.Fatalf("the process broke off: %v", err)
+	}
+}
+
+// ask calls the control server.
+func (p *process) ask(path string) (r report) {
+	p.t.Helper()
+	res, err := http.Get("http://" + p.hello.Control + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(&r); err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+// memory is what the process has resident now, and the most that it had since forget.
+func (p *process) memory() (now, peak int64) {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		switch name {
+		case "VmRSS":
+			now = kb << 10
+		case "VmHWM":
+			peak = kb << 10
+		}
+	}
+	return now, peak
+}
+
+// forget makes the peak of the memory what is resident now.
+func (p *process) forget() {
+	p.t.Helper()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// cpu is the time that the process has computed.
+func (p *process) cpu() time.Duration {
+	p.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // after the name, which may hold anything
+	fields := strings.Fields(rest)
+	const user, system, tick = 11, 12, 10 * time.Millisecond
+	var sum time.Duration
+	for _, i := range []int{user, system} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum
+}

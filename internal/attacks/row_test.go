@@ -1,0 +1,81 @@
+package attacks
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// An outcome is what an attack did to a server and to the visitors beside it.
+type outcome struct {
+	bound      int64 // of the resident memory
+	base, peak int64
+	visitors   service
+	attacker   tally
+	cpu        time.Duration // of the server
+	report     report        // after it
+}
+
+// perConnection is what a connection of net/http takes: two buffers of 4 KB, the
+// goroutine, and the request that is being read.
+const perConnection = 22_000
+
+// run attacks a server.
+func run(t *testing.T, s setup, a attack) outcome {
+	t.Helper()
+	server := start(t, job{Server: &s})
+	v := visit(server.hello.Addr, 20*time.Millisecond)
+	time.Sleep(time.Second) // so that the base is that of a server that has worked
+	server.ask("/settle")
+	o := outcome{}
+	o.base, _ = server.memory()
+	o.bound = o.base + int64(a.Conns)*max(int64(a.Streams), 1)*perConnection + 2*(maxInFlight+s.queues())
+
+	a.Addr = server.hello.Addr
+	attacker := start(t, job{Attack: &a}, "nice", "-n", "10")
+	server.forget()
+	v.forget()
+	before := server.cpu()
+	attacker.line(&o.attacker)
+	_, o.peak = server.memory()
+	o.cpu = server.cpu() - before
+	o.visitors = v.end()
+	o.report = server.ask("/settle")
+	t.Logf("%d MB resident at most (base %d, bound %d), %d MB live after; visitors: %v; attacker: %v; CPU of the server %v",
+		o.peak>>20, o.base>>20, o.bound>>20, o.report.Heap>>20, o.visitors, &o.attacker, o.cpu.Round(10*time.Millisecond))
+	return o
+}
+
+// slowest is what the slowest of a hundred beacons may take.
+const slowest = 250 * time.Millisecond
+
+// broken says which of the bounds an outcome does not keep.
+func (o outcome) broken() (bounds []string) {
+	if o.peak > o.bound {
+		bounds = append(bounds, fmt.Sprintf("%d MB resident, the bound is %d", o.peak>>20, o.bound>>20))
+	}
+	if o.visitors.taken() < 0.99 {
+		bounds = append(bounds, fmt.Sprintf("%.1f %% of the honest beacons were taken: %v", 100*o.visitors.taken(), o.visitors.statuses))
+	}
+	if o.visitors.p99 > slowest {
+		bounds = append(bounds, fmt.Sprintf("the slowest of a hundred honest beacons took %v", o.visitors.p99))
+	}
+	return bounds
+}
+
+// must fails the test on each bound that was not kept.
+func (o outcome) must(t *testing.T) {
+	t.Helper()
+	for _, b := range o.broken() {
+		t.Error(b)
+	}
+}
+
+// mustNot fails the test if the attack did nothing, which it is to do without a
+// protection.
+func (o outcome) mustNot(t *testing.T) {
+	t.Helper()
+	if len(o.broken()) == 0 {
+		t.Error("the attack does nothing even without the protection, so it proves nothing")
+	}
+}
