@@ -87,7 +87,8 @@ func headersOf(value string) []string {
 
 // payloads are made when they are used: some are large.
 var payloads = map[string]func() payload{
-	"small": func() payload { return payload{kind: "text/plain", body: []byte("flood")} },
+	"small":  func() payload { return payload{kind: "text/plain", body: []byte("flood")} },
+	"poison": func() payload { return payload{kind: "text/plain", body: []byte(poisonBody)} },
 
 	// Events that multiply what they share.
 	"query of 900 KB": func() payload {

@@ -1,7 +1,6 @@
 package attacks
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,8 +11,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
@@ -55,7 +52,7 @@ type report struct {
 	Spool      spool.Stats
 	Goroutines int
 	Heap       int64 // live, after a collection
-	Stored     int64 // events that the store took
+	Stored     arrivals
 }
 
 func serve(s setup) error {
@@ -133,7 +130,7 @@ func (p *program) build(s setup) (err error) {
 
 // control answers what the tests ask of the program.
 func (p *program) control(w http.ResponseWriter, r *http.Request) {
-	out := report{Goroutines: runtime.NumGoroutine(), Stored: p.store.took.Load()}
+	out := report{Goroutines: runtime.NumGoroutine(), Stored: p.store.arrivals()}
 	if p.handler != nil {
 		out.Handler = p.handler.Stats()
 	}
@@ -147,38 +144,4 @@ func (p *program) control(w http.ResponseWriter, r *http.Request) {
 	runtime.ReadMemStats(&m)
 	out.Heap = int64(m.HeapAlloc)
 	_ = json.NewEncoder(w).Encode(out)
-}
-
-// A store is the last sink. It takes honest events at once; with others it does what its
-// mode says:
-//
-//	""    takes them
-//	slow  takes them after three seconds
-//	down  takes nothing, not even the honest
-type store struct {
-	mode string
-	took atomic.Int64
-}
-
-func (s *store) Consume(ctx context.Context, events []beacon.Event) error {
-	if s.mode == "down" {
-		return fmt.Errorf("the store is down")
-	}
-	if s.mode == "slow" && !honest(&events[0]) {
-		select {
-		case <-time.After(3 * time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	s.took.Add(int64(len(events)))
-	return nil
-}
-
-// honestBody is how the body of an honest beacon starts.
-const honestBody = "honest "
-
-func honest(e *beacon.Event) bool {
-	text, ok := e.Body.(beacon.Text)
-	return ok && strings.HasPrefix(string(text), honestBody)
 }
