@@ -18,7 +18,7 @@ type attack struct {
 	Conns    int           // connections
 	Streams  int           // of each connection, of HTTP/2
 	Networks int           // that it comes from; 0 is one
-	Every    time.Duration // between the requests of a connection; 0 is at once
+	Every    time.Duration // between the requests of a connection, or of a stream; 0 is at once
 	Requests int           // of each connection, at most; 0 is no bound
 	For      time.Duration
 }
@@ -94,7 +94,7 @@ func (r *attacker) count(status int) {
 // send is one connection of HTTP/1, and another one when it was closed.
 func (r *attacker) send(n int) {
 	head := r.payload.head(r.from(n))
-	due := time.Now()
+	due := time.Now().Add(r.Every)
 	for sent := 0; !r.over() && (r.Requests == 0 || sent < r.Requests); {
 		c, err := net.DialTimeout("tcp", r.Addr, 5*time.Second)
 		if err != nil {
@@ -112,10 +112,8 @@ func (r *attacker) send(n int) {
 				break // it was cut off by this side
 			}
 			r.count(status)
-			if r.Every > 0 {
-				due = due.Add(r.Every)
-				time.Sleep(time.Until(due))
-			}
+			time.Sleep(time.Until(due))
+			due = time.Now().Add(r.Every)
 		}
 		c.Close()
 	}

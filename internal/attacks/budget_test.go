@@ -13,7 +13,7 @@ func TestBudget(t *testing.T) {
 		"halves":  {What: "half of 1 MB", Conns: 70},
 		"drip":    {What: "byte by byte", How: "drip", Conns: 2000},
 	} {
-		a.For = length(4 * time.Second)
+		a.For, a.Every = length(4*time.Second), time.Second
 		t.Run(name, func(t *testing.T) {
 			run(t, setup{}, a).must(t)
 		})

@@ -13,6 +13,14 @@ import (
 	"time"
 )
 
+// in returns the setup with what else a test has for it.
+func (s setup) in(t *testing.T) setup {
+	if s.Sink == "spool" {
+		s.Dir = t.TempDir()
+	}
+	return s
+}
+
 // A process is the test binary run again, as a server or as an attacker.
 type process struct {
 	t     *testing.T

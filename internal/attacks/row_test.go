@@ -11,6 +11,7 @@ type outcome struct {
 	bound      int64 // of the resident memory
 	base, peak int64
 	visitors   service
+	calm       service // of the same visitors by a server beside it, which nobody attacks
 	attacker   tally
 	cpu        time.Duration // of the server
 	report     report        // after it
@@ -24,7 +25,8 @@ const perConnection = 22_000
 func run(t *testing.T, s setup, a attack) outcome {
 	t.Helper()
 	server := start(t, job{Server: &s})
-	v := visit(server.hello.Addr, 20*time.Millisecond)
+	beside := start(t, job{Server: new(setup{Bare: true, Sink: s.Sink}.in(t))})
+	v, w := visit(server.hello.Addr, 20*time.Millisecond), visit(beside.hello.Addr, 20*time.Millisecond)
 	time.Sleep(time.Second) // so that the base is that of a server that has worked
 	server.ask("/settle")
 	o := outcome{}
@@ -35,19 +37,33 @@ func run(t *testing.T, s setup, a attack) outcome {
 	attacker := start(t, job{Attack: &a}, "nice", "-n", "10")
 	server.forget()
 	v.forget()
+	w.forget()
 	before := server.cpu()
 	attacker.line(&o.attacker)
 	_, o.peak = server.memory()
 	o.cpu = server.cpu() - before
-	o.visitors = v.end()
+	o.visitors, o.calm = v.end(), w.end()
 	o.report = server.ask("/settle")
-	t.Logf("%d MB resident at most (base %d, bound %d), %d MB live after; visitors: %v; attacker: %v; CPU of the server %v",
-		o.peak>>20, o.base>>20, o.bound>>20, o.report.Heap>>20, o.visitors, &o.attacker, o.cpu.Round(10*time.Millisecond))
+	t.Logf("%d MB resident at most (base %d, bound %d), %d MB live after; visitors: %v; calm: %v; attacker: %v; CPU of the server %v",
+		o.peak>>20, o.base>>20, o.bound>>20, o.report.Heap>>20, o.visitors, o.calm, &o.attacker, o.cpu.Round(10*time.Millisecond))
 	return o
 }
 
-// slowest is what the slowest of a hundred beacons may take.
-const slowest = 250 * time.Millisecond
+const (
+	// slowest is what the slowest of a hundred beacons may take, on a machine that is
+	// left alone.
+	slowest = 250 * time.Millisecond
+
+	// leftAlone is what it takes there on a server that nobody attacks: net/http, and a
+	// sync to disk where the other one makes it. Where it takes longer, the machine has
+	// other things to do, and all may take longer in proportion.
+	leftAlone = 20 * time.Millisecond
+)
+
+// allowed is what the slowest of a hundred beacons may take on this machine, now.
+func (o outcome) allowed() time.Duration {
+	return time.Duration(float64(slowest) * max(1, float64(o.calm.p99)/float64(leftAlone)))
+}
 
 // broken says which of the bounds an outcome does not keep.
 func (o outcome) broken() (bounds []string) {
@@ -57,8 +73,8 @@ func (o outcome) broken() (bounds []string) {
 	if o.visitors.taken() < 0.99 {
 		bounds = append(bounds, fmt.Sprintf("%.1f %% of the honest beacons were taken: %v", 100*o.visitors.taken(), o.visitors.statuses))
 	}
-	if o.visitors.p99 > slowest {
-		bounds = append(bounds, fmt.Sprintf("the slowest of a hundred honest beacons took %v", o.visitors.p99))
+	if allowed := o.allowed(); o.visitors.p99 > allowed {
+		bounds = append(bounds, fmt.Sprintf("the slowest of a hundred honest beacons took %v, and may take %v", o.visitors.p99, allowed))
 	}
 	return bounds
 }

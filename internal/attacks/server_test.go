@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pagebeacon/beacon"
@@ -21,7 +24,7 @@ import (
 // A setup says how the server under attack is built. The zero value is a Handler with
 // its defaults in front of a store that takes everything.
 type setup struct {
-	Bare  bool   // net/http alone: drains bodies and answers 204
+	Bare  bool   // net/http alone: drains bodies and answers 204, with a spool after a sync
 	Peer  bool   // no proxy is named: who connects is who it is, on this machine all the same
 	Sink  string // in front of the store: "spool", "queue", "batch"; "" is nothing
 	Dir   string // of the spool
@@ -93,11 +96,7 @@ type program struct {
 func (p *program) build(s setup) (err error) {
 	p.mux = http.NewServeMux()
 	if s.Bare {
-		p.mux.HandleFunc("/b", func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			w.WriteHeader(http.StatusNoContent)
-		})
-		return nil
+		return p.buildBare(s)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	p.store.mode = s.Store
@@ -125,6 +124,35 @@ func (p *program) build(s setup) (err error) {
 	}
 	p.mux.Handle("/b", p.handler)
 	p.mux.Handle("/ready", p.handler.Ready())
+	return nil
+}
+
+// buildBare builds what a Handler is compared with.
+func (p *program) buildBare(s setup) error {
+	store := func(io.Reader) error { return nil }
+	if s.Sink == "spool" {
+		f, err := os.Create(filepath.Join(s.Dir, "bare"))
+		if err != nil {
+			return err
+		}
+		var mu sync.Mutex
+		store = func(body io.Reader) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if _, err := io.Copy(f, body); err != nil {
+				return err
+			}
+			return syscall.Fdatasync(int(f.Fd()))
+		}
+	}
+	p.mux.HandleFunc("/b", func(w http.ResponseWriter, r *http.Request) {
+		if err := store(r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNoContent)
+	})
 	return nil
 }
 

