@@ -24,3 +24,27 @@ func TestBudget(t *testing.T) {
 		})
 	}
 }
+
+// TestLimitIsNoCliff: large compressed bodies that come faster than there is room for,
+// within the share of one network and in all, do not keep each other from being taken:
+// as many are as of one that comes after the other, or half of that.
+func TestLimitIsNoCliff(t *testing.T) {
+	for name, row := range map[string]struct {
+		setup
+		conns int
+	}{
+		"of a network": {setup{}, 8},
+		"of all":       {setup{Peer: true}, 32},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := attack{What: "blank lines", Conns: 1, For: length(3 * time.Second)}
+			alone := run(t, row.setup, a)
+			a.Conns = row.conns
+			crowded := run(t, row.setup, a)
+			crowded.must(t)
+			if one, many := alone.attacker.Answers[204], crowded.attacker.Answers[204]; many < one/2 {
+				t.Errorf("%d connections got %d through, and one alone %d", row.conns, many, one)
+			}
+		})
+	}
+}

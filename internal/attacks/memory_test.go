@@ -39,7 +39,7 @@ func TestPinned(t *testing.T) {
 	for _, sink := range []string{"spool", "queue"} {
 		for _, what := range []string{"preamble", "blank lines", "ampersands", "long target"} {
 			t.Run(sink+"/"+what, func(t *testing.T) {
-				run(t, setup{Sink: sink, Store: "down", MaxQuery: 2 << 20}.in(t), attack{What: what, Conns: 8, Requests: 30, For: length(20 * time.Second)}).must(t)
+				run(t, setup{Sink: sink, Store: "down", MaxQuery: 2 << 20}.in(t), attack{What: what, Conns: 8, Networks: 8, Requests: 60, For: length(6 * time.Second)}).must(t)
 			})
 		}
 	}
