@@ -102,6 +102,14 @@ var payloads = map[string]func() payload{
 	"small":  func() payload { return payload{kind: "text/plain", body: []byte("flood")} },
 	"poison": func() payload { return payload{kind: "text/plain", body: []byte(poisonBody)} },
 
+	// As the browser client sends it.
+	"page view": func() payload {
+		return payload{kind: "text/plain;charset=UTF-8", headers: []string{
+			"Origin: http://beacon.test", "Referer: http://beacon.test/a/page", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty",
+			"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+		}, body: []byte(`{"v":1,"m":"replace","k":"k","sid":"s","pv":"p","via":"now","at":1700000000000,"page":"http://beacon.test/a/page","ev":[{"n":1,"t":1700000000000,"e":"session","d":{"start":1700000000000,"end":1700000012340,"seen":1}}]}`)}
+	},
+
 	// Events that multiply what they share.
 	"query of 900 KB": func() payload {
 		return payload{kind: ndjson, query: strings.Repeat("a", 900<<10), gzipped: true, body: tiny()}
@@ -150,5 +158,5 @@ var payloads = map[string]func() payload{
 	// Claims on the budget.
 	"nothing of 8 KB": func() payload { return payload{kind: "text/plain", length: 8 << 10} },
 	"half of 1 MB":    func() payload { return payload{kind: "text/plain", body: repeat("a", 512<<10+1), length: 1 << 20} },
-	"byte by byte":    func() payload { return payload{kind: "text/plain", length: 1 << 10} },
+	"byte by byte":    func() payload { return payload{kind: "text/plain", length: 64 << 10} },
 }

@@ -21,6 +21,9 @@ type outcome struct {
 // goroutine, and the request that is being read.
 const perConnection = 22_000
 
+// perStream is what a stream of HTTP/2 takes: half of that, since they share the buffers.
+const perStream = 11_000
+
 // run attacks a server.
 func run(t *testing.T, s setup, a attack) outcome {
 	t.Helper()
@@ -31,7 +34,7 @@ func run(t *testing.T, s setup, a attack) outcome {
 	server.ask("/settle")
 	o := outcome{}
 	o.base, _ = server.memory()
-	o.bound = o.base + int64(a.Conns)*max(int64(a.Streams), 1)*perConnection + 2*(maxInFlight+s.queues())
+	o.bound = o.base + int64(a.Conns)*(perConnection+int64(a.Streams)*perStream) + 2*(maxInFlight+s.queues())
 
 	a.Addr = server.hello.Addr
 	attacker := start(t, job{Attack: &a}, "nice", "-n", "10")
