@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/limit"
 	"github.com/pagebeacon/beacon/sink"
 	"github.com/pagebeacon/beacon/spool"
 )
@@ -32,7 +33,11 @@ type setup struct {
 
 	MaxInFlight int64
 	MaxQuery    int
+	Limit       *share // of a network, with package limit; nil is none
 }
+
+// A share is what a network may send: events in a second, and at once.
+type share struct{ Events, Burst int }
 
 // queues is what may be in memory besides MaxInFlight, as configured by default.
 func (s setup) queues() int64 {
@@ -118,6 +123,13 @@ func (p *program) build(s setup) (err error) {
 	c := beacon.Config{Sink: next, Logger: logger, MaxInFlight: s.MaxInFlight, Limits: beacon.Limits{MaxQuery: s.MaxQuery}}
 	if !s.Peer {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	}
+	if s.Limit != nil {
+		l, err := limit.New(limit.Options{Events: s.Limit.Events, EventBurst: s.Limit.Burst})
+		if err != nil {
+			return err
+		}
+		c = l.Guard(c)
 	}
 	if p.handler, err = beacon.New(c); err != nil {
 		return err
