@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -28,6 +29,7 @@ type tally struct {
 	Requests int         // sent, as far as they were to be
 	Answers  map[int]int // by status
 	Broken   int         // requests and connections without an answer
+	CPU      time.Duration
 }
 
 func (t *tally) String() string {
@@ -69,6 +71,11 @@ func (a attack) run() error {
 		wg.Go(func() { conn(n) })
 	}
 	wg.Wait()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return err
+	}
+	r.tally.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	return say(&r.tally)
 }
 

@@ -3,14 +3,11 @@ package attacks
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // in returns the setup with what else a test has for it.
@@ -105,53 +102,4 @@ func (p *process) ask(path string) (r report) {
 		p.t.Fatal(err)
 	}
 	return r
-}
-
-// memory is what the process has resident now, and the most that it had since forget.
-func (p *process) memory() (now, peak int64) {
-	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		switch name {
-		case "VmRSS":
-			now = kb << 10
-		case "VmHWM":
-			peak = kb << 10
-		}
-	}
-	return now, peak
-}
-
-// forget makes the peak of the memory what is resident now.
-func (p *process) forget() {
-	p.t.Helper()
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// cpu is the time that the process has computed.
-func (p *process) cpu() time.Duration {
-	p.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // after the name, which may hold anything
-	fields := strings.Fields(rest)
-	const user, system, tick = 11, 12, 10 * time.Millisecond
-	var sum time.Duration
-	for _, i := range []int{user, system} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		sum += time.Duration(n) * tick
-	}
-	return sum
 }
