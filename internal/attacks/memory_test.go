@@ -49,7 +49,7 @@ func TestPinned(t *testing.T) {
 // are walked over once.
 func TestManyMembers(t *testing.T) {
 	for _, a := range []attack{
-		{What: "report of 54 KB", Conns: 64, Every: 2 * time.Second},
+		{What: "report of 54 KB", Conns: 8, Networks: 8, Every: 2 * time.Second},
 		{What: "CSP report of 1 MB", Conns: 64, Requests: 1},
 		{What: "parameters", Conns: 64, Every: 250 * time.Millisecond},
 	} {

@@ -146,7 +146,11 @@ var payloads = map[string]func() payload{
 
 	// Much to look at.
 	"report of 54 KB": func() payload {
-		return payload{kind: "application/reports+json", body: []byte(`[{` + members(54<<10) + `"type":"x"}]`)}
+		// Compressed it is 54 KB, since most of its members have the same name.
+		const size = 4<<20 - 1<<10
+		some := members(180 << 10)
+		return payload{kind: "application/reports+json", gzipped: true,
+			body: zip([]byte(`[{` + some + strings.Repeat(`"a":0,`, (size-len(some))/6) + `"type":"x"}]`))}
 	},
 	"CSP report of 1 MB": func() payload {
 		return payload{kind: "application/csp-report", body: []byte(`{"csp-report":{` + members(1<<20-100) + `"x":0}}`)}
