@@ -49,7 +49,7 @@ func TestNextMisbehaves(t *testing.T) {
 			if bound := calm + 10; bad.Goroutines > bound {
 				t.Errorf("%d goroutines, want at most %d", bad.Goroutines, bound)
 			}
-			if bound := memory + 2*8<<20; most > bound { // the events that wait in memory
+			if bound := memory + room(2*8<<20); most > bound { // the events that wait in memory
 				t.Errorf("%d MB resident, want at most %d", most>>20, bound>>20)
 			}
 			last, _ := c.terminate(20 * time.Second)
