@@ -19,7 +19,7 @@ type attack struct {
 	Conns    int           // connections
 	Streams  int           // of each connection, of HTTP/2
 	Networks int           // that it comes from; 0 is one
-	Every    time.Duration // between the requests of a connection, or of a stream; 0 is at once
+	Every    time.Duration // from an answer to the next request of a connection, or stream
 	Requests int           // of each connection, at most; 0 is no bound
 	For      time.Duration
 }
@@ -79,6 +79,9 @@ func (a attack) run() error {
 	return say(&r.tally)
 }
 
+// pause waits for as long as there is to be between two requests.
+func (r *attacker) pause() { time.Sleep(min(r.Every, time.Until(r.until))) }
+
 func (r *attacker) over() bool { return !time.Now().Before(r.until) }
 
 // from is the address that the connection n comes from, as the proxy between has seen it.
@@ -101,7 +104,6 @@ func (r *attacker) count(status int) {
 // send is one connection of HTTP/1, and another one when it was closed.
 func (r *attacker) send(n int) {
 	head := r.payload.head(r.from(n))
-	due := time.Now().Add(r.Every)
 	for sent := 0; !r.over() && (r.Requests == 0 || sent < r.Requests); {
 		c, err := net.DialTimeout("tcp", r.Addr, 5*time.Second)
 		if err != nil {
@@ -119,10 +121,12 @@ func (r *attacker) send(n int) {
 				break // it was cut off by this side
 			}
 			r.count(status)
-			time.Sleep(time.Until(due))
-			due = time.Now().Add(r.Every)
+			if again {
+				r.pause()
+			}
 		}
 		c.Close()
+		r.pause() // the server keeps a connection that it closes for a moment
 	}
 }
 
