@@ -25,11 +25,11 @@ func TestMultiplied(t *testing.T) {
 func TestTinyItems(t *testing.T) {
 	for _, what := range []string{"tiny items", "bad lines", "envelope", "reports", "fields"} {
 		t.Run(what, func(t *testing.T) {
-			run(t, setup{Store: "slow"}, attack{What: what, Conns: 2000, For: length(4 * time.Second)}).must(t)
+			run(t, setup{Store: "slow"}, attack{What: what, Conns: 2000, Every: time.Second, For: length(4 * time.Second)}).must(t)
 		})
 	}
 	t.Run("without a budget", func(t *testing.T) {
-		run(t, setup{Store: "slow", MaxInFlight: 1 << 40}, attack{What: "tiny items", Conns: 2000, For: 4 * time.Second}).mustNot(t)
+		run(t, setup{Store: "slow", MaxInFlight: 1 << 40}, attack{What: "tiny items", Conns: 2000, Every: time.Second, For: 4 * time.Second}).mustNot(t)
 	})
 }
 
