@@ -38,6 +38,7 @@ type job struct {
 	Deadline     time.Duration // of the shutdown on SIGTERM
 	Writers      int           // inside the program, beside the server
 	Client       int           // number of the first writer
+	Poison       int           // one of so many events of a writer is poisoned; 0 is none
 }
 
 // smallSegments makes segments roll and go all the time.
@@ -211,6 +212,9 @@ func (p *program) write() {
 		go func() {
 			for seq := 0; ; seq++ {
 				x := newID(p.job.Client+w, seq)
+				if p.job.Poison > 0 && seq%p.job.Poison == p.job.Poison-1 {
+					x |= poison
+				}
 				now := time.Now().UTC().Round(0)
 				err := p.spool.Consume(context.Background(), []beacon.Event{{
 					ID: x.String(), Name: "fault", Time: now, Received: now, Body: beacon.Text(payload(x, eventBytes)),
@@ -254,6 +258,7 @@ func (p *program) report() report {
 // control serves what the tests ask of the program.
 func (p *program) control() http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/ready", p.handler.Ready())
 	mux.HandleFunc("/next", func(w http.ResponseWriter, r *http.Request) { p.next.mode.Store(r.FormValue("mode")) })
 	mux.HandleFunc("/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(p.report()) })
 	mux.HandleFunc("/flush", func(w http.ResponseWriter, r *http.Request) {
@@ -273,7 +278,9 @@ func (p *program) control() http.Handler {
 //	twice      stores and then fails, every other time
 //	slow       works, and takes its time
 //	hang       does nothing until its context ends
+//	stuck      does nothing until the mode is another one, whatever its context says
 //	panic      panics
+//	exit       ends its goroutine
 //	permanent  refuses everything for good
 //
 // In all that store, it refuses poisoned events for good.
@@ -295,8 +302,15 @@ func (s *store) Consume(ctx context.Context, events []beacon.Event) error {
 	case "hang":
 		<-ctx.Done()
 		return ctx.Err()
+	case "stuck":
+		for s.mode.Load() == mode {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return errors.New("stuck for long")
 	case "panic":
 		panic("next panics")
+	case "exit":
+		runtime.Goexit()
 	case "permanent":
 		return fmt.Errorf("%w: in the mood", beacon.ErrPermanent)
 	case "slow":

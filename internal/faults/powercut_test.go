@@ -11,46 +11,65 @@ import (
 // TestPowerCut takes the power away from the volume that the spool is on. What
 // was acknowledged before must be there after.
 func TestPowerCut(t *testing.T) {
-	t.Run("undelivered", func(t *testing.T) {
-		acked, lost := cutRepeatedly(t, job{Next: "down"}, time.Second, pick(3, 30))
-		t.Logf("power cut, nothing delivered: lost %d of %d acked before the cut", lost, acked)
-		if lost > 0 {
-			t.Errorf("lost %d acknowledged events", lost)
+	for _, row := range []struct {
+		name   string
+		job    job
+		within time.Duration
+	}{
+		{"undelivered", job{Next: "down"}, time.Second},
+		// Delivered events are safe outside the volume; segments go, and the cursor
+		// moves, while it is cut. Next is slow so that some are always on their way.
+		{"delivering", job{Next: "slow"}, 3 * time.Second},
+		// Dead letters are written, and their segments are the one place where the
+		// events are that the cursor has passed.
+		{"burying", job{Next: "store", Poison: 20}, 2 * time.Second},
+	} {
+		for _, system := range []string{"ext4", "xfs"} {
+			t.Run(row.name+"/"+system, func(t *testing.T) {
+				v := cutRepeatedly(t, system, row.job, row.within, pick(3, 30))
+				t.Logf("power cut, %s, %s: lost %d of %d acked before the cut, %d dead letters", row.name, system, v.lost, v.acked, v.dead)
+				if v.lost > 0 {
+					t.Errorf("lost %d acknowledged events", v.lost)
+				}
+				if row.job.Poison > 0 && v.dead == 0 {
+					t.Error("there are no dead letters, so nothing is proven of them")
+				}
+			})
 		}
-	})
-	// Delivered events are safe outside the volume; segments go, and the cursor
-	// moves, while it is cut. Next is slow so that some are always on their way.
-	t.Run("delivering", func(t *testing.T) {
-		acked, lost := cutRepeatedly(t, job{Next: "slow"}, 3*time.Second, pick(3, 30))
-		t.Logf("power cut, delivering: lost %d of %d acked before the cut", lost, acked)
-		if lost > 0 {
-			t.Errorf("lost %d acknowledged events", lost)
-		}
-	})
+	}
 	// Without it the rows above would prove nothing.
-	t.Run("without sync it does lose", func(t *testing.T) {
-		acked, lost := cutRepeatedly(t, job{Next: "down", Never: true}, time.Second, pick(2, 6))
-		t.Logf("power cut, Sync Never: lost %d of %d acked before the cut", lost, acked)
-		if lost == 0 {
-			t.Error("nothing was lost without sync: the cut does not cut")
-		}
-	})
+	for _, system := range []string{"ext4", "xfs"} {
+		t.Run("without sync it does lose/"+system, func(t *testing.T) {
+			v := cutRepeatedly(t, system, job{Next: "down", Never: true}, time.Second, pick(2, 6))
+			t.Logf("power cut, Sync Never, %s: lost %d of %d acked before the cut", system, v.lost, v.acked)
+			if v.lost == 0 {
+				t.Error("nothing was lost without sync: the cut does not cut")
+			}
+		})
+	}
 }
 
 // cutRepeatedly cuts up to so long after the first acknowledgement.
-func cutRepeatedly(t *testing.T, j job, within time.Duration, runs int) (acked, lost int) {
+func cutRepeatedly(t *testing.T, system string, j job, within time.Duration, runs int) (sum afterCut) {
 	t.Helper()
 	for run := range runs {
-		v := cutOnce(t, j, within, run*32)
-		acked += v.acked
-		lost += v.lost
+		v := cutOnce(t, system, j, within, run*32)
+		sum.acked += v.acked
+		sum.lost += v.lost
+		sum.dead += v.dead
 	}
-	return acked, lost
+	return sum
 }
 
-func cutOnce(t *testing.T, j job, within time.Duration, first int) verdict {
+// An afterCut is the verdict on what was acknowledged before a cut.
+type afterCut struct {
+	verdict
+	dead int // letters
+}
+
+func cutOnce(t *testing.T, system string, j job, within time.Duration, first int) afterCut {
 	t.Helper()
-	vol := newVolume(t, 256)
+	vol := newVolumeOf(t, system, 320) // the least that XFS takes is 300
 	outside := filepath.Join(realDisk(t), "delivered")
 	j.Dir, j.Out = filepath.Join(vol.dir, "spool"), outside
 	j.SegmentBytes = smallSegments
@@ -88,6 +107,7 @@ func cutOnce(t *testing.T, j job, within time.Duration, first int) verdict {
 	vol.mount()
 	recovered, st := recoverSpool(t, j.Dir)
 	delivered, _ := readStore(t, outside)
+	dead := deadLetters(t, j.Dir)
 	vol.unmount()
 
 	// What was sent and acknowledged since the snapshot is allowed to be there.
@@ -103,17 +123,17 @@ func cutOnce(t *testing.T, j job, within time.Duration, first int) verdict {
 		}
 	}
 	before.mu.Unlock()
-	v := before.check(delivered, recovered)
-	all := l.check(delivered, recovered)
-	t.Logf("  %v; %d delivered before, %d recovered, %d torn tails, %d refused after the cut, racing acks lost: %d of %d",
-		v, len(delivered), len(recovered), st.Damaged, refused, all.lost-v.lost, all.acked-v.acked)
+	v := before.check(delivered, recovered, dead)
+	all := l.check(delivered, recovered, dead)
+	t.Logf("  %v; %d delivered before, %d recovered, %d dead letters, %d torn tails, %d refused after the cut, racing acks lost: %d of %d",
+		v, len(delivered), len(recovered), len(dead), st.Damaged, refused, all.lost-v.lost, all.acked-v.acked)
 	if v.acked == 0 {
 		t.Error("nothing was acknowledged before the cut")
 	}
 	if v.foreign > 0 {
 		t.Errorf("%d events that nobody sent", v.foreign)
 	}
-	return v
+	return afterCut{v, len(dead)}
 }
 
 func size(path string) int64 {

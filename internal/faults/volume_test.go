@@ -11,19 +11,28 @@ import (
 	"unsafe"
 )
 
-// A volume is an ext4 file system of its own, in a file.
+// A volume is a file system of its own, in a file.
 type volume struct {
 	t          *testing.T
 	image, dir string
+	options    string // of mount
 	mounted    bool
 }
 
-// newVolume makes a volume and mounts it.
+// newVolume makes a volume with ext4 and mounts it.
 func newVolume(t *testing.T, megabytes int64) *volume {
 	t.Helper()
-	need(t, "mkfs.ext4", "mount", "umount")
+	return newVolumeOf(t, "ext4", megabytes)
+}
+
+// newVolumeOf makes a volume with the file system ext4 or xfs, and mounts it. The one
+// with ext4 becomes read-only when something is wrong with it.
+func newVolumeOf(t *testing.T, system string, megabytes int64) *volume {
+	t.Helper()
+	mkfs := map[string][]string{"ext4": {"mkfs.ext4", "-q", "-F", "-e", "remount-ro"}, "xfs": {"mkfs.xfs", "-q", "-f"}}[system]
+	need(t, mkfs[0], "mount", "umount")
 	tmp := realDisk(t)
-	v := &volume{t: t, image: filepath.Join(tmp, "image"), dir: filepath.Join(tmp, "mnt")}
+	v := &volume{t: t, image: filepath.Join(tmp, "image"), dir: filepath.Join(tmp, "mnt"), options: "loop"}
 	f, err := os.Create(v.image)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +43,7 @@ func newVolume(t *testing.T, megabytes int64) *volume {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	v.run("mkfs.ext4", "-q", "-F", v.image)
+	v.run(mkfs[0], append(mkfs[1:], v.image)...)
 	if err := os.Mkdir(v.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +65,7 @@ func (v *volume) run(name string, args ...string) {
 
 func (v *volume) mount() {
 	v.t.Helper()
-	v.run("mount", "-o", "loop", v.image, v.dir)
+	v.run("mount", "-o", v.options, v.image, v.dir)
 	v.mounted = true
 }
 
@@ -79,7 +88,8 @@ func (v *volume) unmount() {
 
 // cut takes the power away: whatever the file system has not written and flushed
 // by now will not be there after the next mount, and neither will its journal's
-// unwritten part (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH).
+// unwritten part (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, which has the
+// same number in XFS).
 func (v *volume) cut(root *os.File) error {
 	how := uint32(2)
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, root.Fd(), 0x8004587d, uintptr(unsafe.Pointer(&how)))
