@@ -123,10 +123,10 @@ type Config struct {
 	Limits Limits
 
 	// MaxInFlight bounds the memory of all requests until they are answered, in bytes:
-	// their bodies, compressed and not, and the events that are made of them
-	// ([Event.Size]), each reserved before it is allocated. Default 64 MiB, or more if
-	// one request can need it. Up to 2 KiB of events, and 4 KiB of headers, are as much
-	// as a connection costs anyway and not counted. While a body outgrows its buffer
+	// their headers, their bodies, compressed and not, and the events that are made of them
+	// ([Event.Size]), each reserved before it is allocated, but for headers. Default 64
+	// MiB, or more if one request can need it. Up to 2 KiB of events, and 4 KiB of headers,
+	// are as much as a connection costs anyway and not counted. While a body outgrows its buffer
 	// there may be twice as much of it for a moment.
 	//
 	// A request that finds no room waits for up to a second and is then answered 429.
@@ -139,7 +139,9 @@ type Config struct {
 	//
 	// The process as a whole stays below what it takes when idle, 22 KB for each
 	// connection, and twice the sum of MaxInFlight and the queues of its sinks, such as
-	// spool.Options.MemoryBytes. The garbage collector is why it is twice.
+	// spool.Options.MemoryBytes. The garbage collector is why it is twice. Headers that are
+	// still being read are beyond a handler, and a megabyte of short ones takes 13: set
+	// http.Server.MaxHeaderBytes, as to 16 KiB.
 	MaxInFlight int64
 
 	// MaxRequests bounds the requests in progress; default 10,000. One that exceeds it

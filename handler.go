@@ -171,6 +171,11 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if err := a.body.Enter(); err != nil {
 		return bodyRefusal(err)
 	}
+	if n := headerSize(r) - commonHeaders; n > 0 {
+		if err := a.body.Hold(int64(n)); err != nil {
+			return bodyRefusal(err)
+		}
+	}
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(r); errors.Is(err, ErrDrop) {
 			h.stats.dropped.Add(1)
@@ -223,9 +228,6 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 		}
 		return nil
 	}}
-	if err := lim.room(max(0, headerSize(r)-commonHeaders)); err != nil {
-		return nil, err
-	}
 	own := intake.Own(r)
 	var e Event
 	if err := describe(&e, own, &lim); err != nil {
@@ -249,13 +251,20 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 // commonHeaders is how many bytes of headers a connection has room for in any case.
 const commonHeaders = 4 << 10
 
+// A header costs more than its text: a place in a map for its name, and one in a list for
+// each of its values. Without them a megabyte of short ones would pass for nothing.
+const (
+	nameCost  = 64
+	valueCost = 24
+)
+
 // headerSize is how many bytes net/http keeps of a request until it is answered.
 func headerSize(r *http.Request) int {
 	n := len(r.RequestURI)
 	for name, values := range r.Header {
-		n += len(name)
+		n += nameCost + len(name)
 		for _, v := range values {
-			n += len(v)
+			n += valueCost + len(v)
 		}
 	}
 	return n
