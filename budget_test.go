@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
 )
@@ -208,6 +209,37 @@ func TestMaxRequests(t *testing.T) {
 		all.Wait()
 		if res := serve(h, from("127.0.0.1:1", "text/plain", "x")); res.StatusCode != 204 {
 			t.Errorf("afterwards: %d", res.StatusCode)
+		}
+	})
+}
+
+// TestMaxRequestsRefused: the bodies that are read for OnRefused alone are of requests in
+// progress, too.
+func TestMaxRequestsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bodies := map[string]int{}
+		h := newHandler(t, beacon.Config{
+			MaxRequests: 3, Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil }),
+			OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) { bodies[why.Reason+string(body)]++ },
+		})
+		refused := func(body io.Reader) {
+			r := from("127.0.0.1:1", "text/plain", "")
+			r.Body = io.NopCloser(body)
+			r.Header.Set("Origin", "https://evil.example")
+			serve(h, r)
+		}
+		var all sync.WaitGroup
+		slow, w := io.Pipe()
+		for range 3 {
+			all.Go(func() { refused(slow) })
+		}
+		synctest.Wait()
+		refused(strings.NewReader("x"))
+		_ = w.Close()
+		all.Wait()
+		refused(strings.NewReader("x"))
+		if diff := cmp.Diff(map[string]int{"origin": 4, "originx": 1}, bodies); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
 }

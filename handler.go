@@ -168,13 +168,8 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if !h.cors.accepts(r.Method) {
 		return methodError(r.Method)
 	}
-	if err := a.body.Enter(); err != nil {
+	if err := a.body.Enter(uncommonHeaders(r)); err != nil {
 		return bodyRefusal(err)
-	}
-	if n := headerSize(r) - commonHeaders; n > 0 {
-		if err := a.body.Hold(int64(n)); err != nil {
-			return bodyRefusal(err)
-		}
 	}
 	if h.cfg.Admit != nil {
 		if err := h.cfg.Admit(r); errors.Is(err, ErrDrop) {
@@ -258,16 +253,17 @@ const (
 	valueCost = 24
 )
 
-// headerSize is how many bytes net/http keeps of a request until it is answered.
-func headerSize(r *http.Request) int {
-	n := len(r.RequestURI)
+// uncommonHeaders is how many bytes more net/http keeps of a request until it is answered;
+// not more if it is negative.
+func uncommonHeaders(r *http.Request) int64 {
+	n := len(r.RequestURI) - commonHeaders
 	for name, values := range r.Header {
 		n += nameCost + len(name)
 		for _, v := range values {
 			n += valueCost + len(v)
 		}
 	}
-	return n
+	return int64(n)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

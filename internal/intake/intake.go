@@ -110,12 +110,19 @@ func (g *Gate) Body(w http.ResponseWriter, r *http.Request, network netip.Prefix
 	return Body{gate: g, r: r, w: w, network: network}
 }
 
-// Enter makes the request one in progress, or returns [ErrBusy] if there are too many.
-func (b *Body) Enter() error {
+// Enter makes the request one in progress, of which n bytes are held already, or returns
+// [ErrBusy] if there are too many. It does so once.
+func (b *Body) Enter(n int64) error {
+	if b.inside {
+		return nil
+	}
 	if !b.gate.requests.wait(claim{n: 1, network: b.network}, b.gate.patience(), b.gate.watchdog.press) {
 		return fmt.Errorf("%w: too many requests in progress", ErrBusy)
 	}
 	b.inside = true
+	if n > 0 {
+		return b.Hold(n)
+	}
 	return nil
 }
 
