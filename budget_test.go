@@ -174,11 +174,11 @@ func TestOneNetwork(t *testing.T) {
 				t.Errorf("somebody else: %d", res.StatusCode)
 			}
 		}
-		if res := serve(h, from("[2001:db8::2]:1", "text/plain", "x")); res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
-			t.Errorf("a neighbour in the same /64: %d", res.StatusCode)
+		if res := serve(h, from("[2001:db8:0:1::2]:1", "text/plain", "x")); res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("the next /64 of the same customer: %d", res.StatusCode)
 		}
-		if res := serve(h, from("[2001:db8:0:1::2]:1", "text/plain", "x")); res.StatusCode != 204 {
-			t.Errorf("the next /64: %d", res.StatusCode)
+		if res := serve(h, from("[2001:db8:1::2]:1", "text/plain", "x")); res.StatusCode != 204 {
+			t.Errorf("the next /48: %d", res.StatusCode)
 		}
 		close(hold)
 		all.Wait()

@@ -130,7 +130,7 @@ type Config struct {
 	// there may be twice as much of it for a moment.
 	//
 	// A request that finds no room waits for up to a second and is then answered 429.
-	// One, or all that come from one network (an IPv4 address, or an IPv6 /64), may
+	// One, or all that come from one network (an IPv4 address, or an IPv6 /48), may
 	// hold an eighth, or what Limits allow one request if that is more; a request
 	// that needs more by itself is refused with 413. Requests of a private
 	// or loopback address that is not in TrustedProxies, behind which all clients could

@@ -279,15 +279,16 @@ func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 	}
 }
 
-// network is whose share of the budget a request uses: that of its client, or nobody's
-// where all clients could be behind one address.
+// network is whose share of the budget a request uses: that of the largest network that
+// its client may have to itself, since eight shares are all there is, or nobody's where all
+// clients could be behind one address.
 func (h *Handler) network(r *http.Request) netip.Prefix {
 	key, ok := clientip.Client(r, h.cfg.TrustedProxies)
 	if !ok {
 		h.noShare(r)
 		return netip.Prefix{}
 	}
-	return key
+	return clientip.Wide(key)
 }
 
 // noShare says once that no client can be kept from using up the whole budget. A visitor
