@@ -31,7 +31,7 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 		a.guard("OnRefused", func() {
 			noRoom := why.Reason == ReasonTooBusy || why.Reason == ReasonTooHeavy
 			unread := body.Bytes == nil && !noRoom && why.Reason != ReasonLimited && why.Reason != ReasonBodyRead
-			if unread && (body.Enter(uncommonHeaders(r)) != nil || body.Read(true) != nil) || noRoom && !body.Complete {
+			if unread && (body.Enter() != nil || body.Read(true) != nil) || noRoom && !body.Complete {
 				a.onRefused(r, nil, why) // half of it would pass for all
 			} else {
 				a.onRefused(r, body.Bytes, why)

@@ -168,7 +168,7 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if !h.cors.accepts(r.Method) {
 		return methodError(r.Method)
 	}
-	if err := a.body.Enter(uncommonHeaders(r)); err != nil {
+	if err := a.body.Enter(); err != nil {
 		return bodyRefusal(err)
 	}
 	if h.cfg.Admit != nil {
@@ -241,29 +241,6 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 		return nil, err
 	}
 	return decode(&e, own.Header, c, &lim)
-}
-
-// commonHeaders is how many bytes of headers a connection has room for in any case.
-const commonHeaders = 4 << 10
-
-// A header costs more than its text: a place in a map for its name, and one in a list for
-// each of its values. Without them a megabyte of short ones would pass for nothing.
-const (
-	nameCost  = 64
-	valueCost = 24
-)
-
-// uncommonHeaders is how many bytes more net/http keeps of a request until it is answered;
-// not more if it is negative.
-func uncommonHeaders(r *http.Request) int64 {
-	n := len(r.RequestURI) - commonHeaders
-	for name, values := range r.Header {
-		n += nameCost + len(name)
-		for _, v := range values {
-			n += valueCost + len(v)
-		}
-	}
-	return int64(n)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

@@ -110,9 +110,9 @@ func (g *Gate) Body(w http.ResponseWriter, r *http.Request, network netip.Prefix
 	return Body{gate: g, r: r, w: w, network: network}
 }
 
-// Enter makes the request one in progress, of which n bytes are held already, or returns
-// [ErrBusy] if there are too many. It does so once.
-func (b *Body) Enter(n int64) error {
+// Enter makes the request one in progress, and takes from the budget what its headers hold
+// already, or returns [ErrBusy] if there are too many. It does so once.
+func (b *Body) Enter() error {
 	if b.inside {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (b *Body) Enter(n int64) error {
 		return fmt.Errorf("%w: too many requests in progress", ErrBusy)
 	}
 	b.inside = true
-	if n > 0 {
+	if n := uncommonHeaders(b.r); n > 0 {
 		return b.Hold(n)
 	}
 	return nil
