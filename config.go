@@ -141,7 +141,8 @@ type Config struct {
 	// connection, and twice the sum of MaxInFlight and the queues of its sinks, such as
 	// spool.Options.MemoryBytes. The garbage collector is why it is twice. Headers that are
 	// still being read are beyond a handler, and a megabyte of short ones takes 13: set
-	// http.Server.MaxHeaderBytes, as to 16 KiB.
+	// http.Server.MaxHeaderBytes, as to 16 KiB. So is what an HTTP/2 connection has received
+	// and nobody has read yet, up to a megabyte: see HTTP2Config.MaxReceiveBufferPerConnection.
 	MaxInFlight int64
 
 	// MaxRequests bounds the requests in progress; default 10,000. One that exceeds it
