@@ -29,8 +29,9 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 	a.log(r.Context(), "beacon not taken", why)
 	if a.onRefused != nil {
 		a.guard("OnRefused", func() {
-			unread := body.Bytes == nil && why.Reason != ReasonTooBusy && why.Reason != ReasonLimited && why.Reason != ReasonBodyRead
-			if unread && body.Read(true) != nil || why.Reason == ReasonTooBusy && !body.Complete {
+			noRoom := why.Reason == ReasonTooBusy || why.Reason == ReasonTooHeavy
+			unread := body.Bytes == nil && !noRoom && why.Reason != ReasonLimited && why.Reason != ReasonBodyRead
+			if unread && (body.Enter() != nil || body.Read(true) != nil) || noRoom && !body.Complete {
 				a.onRefused(r, nil, why) // half of it would pass for all
 			} else {
 				a.onRefused(r, body.Bytes, why)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
 )
@@ -172,11 +174,11 @@ func TestOneNetwork(t *testing.T) {
 				t.Errorf("somebody else: %d", res.StatusCode)
 			}
 		}
-		if res := serve(h, from("[2001:db8::2]:1", "text/plain", "x")); res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
-			t.Errorf("a neighbour in the same /64: %d", res.StatusCode)
+		if res := serve(h, from("[2001:db8:0:1::2]:1", "text/plain", "x")); res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("the next /64 of the same customer: %d", res.StatusCode)
 		}
-		if res := serve(h, from("[2001:db8:0:1::2]:1", "text/plain", "x")); res.StatusCode != 204 {
-			t.Errorf("the next /64: %d", res.StatusCode)
+		if res := serve(h, from("[2001:db8:1::2]:1", "text/plain", "x")); res.StatusCode != 204 {
+			t.Errorf("the next /48: %d", res.StatusCode)
 		}
 		close(hold)
 		all.Wait()
@@ -211,29 +213,80 @@ func TestMaxRequests(t *testing.T) {
 	})
 }
 
-// TestHeadersAreInFlight: what net/http has read of a request counts, if it is much.
-func TestHeadersAreInFlight(t *testing.T) {
+// TestMaxRequestsRefused: the bodies that are read for OnRefused alone are of requests in
+// progress, too.
+func TestMaxRequestsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hold := make(chan struct{})
-		h := newHandler(t, beacon.Config{Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { <-hold; return nil })})
-		var all sync.WaitGroup
-		var taken atomic.Int64
-		for range 100 {
-			all.Go(func() {
-				r := from("127.0.0.1:1", "text/plain", "x")
-				r.Header.Set("X-Junk", strings.Repeat("x", 1<<20))
-				if serve(h, r).StatusCode == 204 {
-					taken.Add(1)
-				}
-			})
+		bodies := map[string]int{}
+		h := newHandler(t, beacon.Config{
+			MaxRequests: 3, Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil }),
+			OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) { bodies[why.Reason+string(body)]++ },
+		})
+		refused := func(body io.Reader) {
+			r := from("127.0.0.1:1", "text/plain", "")
+			r.Body = io.NopCloser(body)
+			r.Header.Set("Origin", "https://evil.example")
+			serve(h, r)
 		}
-		time.Sleep(2 * time.Second)
-		close(hold)
+		var all sync.WaitGroup
+		slow, w := io.Pipe()
+		for range 3 {
+			all.Go(func() { refused(slow) })
+		}
+		synctest.Wait()
+		refused(strings.NewReader("x"))
+		_ = w.Close()
 		all.Wait()
-		if n := taken.Load(); n < 50 || n > 60 { // 64 MiB, of which a sixteenth is for small ones
-			t.Errorf("%d of 100", n)
+		refused(strings.NewReader("x"))
+		if diff := cmp.Diff(map[string]int{"origin": 4, "originx": 1}, bodies); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
+}
+
+// TestHeadersAreInFlight: what net/http has read of a request counts, if it is much, and
+// from before its body comes.
+func TestHeadersAreInFlight(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		junk func(http.Header)
+	}{
+		{"a long one", func(h http.Header) { h.Set("X-Junk", strings.Repeat("x", 1<<20)) }},
+		{"names", func(h http.Header) {
+			for i := range 12_000 {
+				h[strconv.Itoa(i)] = []string{""}
+			}
+		}},
+		{"values", func(h http.Header) { h["A"] = make([]string, 44_000) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHandler(t, beacon.Config{Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil })})
+				header := http.Header{}
+				c.junk(header)
+				var all sync.WaitGroup
+				var taken, busy atomic.Int64
+				for range 100 {
+					all.Go(func() {
+						r := from("127.0.0.1:1", "text/plain", "")
+						body, w := io.Pipe()
+						time.AfterFunc(3*time.Second, func() { _ = w.Close() })
+						r.Body, r.Header = body, header
+						switch serve(h, r).StatusCode {
+						case 204:
+							taken.Add(1)
+						case 429:
+							busy.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				if n := taken.Load(); n < 50 || n > 60 || n+busy.Load() != 100 { // 64 MiB, of which a sixteenth is for small ones
+					t.Errorf("%d of 100 taken, and %d are refused", n, busy.Load())
+				}
+			})
+		})
+	}
 }
 
 // TestNoShareIsSaid: once, where a proxy that nobody named makes all clients one.

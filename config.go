@@ -123,14 +123,14 @@ type Config struct {
 	Limits Limits
 
 	// MaxInFlight bounds the memory of all requests until they are answered, in bytes:
-	// their bodies, compressed and not, and the events that are made of them
-	// ([Event.Size]), each reserved before it is allocated. Default 64 MiB, or more if
-	// one request can need it. Up to 2 KiB of events, and 4 KiB of headers, are as much
-	// as a connection costs anyway and not counted. While a body outgrows its buffer
+	// their headers, their bodies, compressed and not, and the events that are made of them
+	// ([Event.Size]), each reserved before it is allocated, but for headers. Default 64
+	// MiB, or more if one request can need it. Up to 2 KiB of events, and 4 KiB of headers,
+	// are as much as a connection costs anyway and not counted. While a body outgrows its buffer
 	// there may be twice as much of it for a moment.
 	//
 	// A request that finds no room waits for up to a second and is then answered 429.
-	// One, or all that come from one network (an IPv4 address, or an IPv6 /64), may
+	// One, or all that come from one network (an IPv4 address, or an IPv6 /48), may
 	// hold an eighth, or what Limits allow one request if that is more; a request
 	// that needs more by itself is refused with 413. Requests of a private
 	// or loopback address that is not in TrustedProxies, behind which all clients could
@@ -139,7 +139,10 @@ type Config struct {
 	//
 	// The process as a whole stays below what it takes when idle, 22 KB for each
 	// connection, and twice the sum of MaxInFlight and the queues of its sinks, such as
-	// spool.Options.MemoryBytes. The garbage collector is why it is twice.
+	// spool.Options.MemoryBytes. The garbage collector is why it is twice. Headers that are
+	// still being read are beyond a handler, and a megabyte of short ones takes 13: set
+	// http.Server.MaxHeaderBytes, as to 16 KiB. So is what an HTTP/2 connection has received
+	// and nobody has read yet, up to a megabyte: see HTTP2Config.MaxReceiveBufferPerConnection.
 	MaxInFlight int64
 
 	// MaxRequests bounds the requests in progress; default 10,000. One that exceeds it

@@ -223,9 +223,6 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 		}
 		return nil
 	}}
-	if err := lim.room(max(0, headerSize(r)-commonHeaders)); err != nil {
-		return nil, err
-	}
 	own := intake.Own(r)
 	var e Event
 	if err := describe(&e, own, &lim); err != nil {
@@ -246,21 +243,6 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	return decode(&e, own.Header, c, &lim)
 }
 
-// commonHeaders is how many bytes of headers a connection has room for in any case.
-const commonHeaders = 4 << 10
-
-// headerSize is how many bytes net/http keeps of a request until it is answered.
-func headerSize(r *http.Request) int {
-	n := len(r.RequestURI)
-	for name, values := range r.Header {
-		n += len(name)
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	return n
-}
-
 // stamp sets what decoding cannot know: identity, time and address.
 func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 	now = now.Round(0).UTC() // the monotonic reading would not survive storage
@@ -274,15 +256,16 @@ func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 	}
 }
 
-// network is whose share of the budget a request uses: that of its client, or nobody's
-// where all clients could be behind one address.
+// network is whose share of the budget a request uses: that of the largest network that
+// its client may have to itself, since eight shares are all there is, or nobody's where all
+// clients could be behind one address.
 func (h *Handler) network(r *http.Request) netip.Prefix {
 	key, ok := clientip.Client(r, h.cfg.TrustedProxies)
 	if !ok {
 		h.noShare(r)
 		return netip.Prefix{}
 	}
-	return key
+	return clientip.Wide(key)
 }
 
 // noShare says once that no client can be kept from using up the whole budget. A visitor

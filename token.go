@@ -20,18 +20,19 @@ type tokens struct {
 }
 
 // cut takes the token out of the query and returns it: whoever reads stored events
-// could send others with it. Of several parameters the first is meant, and one that is
-// too long is none and stays, so that nothing of size is kept alive unseen.
+// could send others with it. Of several parameters the first is meant, and none is kept.
+// One that is too long is no token and stays, so that nothing of size is kept alive unseen.
 func (t *tokens) cut(e *Event) string {
 	if t.keys.None() {
 		return ""
 	}
-	i := slices.IndexFunc(e.Query, func(f Field) bool { return f.Name == tokenParam })
-	if i < 0 || len(e.Query[i].Value) > pagetoken.MaxLen {
+	isToken := func(f Field) bool { return f.Name == tokenParam && len(f.Value) <= pagetoken.MaxLen }
+	i := slices.IndexFunc(e.Query, isToken)
+	if i < 0 {
 		return ""
 	}
 	token := e.Query[i].Value
-	if e.Query = slices.Delete(e.Query, i, i+1); len(e.Query) == 0 {
+	if e.Query = slices.DeleteFunc(e.Query, isToken); len(e.Query) == 0 {
 		e.Query = nil
 	}
 	return token

@@ -84,7 +84,8 @@ type BatchOptions struct {
 // A panic becomes an error that is answered like one, 500. If next does not return
 // within a second of its context's end, the callers get an error that is temporary, the
 // batches behind go ahead in one of the 8 calls' stead, and the events stay counted in
-// MaxWaiting. When there is no such call left they wait; then Healthy fails.
+// MaxWaiting. When 8 do not return there is no such call left, nothing is tried apart and
+// the next one that hangs stops the line; then Healthy fails.
 //
 // Batch starts a goroutine for each call of next. Flush ends the lingering and waits for
 // what is on its way. Batch panics if next is nil or an option is negative.
@@ -123,7 +124,7 @@ type batch struct {
 	alone atomic.Int64  // how many calls failed alone since, temporarily
 
 	skipped atomic.Uint64 // lots that were not tried apart because next is away
-	stuck   atomic.Bool   // a call does not return, and no batch can go ahead
+	hanging atomic.Int64  // calls that had to return and did not
 }
 
 // A group is one batch: the calls whose events go to next together.
@@ -272,7 +273,7 @@ func (b *batch) Healthy(ctx context.Context) error {
 	switch {
 	case b.closed.Load():
 		return ErrClosed
-	case b.stuck.Load():
+	case b.hanging.Load() >= asideCalls: // nothing is tried apart, and soon the line stands
 		return errOverdue
 	case full:
 		return ErrFull

@@ -139,6 +139,38 @@ func TestBatchHangOfAPart(t *testing.T) {
 	})
 }
 
+// When as many parts hang as are tried at a time, the others wait: that is said.
+func TestBatchHangOfAllParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		next := &script{answer: func(_ context.Context, _ int, ids []string) error {
+			if len(ids) > 1 {
+				return errRefused
+			}
+			if ids[0] == "hang" {
+				<-release
+			}
+			return nil
+		}}
+		s := sink.Batch(next, sink.BatchOptions{Linger: time.Second, Timeout: time.Second})
+		for i := range 4 {
+			if err := s.Healthy(t.Context()); err != nil {
+				t.Errorf("while %d hang: %v", 2*i, err)
+			}
+			calls(s, []string{"hang"}, []string{"hang"})()
+		}
+		behind := calls(s, []string{"a"}, []string{"b"})
+		time.Sleep(time.Minute)
+		if err := s.Healthy(t.Context()); err == nil {
+			t.Error("what is tried apart waits, and it is well")
+		}
+		close(release)
+		if err := errors.Join(append(behind(), s.Healthy(t.Context()), s.Close(t.Context()))...); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Flush waits for what is tried apart, also if the batches behind were quicker.
 func TestBatchFlushWaitsForWhatIsTriedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

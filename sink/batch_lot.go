@@ -182,18 +182,18 @@ func (b *batch) call(events []beacon.Event) verdict {
 // the batches behind go ahead as soon as it counts as one beside them.
 func (b *batch) overdue(g *group, l *lot, back <-chan struct{}) {
 	l.tell(slices.Repeat([]error{errOverdue}, len(l.shares)), nil)
+	b.hanging.Add(1)
+	defer b.hanging.Add(-1)
 	if l != &g.lot {
+		<-back
 		return
 	}
-	b.stuck.Store(true)
 	select {
 	case b.aside <- struct{}{}:
-		b.stuck.Store(false)
 		g.passOn()
 		<-back
 		<-b.aside
 	case <-back:
-		b.stuck.Store(false)
 	}
 }
 

@@ -13,13 +13,14 @@ import (
 // past it for a bounded while, and have room of their own.
 type budget struct {
 	share int64 // the most of one network, what it waits for included
+	rest  int64 // of a share, what claims that leave room leave of it
 	kept  int64 // what only small claims get
 	crowd int   // how many may wait
 
 	mu       sync.Mutex
 	free     int64
-	small    int64    // held by small claims
-	lines    [2]queue // for room: of large claims, and of small ones
+	small    int64 // held by small claims
+	lines    lines // for room
 	waiting  int
 	pressed  time.Time // when all were last made to hurry
 	networks map[netip.Prefix]*network
@@ -29,14 +30,14 @@ type budget struct {
 // maxSpare is how many networks that are gone are kept to be used again.
 const maxSpare = 64
 
-func newBudget(n, share, kept int64, crowd int) budget {
-	return budget{share: share, kept: kept, crowd: crowd, free: n, networks: map[netip.Prefix]*network{}}
+func newBudget(n, share, rest, kept int64, crowd int) budget {
+	return budget{share: share, rest: rest, kept: kept, crowd: crowd, free: n, networks: map[netip.Prefix]*network{}}
 }
 
 // A network is one whose requests hold something, or wait for it.
 type network struct {
 	asked   int64     // what they hold or wait for in a line of the budget
-	line    queue     // of claims that are beyond its share
+	lines   lines     // of claims that are beyond its share
 	pressed time.Time // when they were last made to hurry
 }
 
@@ -46,6 +47,25 @@ type claim struct {
 	network netip.Prefix // whose share it is of; the zero Prefix has none
 	small   bool
 	leave   int64 // how much has to be free after it, for others
+}
+
+// The kinds of claims, each with a line of its own. Those that leave room for others do
+// not stand in front of them: it would be room that nobody can have.
+const (
+	final   = iota // large ones of those who hold something, and are done when they get it
+	leaving        // large ones that leave room
+	small
+	kinds
+)
+
+func (c *claim) kind() int {
+	switch {
+	case c.small:
+		return small
+	case c.leave > 0:
+		return leaving
+	}
+	return final
 }
 
 type waiter struct {
@@ -71,7 +91,7 @@ func (b *budget) try(c claim) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	own := b.network(c.network)
-	if !own.admits(c, b.share) || !b.line(c.small).empty() || !b.fits(c) {
+	if !b.admits(own, c) || !b.lines[c.kind()].empty() || !b.fits(c) {
 		b.forget(c.network)
 		return false
 	}
@@ -95,12 +115,12 @@ func (b *budget) wait(c claim, patience time.Duration, press func(of netip.Prefi
 	b.waiting++
 	w := &waiter{claim: c, since: time.Now(), ready: make(chan struct{})}
 	own := b.network(c.network)
-	if w.asked = own.admits(c, b.share); w.asked {
+	if w.asked = b.admits(own, c); w.asked {
 		own.ask(c.n)
-		b.line(c.small).add(w)
+		b.lines[c.kind()].add(w)
 		b.grant() // there may be room since
 	} else {
-		own.line.add(w)
+		own.lines[c.kind()].add(w)
 	}
 	b.mu.Unlock()
 	if w.waits(min(pressing, patience)) {
@@ -150,11 +170,13 @@ func (b *budget) giveUp(w *waiter) bool {
 	}
 	w.gone = true
 	b.waiting--
+	var back int64
 	if w.asked {
-		b.giveBack(w.network, w.n)
+		back = w.n
 	}
+	b.giveBack(w.network, back) // those behind may have waited for this one only
 	b.forget(w.network)
-	b.grant() // those behind may have waited for this one only
+	b.grant()
 	return true
 }
 
@@ -185,11 +207,13 @@ func (b *budget) outgrow(n int64) {
 
 // fits says whether there is room for c. Callers hold mu.
 func (b *budget) fits(c claim) bool {
-	if !c.small {
-		return b.free-c.n >= max(b.kept, c.leave)
+	switch c.kind() {
+	case final:
+		return b.free-c.n >= b.kept
+	case leaving:
+		return b.free-c.n >= max(b.kept, c.leave) && b.lines[final].empty()
 	}
-	large := b.lines[0].first()
-	return b.free >= c.n && (large == nil || b.small+c.n <= b.kept || time.Since(large.since) < overtake)
+	return b.free >= c.n && (b.small+c.n <= b.kept || !b.lines.overtaken())
 }
 
 func (b *budget) take(c claim) {
@@ -209,13 +233,6 @@ func (b *budget) grant() {
 			close(w.ready)
 		}
 	}
-}
-
-func (b *budget) line(small bool) *queue {
-	if small {
-		return &b.lines[1]
-	}
-	return &b.lines[0]
 }
 
 // network returns the network of that name, nil for the zero Prefix. Callers hold mu.
@@ -238,7 +255,7 @@ func (b *budget) network(name netip.Prefix) *network {
 
 // forget drops a network that holds nothing and waits for nothing. Callers hold mu.
 func (b *budget) forget(name netip.Prefix) {
-	if own := b.networks[name]; own != nil && own.asked == 0 && own.line.empty() {
+	if own := b.networks[name]; own != nil && own.asked == 0 && own.lines.empty() {
 		delete(b.networks, name)
 		if len(b.spare) < maxSpare {
 			b.spare = append(b.spare, own)
@@ -254,24 +271,55 @@ func (b *budget) giveBack(name netip.Prefix, n int64) {
 		return
 	}
 	own.asked -= n
-	for w := own.line.first(); w != nil && own.asked+w.n <= b.share; w = own.line.first() {
-		own.line.next()
-		own.ask(w.n)
-		w.asked = true
-		b.line(w.small).add(w)
+	for i := range own.lines {
+		for w := own.lines[i].first(); w != nil && b.inShare(own, w.claim); w = own.lines[i].first() {
+			own.lines[i].next()
+			own.ask(w.n)
+			w.asked = true
+			b.lines[i].add(w)
+		}
 	}
 }
 
-// admits says whether c is within the share of the network, and nothing large of it
-// waits for that. A nil network has none that could be used up.
-func (o *network) admits(c claim, share int64) bool {
-	return o == nil || o.asked+c.n <= share && (c.small || o.line.empty())
+// admits says whether c is within the share of the network, and no other claim of it goes
+// first. A nil network has no share that could be used up.
+func (b *budget) admits(own *network, c claim) bool {
+	return own == nil || b.inShare(own, c) && (c.small || own.lines[c.kind()].empty())
+}
+
+func (b *budget) inShare(own *network, c claim) bool {
+	if c.kind() == leaving {
+		return own.asked+c.n <= b.share-b.rest && own.lines[final].empty()
+	}
+	return own.asked+c.n <= b.share
 }
 
 func (o *network) ask(n int64) {
 	if o != nil {
 		o.asked += n
 	}
+}
+
+// lines are those of the kinds of claims, in the order in which they are served.
+type lines [kinds]queue
+
+func (l *lines) empty() bool {
+	for i := range l {
+		if !l[i].empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// overtaken says whether small claims have gone past a large one for long enough.
+func (l *lines) overtaken() bool {
+	for _, kind := range [...]int{final, leaving} {
+		if w := l[kind].first(); w != nil && time.Since(w.since) >= overtake {
+			return true
+		}
+	}
+	return false
 }
 
 // A queue holds those who wait, in order. Who gave up stays in it until it is their turn.

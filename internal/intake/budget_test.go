@@ -59,7 +59,7 @@ func nobody(netip.Prefix) {}
 // TestLineIsFair: large claims are served in order, and who gives up holds nobody back.
 func TestLineIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10, 10, 0, math.MaxInt)
+		b := newBudget(10, 10, 0, 0, math.MaxInt)
 		if !b.wait(claim{n: 8}, time.Second, nobody) {
 			t.Fatal("nobody holds anything")
 		}
@@ -72,7 +72,7 @@ func TestLineIsFair(t *testing.T) {
 			t.Error(got)
 		}
 		b.release(netip.Prefix{}, 10, 0)
-		if b.free != 10 || b.waiting != 0 || !b.lines[0].empty() {
+		if b.free != 10 || b.waiting != 0 || !b.lines.empty() {
 			t.Errorf("%+v", &b)
 		}
 	})
@@ -83,7 +83,7 @@ func TestLineIsFair(t *testing.T) {
 func TestSmallOvertakeForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		small := claim{n: 10, small: true}
-		b := newBudget(160, 160, 10, math.MaxInt)
+		b := newBudget(160, 160, 0, 10, math.MaxInt)
 		if !b.wait(claim{n: 100}, time.Second, nobody) || b.wait(claim{n: 51}, 0, nobody) {
 			t.Fatal("large claims get all but what is kept")
 		}
@@ -114,7 +114,7 @@ func TestSmallOvertakeForAWhile(t *testing.T) {
 // TestShares: a network that has its share waits, and holds nobody else up.
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 30, 0, math.MaxInt)
+		b := newBudget(100, 30, 0, 0, math.MaxInt)
 		if !b.wait(claim{n: 30, network: one}, time.Second, nobody) {
 			t.Fatal("its share is free")
 		}
@@ -145,7 +145,7 @@ func TestShares(t *testing.T) {
 // hold all they may do not wait for each other.
 func TestLeavesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 100, 0, math.MaxInt)
+		b := newBudget(100, 100, 0, 0, math.MaxInt)
 		for b.wait(claim{n: 10, leave: 25}, 0, nobody) {
 		}
 		if b.free != 30 || !b.wait(claim{n: 30}, 0, nobody) {
@@ -157,7 +157,7 @@ func TestLeavesRoom(t *testing.T) {
 // TestCrowd: no more may wait than that.
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(1, 1, 0, 2)
+		b := newBudget(1, 1, 0, 0, 2)
 		c := claim{n: 1, network: one}
 		served := ask(&b, asked{"a", c, time.Second}, asked{"b", c, time.Second}, asked{"c", c, time.Second}, asked{"d", c, time.Second})
 		if got := served(); got != "a -d" {
@@ -231,7 +231,7 @@ func TestPress(t *testing.T) {
 // TestPressOwn: a network that has used up its share presses its own bodies only.
 func TestPressOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 10, 0, math.MaxInt)
+		b := newBudget(100, 10, 0, 0, math.MaxInt)
 		b.try(claim{n: 10, network: one})
 		var pressed []netip.Prefix
 		press := func(of netip.Prefix) { pressed = append(pressed, of) }
@@ -301,7 +301,7 @@ func TestMinPace(t *testing.T) {
 
 // TestBudgetComesBack whatever claims do at a time.
 func TestBudgetComesBack(t *testing.T) {
-	b := newBudget(1000, 200, 60, 50)
+	b := newBudget(1000, 200, 0, 60, 50)
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {

@@ -68,18 +68,20 @@ type Gate struct {
 	limits   Limits
 	bytes    budget
 	requests budget
-	reading  int64 // what bodies leave free, for what is made of them
+	reading  int64 // what bodies leave free
 	watchdog watchdog
 }
 
 // New returns a Gate.
 func New(l Limits) *Gate {
 	kept := min(l.Budget/16, l.Budget-l.Share)
+	// What is read leaves a quarter for what is made of it, of all and of each share. Or
+	// else bodies that were read hold what they all wait for.
 	return &Gate{
 		limits:   l,
-		reading:  kept + min(l.Budget/4, l.Budget-kept-l.MaxBody),
-		bytes:    newBudget(l.Budget, l.Share, kept, math.MaxInt),
-		requests: newBudget(int64(l.Requests), int64(max(1, l.Requests/8)), 0, l.Requests/8),
+		reading:  kept + min(l.Budget/4, (l.Budget-kept-l.MaxBody)/2),
+		bytes:    newBudget(l.Budget, l.Share, (l.Share-l.MaxBody)/4, kept, math.MaxInt),
+		requests: newBudget(int64(l.Requests), int64(max(1, l.Requests/8)), 0, 0, l.Requests/8),
 		watchdog: watchdog{timeout: l.Timeout},
 	}
 }
@@ -108,12 +110,19 @@ func (g *Gate) Body(w http.ResponseWriter, r *http.Request, network netip.Prefix
 	return Body{gate: g, r: r, w: w, network: network}
 }
 
-// Enter makes the request one in progress, or returns [ErrBusy] if there are too many.
+// Enter makes the request one in progress, and takes from the budget what its headers hold
+// already, or returns [ErrBusy] if there are too many. It does so once.
 func (b *Body) Enter() error {
+	if b.inside {
+		return nil
+	}
 	if !b.gate.requests.wait(claim{n: 1, network: b.network}, b.gate.patience(), b.gate.watchdog.press) {
 		return fmt.Errorf("%w: too many requests in progress", ErrBusy)
 	}
 	b.inside = true
+	if n := uncommonHeaders(b.r); n > 0 {
+		return b.Hold(n)
+	}
 	return nil
 }
 

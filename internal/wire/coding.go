@@ -118,6 +118,12 @@ func looksLikeText(b []byte) bool {
 // expand decompresses body up to its cap. It never reads further than that, so
 // a bomb costs what its cap allows.
 func expand(body []byte, format string, lim InflateLimits) ([]byte, error) {
+	limit := min(lim.Cap(len(body)), math.MaxInt64-1) // one more is read
+	// First of all, since it may take a while, and a decompressor is 40 KiB of state.
+	first, err := lim.room(min(limit+1, guess(body, format)))
+	if err != nil {
+		return nil, err
+	}
 	src := bytes.NewReader(body)
 	var r io.Reader
 	switch format {
@@ -137,8 +143,7 @@ func expand(body []byte, format string, lim InflateLimits) ([]byte, error) {
 	default:
 		r = flate.NewReader(src)
 	}
-	limit := min(lim.Cap(len(body)), math.MaxInt64-1) // one more is read
-	out, err := readUpTo(r, guess(body, format), limit, lim.Hold)
+	out, err := readUpTo(r, first, limit, lim)
 	switch {
 	case errors.Is(err, ErrTooInflated):
 		return nil, fmt.Errorf("%w: %d bytes become more than %d", ErrTooInflated, len(body), limit)
@@ -159,23 +164,21 @@ func guess(body []byte, format string) int64 {
 	return int64(binary.LittleEndian.Uint32(body[n-4:])) + 1 // which is where the end is found
 }
 
-// readUpTo reads r to its end, unless that is beyond the limit. Nothing that was read is
-// copied but once, at the end, and not even that if the guess of its size was not too
-// small.
-func readUpTo(r io.Reader, guess, limit int64, hold func(int64) error) ([]byte, error) {
-	room := func(n int64) ([]byte, error) {
-		if hold != nil {
-			if err := hold(n); err != nil {
-				return nil, fmt.Errorf("%w: %w", errHeld, err)
-			}
+// room makes room for n bytes, if there may be so much.
+func (l InflateLimits) room(n int64) ([]byte, error) {
+	if l.Hold != nil {
+		if err := l.Hold(n); err != nil {
+			return nil, fmt.Errorf("%w: %w", errHeld, err)
 		}
-		return make([]byte, 0, n), nil
 	}
+	return make([]byte, 0, n), nil
+}
+
+// readUpTo reads r to its end, unless that is beyond the limit, into a first chunk and
+// others behind it. Nothing that was read is copied but once, at the end, and not even
+// that if the first had room for all.
+func readUpTo(r io.Reader, chunk []byte, limit int64, lim InflateLimits) ([]byte, error) {
 	var chunks [][]byte
-	chunk, err := room(min(limit+1, guess))
-	if err != nil {
-		return nil, err
-	}
 	for total := int64(0); ; {
 		n, err := r.Read(chunk[len(chunk):cap(chunk)])
 		chunk, total = chunk[:len(chunk)+n], total+int64(n)
@@ -185,7 +188,7 @@ func readUpTo(r io.Reader, guess, limit int64, hold func(int64) error) ([]byte, 
 		case err == nil && len(chunk) < cap(chunk):
 		case err == nil:
 			chunks = append(chunks, chunk)
-			if chunk, err = room(min(limit+1-total, max(total, 4<<10))); err != nil {
+			if chunk, err = lim.room(min(limit+1-total, max(total, 4<<10))); err != nil {
 				return nil, err
 			}
 		case err != io.EOF:
