@@ -131,7 +131,7 @@ type Config struct {
 	//
 	// A request that finds no room waits for up to a second and is then answered 429.
 	// One, or all that come from one network (an IPv4 address, or an IPv6 /48), may
-	// hold an eighth, or what Limits allow one request if that is more; a request
+	// hold an eighth, or four bodies and what is made of one if that is more; a request
 	// that needs more by itself is refused with 413. Requests of a private
 	// or loopback address that is not in TrustedProxies, behind which all clients could
 	// be, share the whole; the Logger is told, once. A sixteenth is kept for
@@ -282,10 +282,15 @@ func (c Config) withDefaults() (Config, cors, error) {
 	return c, cors{origins: origins, any: c.AnyOrigin, hosts: hosts, methods: c.Methods, allow: allow}, errors.Join(errs...)
 }
 
-// share is what one request, or one network, may hold of MaxInFlight: an eighth, but as
-// much as a batch within the limits takes, body, decoded body, and a copy of each item.
-func (c *Config) share() int64 {
+// making is the most that is made of a body, but for what its events have in common: what
+// it inflates to, a copy of each item, and the events.
+func (c *Config) making() int64 {
 	const event = 2 << 10 // besides its text
-	batch := c.MaxBody + 2*c.Limits.MaxDecoded + int64(c.Limits.MaxEvents)*event
-	return min(c.MaxInFlight, max(c.MaxInFlight/8, batch))
+	return 2*c.Limits.MaxDecoded + int64(c.Limits.MaxEvents)*event
+}
+
+// share is what one request, or one network, may hold of MaxInFlight: an eighth, or a few
+// bodies and what is made of one.
+func (c *Config) share() int64 {
+	return min(c.MaxInFlight, max(c.MaxInFlight/8, 4*c.MaxBody+c.making()))
 }

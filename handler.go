@@ -46,7 +46,7 @@ func New(c Config) (*Handler, error) {
 	return &Handler{
 		cfg: cfg,
 		gate: intake.New(intake.Limits{
-			MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Share: cfg.share(), Requests: cfg.MaxRequests, Timeout: cfg.ReadTimeout,
+			MaxBody: cfg.MaxBody, Budget: cfg.MaxInFlight, Share: cfg.share(), Making: cfg.making(), Requests: cfg.MaxRequests, Timeout: cfg.ReadTimeout,
 			NoDeadline: sync.OnceFunc(func() {
 				cfg.Logger.Warn("beacon: ReadTimeout cannot end the reading of a body: the ResponseWriter of a middleware " +
 					"has neither SetReadDeadline nor Unwrap")
@@ -218,11 +218,12 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 // decode decodes the body that was read. The memory that this takes is reserved before.
 func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	lim := bounds{Limits: h.cfg.Limits, free: unclaimed, hold: func(n int64) error {
-		if err := body.Hold(n); err != nil {
+		if err := body.HoldMore(n); err != nil {
 			return bodyRefusal(err)
 		}
 		return nil
 	}}
+	defer body.HoldNoMore()
 	own := intake.Own(r)
 	var e Event
 	if err := describe(&e, own, &lim); err != nil {

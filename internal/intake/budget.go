@@ -13,9 +13,11 @@ import (
 // past it for a bounded while, and have room of their own.
 type budget struct {
 	share int64 // the most of one network, what it waits for included
-	rest  int64 // of a share, what claims that leave room leave of it
 	kept  int64 // what only small claims get
 	crowd int   // how many may wait
+
+	leave      [kinds]int64 // what has to be free after a claim, for those that are served first
+	leaveShare [kinds]int64 // the same of a share
 
 	mu       sync.Mutex
 	free     int64
@@ -30,8 +32,8 @@ type budget struct {
 // maxSpare is how many networks that are gone are kept to be used again.
 const maxSpare = 64
 
-func newBudget(n, share, rest, kept int64, crowd int) budget {
-	return budget{share: share, rest: rest, kept: kept, crowd: crowd, free: n, networks: map[netip.Prefix]*network{}}
+func newBudget(n, share, kept int64, crowd int) budget {
+	return budget{share: share, kept: kept, crowd: crowd, free: n, networks: map[netip.Prefix]*network{}}
 }
 
 // A network is one whose requests hold something, or wait for it.
@@ -45,28 +47,21 @@ type network struct {
 type claim struct {
 	n       int64
 	network netip.Prefix // whose share it is of; the zero Prefix has none
-	small   bool
-	leave   int64 // how much has to be free after it, for others
+	kind    kind
 }
 
-// The kinds of claims, each with a line of its own. Those that leave room for others do
-// not stand in front of them: it would be room that nobody can have.
+// A kind of claims has a line of its own. Who has more invested is served first, and finds
+// room that the others have left: or else those who hold something would all wait for what
+// they hold. Small claims have little to wait for.
+type kind int
+
 const (
-	final   = iota // large ones of those who hold something, and are done when they get it
-	leaving        // large ones that leave room
+	making    kind = iota // what is made of a body
+	finishing             // all the rest of a body
+	beginning             // the first of a body
 	small
 	kinds
 )
-
-func (c *claim) kind() int {
-	switch {
-	case c.small:
-		return small
-	case c.leave > 0:
-		return leaving
-	}
-	return final
-}
 
 type waiter struct {
 	claim
@@ -91,7 +86,7 @@ func (b *budget) try(c claim) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	own := b.network(c.network)
-	if !b.admits(own, c) || !b.lines[c.kind()].empty() || !b.fits(c) {
+	if !b.admits(own, c) || !b.lines[c.kind].empty() || !b.fits(c) {
 		b.forget(c.network)
 		return false
 	}
@@ -117,10 +112,10 @@ func (b *budget) wait(c claim, patience time.Duration, press func(of netip.Prefi
 	own := b.network(c.network)
 	if w.asked = b.admits(own, c); w.asked {
 		own.ask(c.n)
-		b.lines[c.kind()].add(w)
+		b.lines[c.kind].add(w)
 		b.grant() // there may be room since
 	} else {
-		own.lines[c.kind()].add(w)
+		own.lines[c.kind].add(w)
 	}
 	b.mu.Unlock()
 	if w.waits(min(pressing, patience)) {
@@ -207,18 +202,15 @@ func (b *budget) outgrow(n int64) {
 
 // fits says whether there is room for c. Callers hold mu.
 func (b *budget) fits(c claim) bool {
-	switch c.kind() {
-	case final:
-		return b.free-c.n >= b.kept
-	case leaving:
-		return b.free-c.n >= max(b.kept, c.leave) && b.lines[final].empty()
+	if c.kind == small {
+		return b.free >= c.n && (b.small+c.n <= b.kept || !b.lines.overtaken())
 	}
-	return b.free >= c.n && (b.small+c.n <= b.kept || !b.lines.overtaken())
+	return b.free-c.n >= b.kept+b.leave[c.kind] && b.lines.first(c.kind)
 }
 
 func (b *budget) take(c claim) {
 	b.free -= c.n
-	if c.small {
+	if c.kind == small {
 		b.small += c.n
 	}
 }
@@ -284,14 +276,11 @@ func (b *budget) giveBack(name netip.Prefix, n int64) {
 // admits says whether c is within the share of the network, and no other claim of it goes
 // first. A nil network has no share that could be used up.
 func (b *budget) admits(own *network, c claim) bool {
-	return own == nil || b.inShare(own, c) && (c.small || own.lines[c.kind()].empty())
+	return own == nil || b.inShare(own, c) && (c.kind == small || own.lines[c.kind].empty())
 }
 
 func (b *budget) inShare(own *network, c claim) bool {
-	if c.kind() == leaving {
-		return own.asked+c.n <= b.share-b.rest && own.lines[final].empty()
-	}
-	return own.asked+c.n <= b.share
+	return own.asked+c.n <= b.share-b.leaveShare[c.kind] && (c.kind == small || own.lines.first(c.kind))
 }
 
 func (o *network) ask(n int64) {
@@ -312,10 +301,20 @@ func (l *lines) empty() bool {
 	return true
 }
 
+// first says whether nobody waits who is served before those of a kind.
+func (l *lines) first(k kind) bool {
+	for i := range k {
+		if !l[i].empty() {
+			return false
+		}
+	}
+	return true
+}
+
 // overtaken says whether small claims have gone past a large one for long enough.
 func (l *lines) overtaken() bool {
-	for _, kind := range [...]int{final, leaving} {
-		if w := l[kind].first(); w != nil && time.Since(w.since) >= overtake {
+	for k := range small {
+		if w := l[k].first(); w != nil && time.Since(w.since) >= overtake {
 			return true
 		}
 	}

@@ -59,7 +59,7 @@ func nobody(netip.Prefix) {}
 // TestLineIsFair: large claims are served in order, and who gives up holds nobody back.
 func TestLineIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10, 10, 0, 0, math.MaxInt)
+		b := newBudget(10, 10, 0, math.MaxInt)
 		if !b.wait(claim{n: 8}, time.Second, nobody) {
 			t.Fatal("nobody holds anything")
 		}
@@ -82,17 +82,17 @@ func TestLineIsFair(t *testing.T) {
 // the room that is kept for them, and it gets all the rest.
 func TestSmallOvertakeForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		small := claim{n: 10, small: true}
-		b := newBudget(160, 160, 0, 10, math.MaxInt)
+		little := claim{n: 10, kind: small}
+		b := newBudget(160, 160, 10, math.MaxInt)
 		if !b.wait(claim{n: 100}, time.Second, nobody) || b.wait(claim{n: 51}, 0, nobody) {
 			t.Fatal("large claims get all but what is kept")
 		}
-		served := ask(&b, asked{"large", claim{n: 90}, time.Minute}, asked{"a", small, time.Minute}, asked{"b", small, time.Minute})
+		served := ask(&b, asked{"large", claim{n: 90}, time.Minute}, asked{"a", little, time.Minute}, asked{"b", little, time.Minute})
 		if got := served(); got != "a b" {
 			t.Errorf("%q: small ones wait behind a large one", got)
 		}
 		time.Sleep(overtake)
-		served2 := ask(&b, asked{"c", small, time.Minute})
+		served2 := ask(&b, asked{"c", little, time.Minute})
 		if got := served2(); got != "" {
 			t.Error("small ones starve a large one")
 		}
@@ -114,7 +114,7 @@ func TestSmallOvertakeForAWhile(t *testing.T) {
 // TestShares: a network that has its share waits, and holds nobody else up.
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 30, 0, 0, math.MaxInt)
+		b := newBudget(100, 30, 0, math.MaxInt)
 		if !b.wait(claim{n: 30, network: one}, time.Second, nobody) {
 			t.Fatal("its share is free")
 		}
@@ -145,11 +145,24 @@ func TestShares(t *testing.T) {
 // hold all they may do not wait for each other.
 func TestLeavesRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 100, 0, 0, math.MaxInt)
-		for b.wait(claim{n: 10, leave: 25}, 0, nobody) {
-		}
-		if b.free != 30 || !b.wait(claim{n: 30}, 0, nobody) {
-			t.Errorf("%d free", b.free)
+		for _, of := range []netip.Prefix{{}, one} {
+			b := newBudget(100, 100, 0, math.MaxInt)
+			leave := [kinds]int64{finishing: 25, beginning: 60}
+			if of.IsValid() {
+				b.leaveShare = leave
+			} else {
+				b.leave = leave
+			}
+			for _, left := range []struct {
+				kind kind
+				free int64
+			}{{beginning, 60}, {finishing, 30}, {making, 0}} {
+				for b.wait(claim{n: 10, kind: left.kind, network: of}, 0, nobody) {
+				}
+				if b.free != left.free {
+					t.Errorf("%d are free after claims of kind %d", b.free, left.kind)
+				}
+			}
 		}
 	})
 }
@@ -157,7 +170,7 @@ func TestLeavesRoom(t *testing.T) {
 // TestCrowd: no more may wait than that.
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(1, 1, 0, 0, 2)
+		b := newBudget(1, 1, 0, 2)
 		c := claim{n: 1, network: one}
 		served := ask(&b, asked{"a", c, time.Second}, asked{"b", c, time.Second}, asked{"c", c, time.Second}, asked{"d", c, time.Second})
 		if got := served(); got != "a -d" {
@@ -179,7 +192,7 @@ func TestCrowd(t *testing.T) {
 func TestPress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
-		g := New(Limits{MaxBody: size, Budget: 4 * size, Share: 4 * size, Requests: 100, Timeout: 10 * time.Second, NoDeadline: func() {}})
+		g := New(Limits{MaxBody: size, Budget: 6 * size, Share: 6 * size, Making: size, Requests: 100, Timeout: 10 * time.Second, NoDeadline: func() {}})
 		upload := func(piece int, pause time.Duration) chan error {
 			done := make(chan error, 1)
 			pr, pw := io.Pipe()
@@ -221,7 +234,7 @@ func TestPress(t *testing.T) {
 				t.Errorf("one that will be in time: %v", err)
 			}
 		}
-		if g.bytes.free != 4*size {
+		if g.bytes.free != 6*size {
 			t.Errorf("%d free", g.bytes.free)
 		}
 		time.Sleep(time.Minute) // until the clock has stopped
@@ -231,7 +244,7 @@ func TestPress(t *testing.T) {
 // TestPressOwn: a network that has used up its share presses its own bodies only.
 func TestPressOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 10, 0, 0, math.MaxInt)
+		b := newBudget(100, 10, 0, math.MaxInt)
 		b.try(claim{n: 10, network: one})
 		var pressed []netip.Prefix
 		press := func(of netip.Prefix) { pressed = append(pressed, of) }
@@ -275,7 +288,7 @@ func TestMinPace(t *testing.T) {
 		"a pause": {500, time.Hour, 13 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			g := New(Limits{MaxBody: 1000, Budget: whole, Share: whole, Requests: 1, Timeout: 10 * time.Second, NoDeadline: func() {}})
+			g := New(Limits{MaxBody: 1000, Budget: whole, Share: whole, Making: whole, Requests: 1, Timeout: 10 * time.Second, NoDeadline: func() {}})
 			pr, pw := io.Pipe()
 			defer pw.Close()
 			go func() {
@@ -301,12 +314,13 @@ func TestMinPace(t *testing.T) {
 
 // TestBudgetComesBack whatever claims do at a time.
 func TestBudgetComesBack(t *testing.T) {
-	b := newBudget(1000, 200, 0, 60, 50)
+	b := newBudget(1000, 200, 60, 50)
+	b.leave, b.leaveShare = [kinds]int64{finishing: 100, beginning: 200}, [kinds]int64{finishing: 20, beginning: 40}
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
 			for range 300 {
-				c := claim{n: rand.Int64N(150), small: rand.IntN(2) == 0, leave: rand.Int64N(300)}
+				c := claim{n: rand.Int64N(150), kind: kind(rand.IntN(int(kinds)))}
 				switch rand.IntN(3) {
 				case 0:
 					c.network = one
@@ -314,11 +328,11 @@ func TestBudgetComesBack(t *testing.T) {
 					c.network = other
 				}
 				if b.wait(c, time.Duration(rand.IntN(3))*time.Millisecond, nobody) {
-					small := int64(0)
-					if c.small {
-						small = c.n
+					little := int64(0)
+					if c.kind == small {
+						little = c.n
 					}
-					b.release(c.network, c.n, small)
+					b.release(c.network, c.n, little)
 				}
 			}
 		})

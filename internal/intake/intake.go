@@ -31,6 +31,7 @@ type Limits struct {
 	MaxBody  int64         // bytes of one body, as it is sent
 	Budget   int64         // bytes that all requests hold in memory
 	Share    int64         // of them, what one request, or all of one network, may hold; at least MaxBody
+	Making   int64         // of them, about the most that is made of one body
 	Requests int           // in progress at a time
 	Timeout  time.Duration // of the reading of one body, give or take an eighth
 
@@ -68,22 +69,30 @@ type Gate struct {
 	limits   Limits
 	bytes    budget
 	requests budget
-	reading  int64 // what bodies leave free
+	making   budget // requests that make much of what they read
 	watchdog watchdog
 }
 
 // New returns a Gate.
 func New(l Limits) *Gate {
 	kept := min(l.Budget/16, l.Budget-l.Share)
-	// What is read leaves a quarter for what is made of it, of all and of each share. Or
-	// else bodies that were read hold what they all wait for.
-	return &Gate{
+	g := &Gate{
 		limits:   l,
-		reading:  kept + min(l.Budget/4, (l.Budget-kept-l.MaxBody)/2),
-		bytes:    newBudget(l.Budget, l.Share, (l.Share-l.MaxBody)/4, kept, math.MaxInt),
-		requests: newBudget(int64(l.Requests), int64(max(1, l.Requests/8)), 0, 0, l.Requests/8),
+		bytes:    newBudget(l.Budget, l.Share, kept, math.MaxInt),
+		requests: newBudget(int64(l.Requests), int64(max(1, l.Requests/8)), 0, l.Requests/8),
 		watchdog: watchdog{timeout: l.Timeout},
 	}
+	// Half is for what is made of bodies, and of the other half one body.
+	leave := func(n int64) (leave [kinds]int64) {
+		leave[finishing] = (n - l.MaxBody) / 2
+		leave[beginning] = leave[finishing] + min(l.MaxBody, (n-leave[finishing])/2)
+		return leave
+	}
+	g.bytes.leaveShare = leave(l.Share)
+	g.bytes.leave = leave(l.Budget - kept)
+	makers := max(1, g.bytes.leave[finishing]/l.Making)
+	g.making = newBudget(makers, max(1, makers/8), 0, math.MaxInt)
+	return g
 }
 
 // Held returns how many bytes of the budget are in use.
@@ -100,6 +109,7 @@ type Body struct {
 	network netip.Prefix
 	read    *read // while it is read
 	inside  bool  // it counts as a request in progress
+	makes   bool  // and as one that makes much
 	held    int64 // bytes
 	small   int64 // those of them that small claims got
 }
@@ -126,16 +136,41 @@ func (b *Body) Enter() error {
 	return nil
 }
 
-// Hold takes n bytes from the budget, for what is made of the request.
-func (b *Body) Hold(n int64) error { return b.reserve(n, 0) }
+// Hold takes n bytes from the budget.
+func (b *Body) Hold(n int64) error { return b.reserve(n, making) }
 
-// reserve takes n more bytes such that others are left.
-func (b *Body) reserve(n, leave int64) error {
-	c := claim{n: n, network: b.network, small: b.held+n <= firstChunk, leave: leave}
+// HoldMore takes n bytes from the budget for what is made of the body, in which there are
+// several steps. Those who hold the room for one and wait for that of the next could all
+// wait for each other: so with much only as many are at it as there is room for all of
+// it, each until HoldNoMore.
+func (b *Body) HoldMore(n int64) error {
+	if !b.makes && b.held+n > secondChunk {
+		if !b.gate.making.wait(claim{n: 1, network: b.network}, b.gate.patience(), b.gate.watchdog.press) {
+			return ErrBusy
+		}
+		b.makes = true
+	}
+	return b.Hold(n)
+}
+
+// HoldNoMore says that all is made.
+func (b *Body) HoldNoMore() {
+	if b.makes {
+		b.makes = false
+		b.gate.making.release(b.network, 1, 0)
+	}
+}
+
+// reserve takes n more bytes for that. Little is a small claim, whatever it is for.
+func (b *Body) reserve(n int64, k kind) error {
+	c := claim{n: n, network: b.network, kind: k}
+	if b.held+n <= firstChunk {
+		c.kind = small
+	}
 	if b.held+n > b.gate.limits.Share {
 		return fmt.Errorf("%w: %d bytes", ErrTooHeavy, b.held+n)
 	}
-	if !c.small && b.small > 0 {
+	if c.kind != small && b.small > 0 {
 		b.gate.bytes.outgrow(b.small)
 		b.small = 0
 	}
@@ -143,7 +178,7 @@ func (b *Body) reserve(n, leave int64) error {
 		return ErrBusy
 	}
 	b.held += n
-	if c.small {
+	if c.kind == small {
 		b.small += n
 	}
 	return nil
@@ -168,6 +203,7 @@ func (b *Body) release(n int64) {
 
 // Release gives everything back. It may be called more than once.
 func (b *Body) Release() {
+	b.HoldNoMore()
 	if b.held > 0 {
 		b.release(b.held)
 	}
@@ -239,7 +275,7 @@ func (b *Body) Read(wantStart bool) (err error) {
 			b.read.got.Store(int64(len(b.Bytes)))
 			if !claimed {
 				claimed = true
-				if err := b.reserve(size-probe, b.gate.reading); err != nil {
+				if err := b.reserve(size-probe, beginning); err != nil {
 					return err
 				}
 			}
@@ -263,22 +299,20 @@ func (b *Body) Read(wantStart bool) (err error) {
 // they wait for is there.
 func (b *Body) grow() error {
 	have := int64(cap(b.Bytes))
-	var size int64
+	size, k := 2*have, finishing
 	switch {
 	case have < firstChunk:
-		size = firstChunk
+		size, k = firstChunk, beginning
 	case have < secondChunk:
-		size = secondChunk
+		size, k = secondChunk, beginning
 	case b.r.ContentLength >= have:
 		size = b.r.ContentLength
-	default:
-		size = 2 * have
 	}
 	if length := b.r.ContentLength; length >= have {
 		size = min(size, length)
 	}
 	size = min(size, b.gate.limits.MaxBody) + probe
-	if err := b.reserve(size-have, b.gate.reading); err != nil {
+	if err := b.reserve(size-have, k); err != nil {
 		return err
 	}
 	b.Bytes = append(make([]byte, 0, size), b.Bytes...)

@@ -15,7 +15,7 @@ import (
 const whole = 1 << 20 // the budget
 
 func gate(maxBody int64) *Gate {
-	return New(Limits{MaxBody: maxBody, Budget: whole, Share: whole, Requests: 100, Timeout: time.Minute, NoDeadline: func() {}})
+	return New(Limits{MaxBody: maxBody, Budget: whole, Share: whole, Making: whole, Requests: 100, Timeout: time.Minute, NoDeadline: func() {}})
 }
 
 func post(body io.Reader, length int64) *http.Request {
@@ -110,7 +110,7 @@ func (withEOF) Read(b []byte) (int, error) { return copy(b, "ab"), io.EOF }
 // on the connection, which would end what comes after.
 func TestDeadlineIsTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := New(Limits{MaxBody: 100, Budget: whole, Share: whole, Requests: 1, Timeout: time.Second, NoDeadline: func() { t.Error("there is one") }})
+		g := New(Limits{MaxBody: 100, Budget: whole, Share: whole, Making: whole, Requests: 1, Timeout: time.Second, NoDeadline: func() { t.Error("there is one") }})
 		pr, pw := io.Pipe()
 		go func() {
 			time.Sleep(3 * time.Second) // and the reader does not mind the deadline

@@ -15,16 +15,17 @@ import (
 func TestWhatIsLeftIsHad(t *testing.T) {
 	for _, network := range []netip.Prefix{{}, one} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBudget(100, 60, 20, 0, math.MaxInt)
+			b := newBudget(100, 60, 0, math.MaxInt)
+			b.leave, b.leaveShare = [kinds]int64{finishing: 20, beginning: 50}, [kinds]int64{finishing: 20, beginning: 40}
 			if network.IsValid() {
 				b.free = 1000
 			}
 			free := b.free
-			for b.wait(claim{n: 10, leave: 20, network: network}, 0, nobody) {
+			for b.wait(claim{n: 10, kind: finishing, network: network}, 0, nobody) {
 			}
 			held := free - b.free
 			served := ask(&b,
-				asked{"read", claim{n: 10, leave: 20, network: network}, time.Minute},
+				asked{"read", claim{n: 10, kind: finishing, network: network}, time.Minute},
 				asked{"made", claim{n: 20, network: network}, time.Second},
 				asked{"late", claim{n: 1, network: network}, time.Second})
 			if got := served(); got != "made" {
@@ -47,7 +48,7 @@ func TestWhatIsLeftIsHad(t *testing.T) {
 // leave behind those who waited for it alone.
 func TestNoWaitForOneThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(100, 10, 0, 0, math.MaxInt)
+		b := newBudget(100, 10, 0, math.MaxInt)
 		if !b.wait(claim{n: 6, network: one}, 0, nobody) {
 			t.Fatal("its share is free")
 		}
@@ -65,28 +66,23 @@ func TestNoWaitForOneThatIsGone(t *testing.T) {
 func TestNobodyWaitsForNothing(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBudget(1000, 300, 50, 60, math.MaxInt)
+			b := newBudget(1000, 300, 60, math.MaxInt)
+			b.leave, b.leaveShare = [kinds]int64{finishing: 100, beginning: 250}, [kinds]int64{finishing: 50, beginning: 80}
 			random := rand.New(rand.NewPCG(seed, 0))
 			var all sync.WaitGroup
 			for range 60 {
-				c := claim{n: random.Int64N(150)}
-				switch random.IntN(4) {
-				case 0:
-					c.small = true
-				case 1:
-					c.leave = 1 + random.Int64N(300)
-				}
+				c := claim{n: random.Int64N(150), kind: kind(random.IntN(int(kinds)))}
 				c.network = [...]netip.Prefix{one, one, other, {}}[random.IntN(4)]
 				begin, patience, hold := random.IntN(3000), random.IntN(1000), random.IntN(1000)
 				all.Go(func() {
 					time.Sleep(time.Duration(begin) * time.Millisecond)
 					if b.wait(c, time.Duration(patience)*time.Millisecond, nobody) {
 						time.Sleep(time.Duration(hold) * time.Millisecond)
-						small := int64(0)
-						if c.small {
-							small = c.n
+						little := int64(0)
+						if c.kind == small {
+							little = c.n
 						}
-						b.release(c.network, c.n, small)
+						b.release(c.network, c.n, little)
 					}
 				})
 			}
@@ -111,6 +107,35 @@ func TestNobodyWaitsForNothing(t *testing.T) {
 			all.Wait()
 			if b.free != 1000 || b.small != 0 || b.waiting != 0 || len(b.networks) != 0 || !b.lines.empty() {
 				t.Errorf("seed %d: %+v", seed, &b)
+			}
+		})
+	}
+}
+
+// TestMakersDoNotWaitForEachOther: those who make much of their bodies, step by step, do not
+// hold what others need for their next step while they wait for it themselves.
+func TestMakersDoNotWaitForEachOther(t *testing.T) {
+	for _, network := range []netip.Prefix{{}, one} {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(Limits{MaxBody: 1000, Budget: 1000_000, Share: 1000_000, Making: 800_000, Requests: 100, Timeout: time.Minute, NoDeadline: func() {}})
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() {
+					b := g.Body(nil, nil, network)
+					defer b.Release()
+					for range 2 {
+						if err := b.HoldMore(400_000); err != nil {
+							t.Error(err)
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+					b.HoldNoMore()
+					time.Sleep(10 * time.Millisecond) // in the sink
+				})
+			}
+			all.Wait()
+			if g.Held() != 0 || g.making.free != 1 {
+				t.Errorf("%d held, %d free", g.Held(), g.making.free)
 			}
 		})
 	}
