@@ -30,11 +30,15 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *boun
 	if env.Key == "" || len(env.Key) > maxID || len(env.Session) > maxID || len(env.View) > maxID {
 		return note("k", "no usable identity")
 	}
-	items, ok := wire.SplitJSONArray(env.Events, lim.MaxEvents)
-	if !ok || len(items) == 0 {
+	items, ok := wire.ElementsOf(env.Events)
+	if !ok {
 		return note("ev", "no events")
 	}
-	if len(items) > lim.MaxEvents {
+	n := items.Count(lim.MaxEvents)
+	switch {
+	case n == 0:
+		return note("ev", "no events")
+	case n > lim.MaxEvents:
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d events", lim.MaxEvents))
 	}
 	cuts := newCutter(buffer)
@@ -52,12 +56,13 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *boun
 	if env.Via == "now" || env.Via == "bye" {
 		e.Sent = wire.ClientTime(env.At)
 	}
-	if err := e.roomFor(len(items), cuts.room(body), lim); err != nil {
+	if err := e.roomFor(n, cuts.room(body), lim); err != nil {
 		return nil, err
 	}
-	events := make([]Event, len(items))
-	for i, raw := range items {
-		events[i] = *e
+	events := make([]Event, 0, n)
+	for raw, more := items.Next(); more; raw, more = items.Next() {
+		i := len(events)
+		events = append(events, *e)
 		events[i].setEnvelopeItem(i, cuts.cut(raw), lim)
 		events[i].unpin(len(raw))
 	}

@@ -13,24 +13,23 @@ const cspViolation = "csp-violation"
 // reports, or, leniently, a single one. An item that is no report becomes an
 // event of its own with a note, and so does the rest of a body that breaks off.
 func decodeReports(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
-	items, ok := wire.SplitJSONArray(body, lim.MaxEvents)
-	if !ok {
-		items = [][]byte{body}
-	}
-	if len(items) == 0 { // "[]"
+	items, _ := wire.ElementsOf(body)
+	n := items.Count(lim.MaxEvents)
+	switch {
+	case n == 0: // "[]"
 		e.setItem(body, lim)
 		return []Event{*e}, nil
-	}
-	if len(items) > lim.MaxEvents {
+	case n > lim.MaxEvents:
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d reports", lim.MaxEvents))
 	}
 	cuts := newCutter(buffer)
-	if err := e.roomFor(len(items), cuts.room(body), lim); err != nil {
+	if err := e.roomFor(n, cuts.room(body), lim); err != nil {
 		return nil, err
 	}
-	events := make([]Event, len(items))
-	for i, item := range items {
-		events[i] = *e
+	events := make([]Event, 0, n)
+	for item, more := items.Next(); more; item, more = items.Next() {
+		i := len(events)
+		events = append(events, *e)
 		events[i].number(i)
 		events[i].setReport(cuts.cut(item), lim)
 		events[i].unpin(len(item))

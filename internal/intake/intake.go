@@ -85,7 +85,7 @@ func New(l Limits) *Gate {
 	// Half is for what is made of bodies, and of the other half one body.
 	leave := func(n int64) (leave [kinds]int64) {
 		leave[finishing] = (n - l.MaxBody) / 2
-		leave[beginning] = leave[finishing] + min(l.MaxBody, (n-leave[finishing])/2)
+		leave[beginning] = min(leave[finishing]+l.MaxBody, n-min(l.MaxBody, secondChunk)) // one always goes
 		return leave
 	}
 	g.bytes.leaveShare = leave(l.Share)

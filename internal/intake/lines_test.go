@@ -1,8 +1,10 @@
 package intake
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"testing"
@@ -138,5 +140,28 @@ func TestMakersDoNotWaitForEachOther(t *testing.T) {
 				t.Errorf("%d held, %d free", g.Held(), g.making.free)
 			}
 		})
+	}
+}
+
+// TestOneAlwaysGoes: whatever the limits are, a body that nobody stands beside is read, and
+// what may be made of it is made, if the budget has room for both.
+func TestOneAlwaysGoes(t *testing.T) {
+	for _, maxBody := range []int64{1, 100, 1000, 100_000, 1 << 20, 10 << 20} {
+		for _, more := range []int64{0, 1, 1000, 100_000, 4 << 20, 100 << 20} {
+			g := New(Limits{
+				MaxBody: maxBody, Budget: maxBody + more, Share: maxBody + more, Making: max(1, more), Requests: 1,
+				Timeout: time.Millisecond, NoDeadline: func() {},
+			})
+			for _, length := range []int64{maxBody, -1} {
+				b := g.Body(httptest.NewRecorder(), post(bytes.NewReader(make([]byte, maxBody)), length), one)
+				if err := b.Read(true); err != nil {
+					t.Errorf("%d of %d: %v", maxBody, maxBody+more, err)
+				}
+				if err := b.HoldMore(more); err != nil {
+					t.Errorf("%d beside %d: %v", more, maxBody, err)
+				}
+				b.Release()
+			}
+		}
 	}
 }
