@@ -91,11 +91,11 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 	q.courier = delivery.Courier[uint64]{
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: o.BatchBytes,
-		Bury: func(events []beacon.Event, why []error) error {
+		Bury: func(events []beacon.Event, why []error) (int, error) {
 			for i := range events {
 				q.tell(events[i:i+1:i+1], why[i])
 			}
-			return nil
+			return len(events), nil
 		},
 		Hangs: func(hangs bool) {
 			if q.late.Store(hangs); hangs {

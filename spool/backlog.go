@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -171,7 +170,7 @@ func (b *backlog) read(from, limit position) error {
 	if err := e.UnmarshalJSON(payload); err != nil {
 		if later(payload) {
 			s.keepForLater(start)
-		} else if err := s.buryLetters([]deadLetter{{time.Now().UTC(), err.Error(), payload}}); err != nil {
+		} else if err := s.buryPayload(payload, err); err != nil {
 			b.closeFile()
 			return err
 		}

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"time"
 	"unicode"
@@ -24,45 +23,70 @@ const (
 	maxLogged = 256
 )
 
-// bury puts events that next does not take into the dead-letter segment, with one sync.
-func (s *Spool) bury(events []beacon.Event, why []error) error {
-	letters := make([]deadLetter, len(events))
-	for i := range events {
-		event, err := events[i].AppendJSON(nil)
-		if err != nil {
-			return err
+// bury puts events that next does not take into dead-letter segments, as many at once as
+// one has room for: the reserve may be all there is. It returns how many.
+func (s *Spool) bury(events []beacon.Event, why []error) (kept int, err error) {
+	s.recount()
+	defer func() { s.unburied = err }()
+	for kept < len(events) {
+		var letters []deadLetter
+		var records []byte
+		for i := kept; i < len(events); i++ {
+			text := why[i].Error()
+			event, err := events[i].AppendJSON(nil)
+			if err != nil {
+				return kept, err
+			}
+			d := deadLetter{time.Now().UTC(), text[:min(len(text), maxWhy)], event}
+			record, err := d.record()
+			if err != nil {
+				return kept, err
+			}
+			if len(letters) > 0 && int64(len(records)+len(record)) > s.dead.fits() {
+				break
+			}
+			letters, records = append(letters, d), append(records, record...)
 		}
-		text := why[i].Error()
-		letters[i] = deadLetter{time.Now().UTC(), text[:min(len(text), maxWhy)], event}
+		if err := s.buryRecords(letters, records); err != nil {
+			return kept, err
+		}
+		kept += len(letters)
 	}
-	return s.buryLetters(letters)
+	return kept, nil
 }
 
-func (s *Spool) buryLetters(letters []deadLetter) error {
+// buryPayload buries what is intact, but no event.
+func (s *Spool) buryPayload(payload []byte, why error) error {
 	s.recount()
-	var buf []byte
-	for i := range letters {
-		d := &letters[i]
-		if !json.Valid(d.Event) { // its checksum is right, but it is not what a spool writes
-			text, err := json.Marshal([]byte(d.Event)) // as base64
-			if err != nil {
-				return err
-			}
-			d.Event = text
-		}
-		payload, err := json.Marshal(d)
+	if !json.Valid(payload) { // its checksum is right, but it is not what a spool writes
+		text, err := json.Marshal(payload) // as base64
 		if err != nil {
 			return err
 		}
-		start := len(buf)
-		buf = append(openFrame(buf), payload...)
-		if err := closeFrame(buf, start); err != nil {
-			return err
-		}
+		payload = text
 	}
-	_, _, err := s.dead.append(buf)
-	if errors.Is(err, errNoSpace) && s.dropOldest(deadSuffix) { // as if MaxDeadBytes were reached
-		_, _, err = s.dead.append(buf)
+	d := deadLetter{time.Now().UTC(), why.Error(), payload}
+	record, err := d.record()
+	if err != nil {
+		return err
+	}
+	return s.buryRecords([]deadLetter{d}, record)
+}
+
+func (d *deadLetter) record() ([]byte, error) {
+	payload, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	record := append(openFrame(make([]byte, 0, frameSize+len(payload))), payload...)
+	return record, closeFrame(record, 0)
+}
+
+// buryRecords writes the records of letters with one sync.
+func (s *Spool) buryRecords(letters []deadLetter, records []byte) error {
+	_, _, err := s.dead.append(records)
+	for noSpace(err) && s.dropFor(int64(len(records))) { // as if MaxDeadBytes were reached
+		_, _, err = s.dead.append(records)
 	}
 	if err != nil {
 		return err
@@ -74,6 +98,15 @@ func (s *Spool) buryLetters(letters []deadLetter) error {
 	s.boundKept()
 	s.deadLog.add(s, letters)
 	return nil
+}
+
+// dropFor makes room for n bytes, if that can do any good. The last file goes, too: it may
+// have been the reserve, and delivery would stand for good.
+func (s *Spool) dropFor(n int64) bool {
+	s.mu.Lock()
+	dead, _ := s.keptBytes()
+	s.mu.Unlock()
+	return (n < s.dead.room || n < dead) && s.dropOldest(true, deadSuffix)
 }
 
 // A deadLog tells of dead letters, once a second: there may be thousands.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -204,6 +205,96 @@ func TestRefusedOnAFullVolume(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is refused of one file of events may take many times the reserve: delivery goes on
+// all the same, at the price of the oldest dead letters, and says meanwhile what is wrong.
+func TestRefusedBeyondTheReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		fs.space = 400_000
+		o := crashOptions(Always)
+		o.SegmentBytes, o.MaxDeadBytes = 64<<10, 16<<10 // the reserve has 4096
+		var back atomic.Bool
+		delivered := 0
+		s, err := start(fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+			if !back.Load() {
+				return errAway
+			}
+			if slices.ContainsFunc(events, func(e beacon.Event) bool { return bad(e.ID, 2) }) {
+				return beacon.ErrPermanent
+			}
+			delivered += len(events)
+			return nil
+		}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, refused := 0, 0
+		for n := 0; err == nil; n++ {
+			e := beacon.Event{ID: fmt.Sprintf("a-%d", n), Session: fmt.Sprint(n), Body: beacon.Text(strings.Repeat("x", 300))}
+			if err = s.Consume(t.Context(), []beacon.Event{e}); err != nil {
+				break
+			}
+			stored++
+			if bad(e.ID, 2) {
+				refused++
+			}
+		}
+		back.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := s.Flush(ctx); err != nil {
+			t.Errorf("%v: %+v", err, s.Stats())
+		}
+		if err := errors.Join(s.Consume(t.Context(), one("a-1000000")), s.Close(t.Context())); err != nil {
+			t.Error(err)
+		}
+		dead, err := deadLetters(fs)
+		if st := s.Stats(); err != nil || delivered != stored-refused+1 || len(dead) == 0 || len(dead)+int(st.DeadDropped) != refused || st.Stuck != "" {
+			t.Errorf("%v, %d of %d delivered, %d of %d dead letters, %+v", err, delivered, stored-refused, len(dead), refused, st)
+		}
+	})
+}
+
+// Delivery that cannot bury says so, and does not write all the time.
+func TestStuckOnDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		tries := 0
+		fs.hook = func(o *op) error {
+			if strings.HasSuffix(o.name, deadSuffix) {
+				tries++
+				return errAway
+			}
+			return nil
+		}
+		s, err := start(fs, refuse("no"), crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Consume(t.Context(), makeEvents(200, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		since := time.Now().Add(-time.Minute)
+		if st := s.Stats(); st.Stuck != errAway.Error() || st.StuckSince.Sub(since) > time.Second || tries > 100 || st.Pending == 0 {
+			t.Errorf("%d tries, %+v", tries, st)
+		}
+		fs.mu.Lock()
+		fs.hook = nil
+		fs.mu.Unlock()
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.Stuck != "" || st.Dead != 200 {
+			t.Errorf("%+v", st)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Events of a later version outlast a program that does not know them, and go on to one

@@ -37,6 +37,7 @@ func (s *Spool) deliver(ctx context.Context) {
 			wait = max(wait, again)
 		} else if err == nil {
 			b.settle() // past what holds no events
+			s.notes(nil, 0)
 			if !s.idle(ctx) {
 				return
 			}
@@ -206,7 +207,11 @@ type reporter struct {
 }
 
 func (r *reporter) outcome(err error, delivered int) {
-	r.s.notes(err, delivered)
+	stuck := err
+	if stuck == nil {
+		stuck = r.s.unburied
+	}
+	r.s.notes(stuck, delivered)
 	switch {
 	case err != nil:
 		r.failed++

@@ -153,6 +153,7 @@ type Spool struct {
 	courier  delivery.Courier[position]
 	counted  time.Time // when it last looked what is left of kept
 	deadLog  deadLog
+	unburied error // why what is to be buried is not
 
 	cursor     cursor
 	cursorFile file

@@ -41,7 +41,8 @@ type Stats struct {
 
 	// Stuck is why nothing was delivered in the last attempt, if nothing was, and
 	// StuckSince when that began. It is the beginning of the error of the next sink, or
-	// of the disk that the events are read from, with control characters escaped.
+	// of the disk that events are read from and dead letters written to, with control
+	// characters escaped.
 	Stuck      string    `json:"stuck,omitzero"`
 	StuckSince time.Time `json:"stuck_since,omitzero"`
 

@@ -11,7 +11,7 @@ import (
 const maxStuck = 256
 
 // notes keeps what an attempt to deliver led to, for Stats. The error is that of the next
-// sink, or of the disk that the events are read from.
+// sink, or of the disk that the events are read from, or dead letters written to.
 func (s *Spool) notes(err error, delivered int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

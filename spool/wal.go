@@ -85,6 +85,15 @@ func (w *wal) write(parts [][]byte) (start, end position, err error) {
 	return start, end, nil
 }
 
+// fits returns how many bytes of records the next append has room for in a segment of the
+// usual size.
+func (w *wal) fits() int64 {
+	if w.f != nil && w.off < w.limit {
+		return w.limit - w.off
+	}
+	return w.room - headerSize
+}
+
 // create starts a segment with room for n bytes of records. If the disk is too
 // full for a whole one it makes a smaller one, or takes the reserve.
 func (w *wal) create(n int64) error {

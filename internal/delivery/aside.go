@@ -88,7 +88,7 @@ func (c *Courier[T]) condemn(now time.Time, i int, why error) {
 	if it.aside == nil {
 		it.aside = &suspicion{since: now}
 	}
-	it.aside.why, it.aside.dead, it.aside.due, it.aside.failures = why, true, now, 0
+	it.aside.why, it.aside.dead = why, true
 }
 
 // accuse counts a failure of those that were set aside, now that others were taken.
@@ -120,13 +120,17 @@ func (c *Courier[T]) accuse(now time.Time, taken []int) {
 	}
 }
 
-// bury buries what is condemned and due. It returns false if there was nothing.
+// bury buries what is condemned. It returns false if there was nothing, or if that has
+// failed and is not due again.
 func (c *Courier[T]) bury(now time.Time, p *Progress) bool {
+	if c.buryDue.After(now) {
+		return false
+	}
 	c.dead = c.dead[:0]
 	var events []beacon.Event
 	var why []error
 	for i := range c.items {
-		if it := &c.items[i]; it.aside != nil && it.aside.dead && !it.done && !it.aside.due.After(now) {
+		if it := &c.items[i]; it.aside != nil && it.aside.dead && !it.done {
 			c.dead = append(c.dead, i)
 			events, why = append(events, it.event), append(why, it.aside.why)
 		}
@@ -134,16 +138,18 @@ func (c *Courier[T]) bury(now time.Time, p *Progress) bool {
 	if len(events) == 0 {
 		return false
 	}
-	err := c.Bury(events, why)
-	for _, i := range c.dead {
-		if err == nil {
-			c.items[i].done = true
-			p.Buried++
-			continue
-		}
-		a := c.items[i].aside
-		a.due = now.Add(max(c.Base, Backoff(c.Base, c.Limit, a.failures)))
-		a.failures++
+	kept, err := c.Bury(events, why)
+	for _, i := range c.dead[:kept] {
+		c.items[i].done = true
+	}
+	p.Buried += kept
+	c.buryDue = time.Time{}
+	if kept > 0 || err == nil {
+		c.buryFails = 0
+	}
+	if err != nil {
+		c.buryDue = now.Add(max(c.Base, Backoff(c.Base, c.Limit, c.buryFails)))
+		c.buryFails++
 	}
 	return true
 }
@@ -192,7 +198,7 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 		}
 		c.apart.add(it.size)
 		if a != nil && a.dead {
-			c.wakeAt(a.due)
+			c.wakeAt(c.buryDue)
 			continue
 		}
 		s := session(&it.event)

@@ -45,9 +45,10 @@ type Courier[T any] struct {
 	BatchBytes  int64 // in a call; one event always fits
 	AsideBytes  int64 // of what is set aside, give or take an event
 
-	// Bury keeps events that Next does not take, and says why for each. It keeps all or
-	// none. If it fails they are not tried again, but buried later; the others go on.
-	Bury func(events []beacon.Event, why []error) error
+	// Bury keeps events that Next does not take, and says why for each. It returns how
+	// many it kept, from the first on. The rest is not tried again, but buried later;
+	// what is to be buried meanwhile waits with it, and all others go on.
+	Bury func(events []beacon.Event, why []error) (kept int, err error)
 
 	// Hangs, if set, is called with true when a call has not returned a second after its
 	// context ended, and with false when it has. No other call is made meanwhile.
@@ -70,6 +71,8 @@ type Courier[T any] struct {
 	groupDue          time.Time
 	misses            int       // calls in a row that brought what was set aside, with nothing accepted
 	retryDue          time.Time // of what was not named
+	buryFails         int       // in a row
+	buryDue           time.Time // after those
 
 	free, due, dead, heads []int     // what look found, here to be used again
 	aside, apart           load      // what was set aside, and that with what waits for it
@@ -174,7 +177,7 @@ func (c *Courier[T]) Eager() bool {
 
 // Hurry makes the next attempt one at everything that waits for its time.
 func (c *Courier[T]) Hurry() {
-	c.groupDue, c.retryDue = time.Time{}, time.Time{}
+	c.groupDue, c.retryDue, c.buryDue = time.Time{}, time.Time{}, time.Time{}
 	for i := range c.items {
 		if a := c.items[i].aside; a != nil {
 			a.due = time.Time{}

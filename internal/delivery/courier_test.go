@@ -39,14 +39,14 @@ func (r *run) courier(consume func(id string) error) *delivery.Courier[int] {
 		}),
 		Timeout: time.Minute, Base: 50 * time.Millisecond, Limit: 5 * time.Second, MaxTries: 10,
 		BatchEvents: 1000, BatchBytes: 1 << 20, AsideBytes: 1 << 20,
-		Bury: func(events []beacon.Event, why []error) error {
+		Bury: func(events []beacon.Event, why []error) (int, error) {
 			for i, e := range events {
 				if why[i] == nil {
-					return errors.New("no reason")
+					return i, errors.New("no reason")
 				}
 				r.buried = append(r.buried, e.ID)
 			}
-			return nil
+			return len(events), nil
 		},
 	}
 }

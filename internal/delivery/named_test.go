@@ -182,7 +182,7 @@ func TestCourierNamedPoison(t *testing.T) {
 				start := time.Now()
 				var buriedAt time.Duration
 				bury := c.Bury
-				c.Bury = func(events []beacon.Event, why []error) error {
+				c.Bury = func(events []beacon.Event, why []error) (int, error) {
 					buriedAt = time.Since(start)
 					return bury(events, why)
 				}
@@ -225,9 +225,9 @@ func TestCourierKeepsWhatItCannotBury(t *testing.T) {
 			return nil
 		})
 		bury, full := c.Bury, true
-		c.Bury = func(events []beacon.Event, why []error) error {
+		c.Bury = func(events []beacon.Event, why []error) (int, error) {
 			if full {
-				return errors.New("no space")
+				return 0, errors.New("no space")
 			}
 			return bury(events, why)
 		}
@@ -319,9 +319,9 @@ func anySink(t *testing.T, seed uint64) {
 		return part(errDown, failed...)
 	})
 	bury := c.Bury
-	c.Bury = func(events []beacon.Event, why []error) error {
+	c.Bury = func(events []beacon.Event, why []error) (int, error) {
 		if rng.IntN(5) == 0 {
-			return errors.New("no space")
+			return 0, errors.New("no space")
 		}
 		return bury(events, why)
 	}
