@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -23,36 +24,53 @@ const (
 	maxLogged = 256
 )
 
-// bury puts events that next does not take into dead-letter segments, as many at once as
-// one has room for: the reserve may be all there is. It returns how many.
+// bury puts events that next does not take into dead-letter segments, with one sync. Where
+// there is no room for all of them it puts as many at once as the reserve has room for, or
+// what is left of it. It returns how many it kept.
 func (s *Spool) bury(events []beacon.Event, why []error) (kept int, err error) {
 	s.recount()
 	defer func() { s.unburied = err }()
+	limit := int64(math.MaxInt64)
+	if !s.reserved.Load() {
+		limit = s.dead.fits()
+	}
 	for kept < len(events) {
-		var letters []deadLetter
-		var records []byte
-		for i := kept; i < len(events); i++ {
-			text := why[i].Error()
-			event, err := events[i].AppendJSON(nil)
-			if err != nil {
-				return kept, err
-			}
-			d := deadLetter{time.Now().UTC(), text[:min(len(text), maxWhy)], event}
-			record, err := d.record()
-			if err != nil {
-				return kept, err
-			}
-			if len(letters) > 0 && int64(len(records)+len(record)) > s.dead.fits() {
-				break
-			}
-			letters, records = append(letters, d), append(records, record...)
+		letters, records, err := newLetters(events[kept:], why[kept:], limit)
+		if err == nil {
+			err = s.buryRecords(letters, records)
 		}
-		if err := s.buryRecords(letters, records); err != nil {
+		if noSpace(err) && len(letters) > 1 && limit > s.dead.fits() {
+			limit = s.dead.fits()
+			continue
+		}
+		if err != nil {
 			return kept, err
 		}
 		kept += len(letters)
 	}
 	return kept, nil
+}
+
+// newLetters makes the letters and records of as many events as limit has room for, and at
+// least one.
+func newLetters(events []beacon.Event, why []error, limit int64) (letters []deadLetter, records []byte, err error) {
+	for i := range events {
+		event, err := events[i].AppendJSON(nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		text := why[i].Error()
+		d := deadLetter{time.Now().UTC(), text[:min(len(text), maxWhy)], event}
+		record, err := d.record()
+		if err != nil {
+			return nil, nil, err
+		}
+		if i > 0 && int64(len(records)+len(record)) > limit {
+			break
+		}
+		letters, records = append(letters, d), append(records, record...)
+	}
+	return letters, records, nil
 }
 
 // buryPayload buries what is intact, but no event.
@@ -100,13 +118,17 @@ func (s *Spool) buryRecords(letters []deadLetter, records []byte) error {
 	return nil
 }
 
-// dropFor makes room for n bytes, if that can do any good. The last file goes, too: it may
-// have been the reserve, and delivery would stand for good.
+// dropFor removes the oldest dead letters to make room for n bytes, if that can do any good.
+// The last file goes, too, if the volume is full, not only unwell: that file was the
+// reserve, and delivery would stand for good.
 func (s *Spool) dropFor(n int64) bool {
-	s.mu.Lock()
-	dead, _ := s.keptBytes()
-	s.mu.Unlock()
-	return (n < s.dead.room || n < dead) && s.dropOldest(true, deadSuffix)
+	if n > s.dead.room-headerSize { // one letter, larger than the reserve
+		s.mu.Lock()
+		dead, _ := s.keptBytes()
+		s.mu.Unlock()
+		return n <= dead && s.dropOldest(false, deadSuffix)
+	}
+	return s.dropOldest(s.fs.free() < s.dead.room, deadSuffix)
 }
 
 // A deadLog tells of dead letters, once a second: there may be thousands.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -197,19 +198,26 @@ func (n *inode) resize(size int64) {
 
 // room says whether there is space for so many bytes more.
 func (m *memFS) room(more int64) error {
-	if m.space > 0 && more > 0 {
-		seen := map[*inode]bool{}
-		for _, n := range m.names {
-			if !seen[n] {
-				more += int64(len(n.data))
-			}
-			seen[n] = true
-		}
-		if more > m.space {
-			return errNoSpace
-		}
+	if more > 0 && more > m.left() {
+		return errNoSpace
 	}
 	return nil
+}
+
+// left is how much space is left. The lock is held.
+func (m *memFS) left() int64 {
+	if m.space == 0 {
+		return math.MaxInt64
+	}
+	left := m.space
+	seen := map[*inode]bool{}
+	for _, n := range m.names {
+		if !seen[n] {
+			left -= int64(len(n.data))
+		}
+		seen[n] = true
+	}
+	return left
 }
 
 func (m *memFS) create(name string, size int64) (file, error) {
@@ -316,7 +324,11 @@ func (m *memFS) intact(f file) error {
 	return nil
 }
 
-func (m *memFS) free() int64 { return -1 }
+func (m *memFS) free() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.left()
+}
 
 func (m *memFS) list() (entries []entry, err error) {
 	err = m.do(op{kind: opList}, func() error {
