@@ -13,6 +13,11 @@ func (s *Spool) commits() {
 		tick = t.C
 	}
 	for {
+		select {
+		case <-tick: // also if there is always another group
+			_ = s.syncNow() // it is logged, and what Healthy says
+		default:
+		}
 		if g := s.nextGroup(); g != nil {
 			s.commit(g)
 			continue
@@ -27,7 +32,7 @@ func (s *Spool) commits() {
 		select {
 		case <-s.work:
 		case <-tick:
-			_ = s.syncNow() // it is logged, and what Healthy says
+			_ = s.syncNow()
 		}
 	}
 }

@@ -22,17 +22,13 @@ func syncDir(name string) error {
 
 func syncOpenDir(d *os.File) error { return d.Sync() }
 
-// intact looks at the lock by its name, which tells whether the directory was removed,
-// moved or replaced too, and whether the file still has a name.
+// intact looks at the lock, and whether the file still has a name.
 func (d *openDir) intact(f file) error {
-	info, err := os.Lstat(d.path(lockName))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("%w: its lock is gone", ErrLost)
-	case err == nil && !os.SameFile(info, d.lock):
-		return fmt.Errorf("%w: its lock is another file", ErrLost)
+	if err := d.here(); err != nil {
+		return err
 	}
-	if info, err = f.(spareFile).file.(osFile).Stat(); err != nil {
+	info, err := f.(spareFile).file.(osFile).Stat()
+	if err != nil {
 		return nil // the next write will tell
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {

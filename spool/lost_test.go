@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,55 @@ func TestDirectoryLost(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A spool whose directory was replaced leaves the files of the new one alone, which have the
+// same names.
+func TestDirectoryReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	o := Options{SegmentBytes: 4096, MaxBytes: 1 << 20, DiskTimeout: time.Hour}
+	var away atomic.Bool
+	away.Store(true)
+	fill := func() *Spool {
+		s, err := Open(dir, beacon.SinkFunc(func(context.Context, []beacon.Event) error {
+			if away.Load() {
+				return errAway
+			}
+			return nil
+		}), o)
+		for n := 0; n < 50 && err == nil; n++ {
+			err = s.Consume(t.Context(), makeEvents(1, 1))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	old := fill()
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	replacement := fill()
+	if err := replacement.Close(ctxEnded()); err != nil {
+		t.Fatal(err)
+	}
+	away.Store(false)
+	if err := old.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := old.Close(t.Context()); !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+	left := 0
+	for r, err := range Read(dir) {
+		if err != nil || r.State != StatePending {
+			t.Fatal(err, r.State)
+		}
+		left++
+	}
+	if left != 50 {
+		t.Errorf("%d of 50 events are left", left)
 	}
 }
 

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -59,6 +60,43 @@ func (d *openDir) list() ([]entry, error) {
 	}
 	d.keepSpares()
 	return entries, err
+}
+
+// What has the name of one of its files is that of another spool if the directory was
+// replaced: it is not touched then.
+
+func (d *openDir) remove(name string) error {
+	if err := d.here(); err != nil {
+		return err
+	}
+	return d.dirFS.remove(name)
+}
+
+func (d *openDir) link(from, to string) error {
+	if err := d.here(); err != nil {
+		return err
+	}
+	return d.dirFS.link(from, to)
+}
+
+func (d *openDir) rename(from, to string) error {
+	if err := d.here(); err != nil {
+		return err
+	}
+	return d.dirFS.rename(from, to)
+}
+
+// here looks at the lock by its name, which tells whether the directory was removed, moved
+// or replaced, too.
+func (d *openDir) here() error {
+	info, err := os.Lstat(d.path(lockName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("%w: its lock is gone", ErrLost)
+	case err == nil && !os.SameFile(info, d.lock):
+		return fmt.Errorf("%w: its lock is another file", ErrLost)
+	}
+	return nil
 }
 
 // withSpare opens a file, with a spare descriptor if there is no other.

@@ -29,7 +29,7 @@ type wal struct {
 
 // append writes parts, of whole records which lack their checksums, behind one another,
 // and makes them durable in the mode Always. It returns where they are. If there are none
-// it only sees to it that some could be written.
+// it only finds out whether some could be written.
 //
 // When that fails the segment is given up: after a failed sync the kernel may have
 // thrown the data away and call the next one a success, so a file descriptor is
@@ -65,6 +65,12 @@ func (w *wal) write(parts [][]byte) (start, end position, err error) {
 		if err := w.create(n); err != nil {
 			return start, end, err
 		}
+	}
+	if len(parts) == 0 { // what is there already, a zero
+		if _, err := w.f.WriteAt([]byte{0}, w.off); err != nil {
+			return start, end, err
+		}
+		w.dirty = true
 	}
 	off := w.off
 	for _, p := range parts {

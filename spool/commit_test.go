@@ -1,0 +1,99 @@
+//go:build !plan9
+
+package spool
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+)
+
+// A flood does not keep the syncs of an interval from coming.
+func TestIntervalSyncsUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		syncs := 0
+		fs.hang = func(o *op) {
+			switch {
+			case filepath.Ext(o.name) != dataSuffix:
+			case o.kind == opSync:
+				syncs++
+			case o.kind == opWrite: // long enough for others to wait behind it, always
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		o := crashOptions(Interval(100 * time.Millisecond))
+		o.SegmentBytes, o.MaxBytes = 1<<20, 100<<20 // one segment, which is not synced at its end
+		s, err := start(fs, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil }), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var callers sync.WaitGroup
+		for end, i := time.Now().Add(5*time.Second), 0; i < 4; i++ {
+			callers.Go(func() {
+				time.Sleep(time.Duration(3*i) * time.Millisecond)
+				for time.Now().Before(end) {
+					if err := s.Consume(t.Context(), one("a")); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		if syncs < 45 {
+			t.Error(syncs, "syncs in 50 intervals")
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A host that gets no events finds out that the disk takes nothing any more, although there
+// is a segment to write to, and that it does again.
+func TestHealthyTriesTheDisk(t *testing.T) {
+	for _, kind := range []string{opWrite, opSync} {
+		synctest.Test(t, func(t *testing.T) {
+			fs := newMemFS(nil)
+			var next taker
+			s, err := start(fs, &next, crashOptions(Always))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fails := func(is bool) {
+				fs.mu.Lock()
+				defer fs.mu.Unlock()
+				fs.hook = nil
+				if is {
+					fs.hook = func(o *op) error { return when(o.kind == kind, syscall.EROFS) }
+				}
+			}
+			err = s.Consume(t.Context(), one("a"))
+			for range 5 {
+				time.Sleep(2 * time.Second)
+				err = errors.Join(err, s.Healthy(t.Context()))
+			}
+			fails(true)
+			time.Sleep(2 * time.Second)
+			if err := s.Healthy(t.Context()); !errors.Is(err, syscall.EROFS) {
+				t.Errorf("%s fails: %v", kind, err)
+			}
+			fails(false)
+			time.Sleep(2 * time.Second)
+			err = errors.Join(err, s.Healthy(t.Context()), s.Consume(t.Context(), one("b")), s.Close(t.Context()))
+			if got := next.taken(); err != nil || len(got) != 2 {
+				t.Error(err, got)
+			}
+			if st := s.Stats(); st.Damaged > 0 || st.Torn > 0 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
