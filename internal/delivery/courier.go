@@ -270,9 +270,9 @@ func (c *Courier[T]) away(now time.Time) bool {
 }
 
 // other returns an event that may be tried before the first one, or 0: the first of
-// another session, those of all in turn. After them it may be the next one of the same
-// session, if the first has failed alone some times: if it is poison it has no place in
-// the order.
+// another session, those of all in turn. After them it may be one behind others of its
+// session, if each of these has failed alone some times: if they are poison they have no
+// place in the order.
 func (c *Courier[T]) other() int {
 	for range 2 {
 		for _, aside := range []bool{false, true} {
@@ -282,13 +282,25 @@ func (c *Courier[T]) other() int {
 				}
 			}
 		}
+		if i := c.behind(); i > 0 {
+			return i
+		}
 		c.unprobe()
-		first := &c.items[c.heads[0]]
-		s := session(&first.event)
-		for i := c.heads[0] + 1; s != "" && first.lone >= passTries && i < len(c.items); i++ {
-			if it := &c.items[i]; it.aside == nil && session(&it.event) == s {
-				return i
-			}
+	}
+	return 0
+}
+
+// behind returns an event that is not the first of its session, or 0.
+func (c *Courier[T]) behind() int {
+	kept := map[string]bool{} // sessions with an event that has to come before others
+	for i := range c.items {
+		it := &c.items[i]
+		s := session(&it.event)
+		if i > 0 && it.aside == nil && !it.probed && !kept[s] {
+			return i
+		}
+		if s != "" && it.lone < passTries {
+			kept[s] = true
 		}
 	}
 	return 0

@@ -252,6 +252,24 @@ func TestCourierTellsPoisonFromAnOutage(t *testing.T) {
 	}
 }
 
+// Poison at the beginning of every session, and more than one event of it, does not look
+// like a sink that is away for good, also if no other event comes.
+func TestCourierFindsWhatIsBehindPoison(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r run
+		c := r.courier(func(id string) error {
+			if strings.HasSuffix(id, "bad") {
+				return errDown
+			}
+			return nil
+		})
+		evs := events("a.0bad", "a.1bad", "b.2bad", "b.3bad", "b.4bad", "b.5", "a.6bad", "a.7bad")
+		if left := deliver(t, c, evs, 5*time.Minute); left != len(evs)-1 || len(r.buried) > 0 {
+			t.Errorf("%d left, taken %v, buried %v", left, r.taken, r.buried)
+		}
+	})
+}
+
 // missing reports what was not taken exactly once.
 func missing(want, taken []string) error {
 	if d := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(taken))); d != "" {
