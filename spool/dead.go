@@ -103,6 +103,13 @@ func (d *deadLetter) record() ([]byte, error) {
 // buryRecords writes the records of letters with one sync.
 func (s *Spool) buryRecords(letters []deadLetter, records []byte) error {
 	_, _, err := s.dead.append(records)
+	if err == nil && s.fs.intact(s.dead.f) != nil { // somebody removed the file, and these with it
+		err = s.dead.f.Close()
+		s.dead.f = nil
+		if err == nil {
+			_, _, err = s.dead.append(records)
+		}
+	}
 	for noSpace(err) && s.dropFor(int64(len(records))) { // as if MaxDeadBytes were reached
 		_, _, err = s.dead.append(records)
 	}

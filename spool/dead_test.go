@@ -257,6 +257,33 @@ func TestRefusedBeyondTheReserve(t *testing.T) {
 	})
 }
 
+// Dead letters do not go with a file that somebody has just removed.
+func TestDeadLettersBehindARemovedFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		s, err := start(fs, refuse("no"), crashOptions(Always))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"first", "second"} {
+			for name := range fs.files() {
+				if strings.HasSuffix(name, deadSuffix) {
+					err = errors.Join(err, fs.remove(name))
+				}
+			}
+			if err = errors.Join(err, s.Consume(t.Context(), one(id)), s.Flush(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if dead, err := deadLetters(fs); err != nil || !slices.Equal(keys(dead), []string{"second"}) || fs.handles != 0 {
+			t.Error(dead, err, fs.handles)
+		}
+	})
+}
+
 // Delivery that cannot bury says so, and does not write all the time.
 func TestStuckOnDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

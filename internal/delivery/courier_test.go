@@ -288,3 +288,18 @@ func TestBackoffStaysWithinItsBounds(t *testing.T) {
 		}
 	}
 }
+
+type ownError struct{ text string }
+
+func (e *ownError) Error() string { return e.text }
+
+// An error that is a nil pointer in an interface is a failure, not the end of the program.
+func TestConsumeGuardsTheTextOfErrors(t *testing.T) {
+	for _, e := range []*ownError{nil, {"no"}} {
+		err := delivery.Consume(t.Context(), beacon.SinkFunc(func(context.Context, []beacon.Event) error { return e }), events("a.0"))
+		request, panics := errors.AsType[*beacon.RequestError](err)
+		if panics != (e == nil) || panics && request.Reason != beacon.ReasonPanic || !panics && err != error(e) {
+			t.Errorf("%v for %v", err, e)
+		}
+	}
+}

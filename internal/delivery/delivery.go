@@ -32,9 +32,16 @@ func Backoff(base, limit time.Duration, retry int) time.Duration {
 	return rand.N(ceiling + 1)
 }
 
-// Consume gives the events to s, guarded.
+// Consume gives the events to s, guarded. So is the text of the error, which will be asked
+// for: that of a nil pointer in an error panics.
 func Consume(ctx context.Context, s beacon.Sink, events []beacon.Event) error {
-	return Guard(func() error { return s.Consume(ctx, events) })
+	return Guard(func() error {
+		err := s.Consume(ctx, events)
+		if err != nil {
+			_ = err.Error()
+		}
+		return err
+	})
 }
 
 // Guard calls f and makes an error of a panic: the one that the handler would make
