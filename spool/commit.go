@@ -54,7 +54,7 @@ func (s *Spool) nextGroup() *group {
 func (s *Spool) commit(g *group) {
 	var start, end position
 	took, err := s.watch(func() (err error) {
-		if err = s.makeReserve(); err == nil {
+		if err = s.makeReserve(g.largest); err == nil {
 			start, end, err = s.log.append(g.parts...)
 		}
 		if err == nil {

@@ -31,7 +31,7 @@ func (s *Spool) bury(events []beacon.Event, why []error) (kept int, err error) {
 	s.recount()
 	defer func() { s.unburied = err }()
 	limit := int64(math.MaxInt64)
-	if !s.reserved.Load() {
+	if s.reserved.Load() == 0 {
 		limit = s.dead.fits()
 	}
 	for kept < len(events) {
@@ -129,13 +129,14 @@ func (s *Spool) buryRecords(letters []deadLetter, records []byte) error {
 // The last file goes, too, if the volume is full, not only unwell: that file was the
 // reserve, and delivery would stand for good.
 func (s *Spool) dropFor(n int64) bool {
-	if n > s.dead.room-headerSize { // one letter, larger than the reserve
-		s.mu.Lock()
-		dead, _ := s.keptBytes()
-		s.mu.Unlock()
-		return n <= dead && s.dropOldest(false, deadSuffix)
+	s.mu.Lock()
+	dead, _ := s.keptBytes()
+	s.mu.Unlock()
+	free, size := s.fs.free(), max(headerSize+n, s.dead.room)
+	if size > s.dead.room && n > max(0, free)+dead { // one letter, and a large one
+		return false
 	}
-	return s.dropOldest(s.fs.free() < s.dead.room, deadSuffix)
+	return s.dropOldest(free < size, deadSuffix)
 }
 
 // A deadLog tells of dead letters, once a second: there may be thousands.

@@ -18,6 +18,8 @@ type group struct {
 	calls  [][]beacon.Event // what each call brought; it is the spool's now
 	ends   []int            // behind each event, counted over all parts
 
+	largest int64 // of the records
+
 	block int           // of the last part, how much is for records of further calls; 0 if it is a call's own
 	want  int           // calls that the writer waits for
 	full  chan struct{} // closed when they are there
@@ -157,8 +159,11 @@ func (s *Spool) gathering() *group {
 
 // add takes over the records and events of a call.
 func (g *group) add(buf *buffer, weight int64) {
+	last := 0
 	for _, end := range buf.ends {
 		g.ends = append(g.ends, int(g.size)+end)
+		g.largest = max(g.largest, int64(end-last))
+		last = end
 	}
 	n := len(buf.bytes)
 	if n > blockBytes {

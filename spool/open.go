@@ -105,8 +105,8 @@ func (s *Spool) load() error {
 	s.settled = s.cursor.at
 	s.number = max(s.settled.segment, s.cursor.number)
 	for _, e := range entries {
-		if e.name == reserveName {
-			s.reserved.Store(e.size == s.dead.room)
+		if e.name == reserveName && e.size >= s.dead.room {
+			s.reserved.Store(e.size)
 		}
 		seq, suffix, ok := parseName(e.name)
 		if !ok {
@@ -142,7 +142,7 @@ func (s *Spool) load() error {
 	}
 	s.tail.read = s.settled
 	s.boundKept()
-	_, _ = s.watch(s.makeReserve) // without it no events are taken, but those that are there are delivered
+	_, _ = s.watch(func() error { return s.makeReserve(0) }) // without it no events are taken, but those that are there are delivered
 	s.sample()
 	if bytes, events := s.pending(); bytes > 0 {
 		s.logger.Info("spool: backlog", "bytes", bytes, "events", events, "segments", len(s.segments), "oldest", s.head)

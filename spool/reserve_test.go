@@ -92,6 +92,67 @@ func TestBuriesOnAFullVolume(t *testing.T) {
 	})
 }
 
+// There is room for the dead letter of a large event, too, if it has to wait for a store on a
+// full volume. Events that leave none are not taken.
+func TestBuriesLargeEventsOnAFullVolume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMemFS(nil)
+		fs.space = 600_000
+		o := crashOptions(Always)
+		o.MaxDeadBytes = 400_000
+		var away atomic.Bool
+		away.Store(true)
+		s, err := start(fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+			if away.Load() {
+				return errAway
+			}
+			var failed []int
+			for i, e := range events {
+				if strings.HasPrefix(e.ID, "large") {
+					failed = append(failed, i)
+				}
+			}
+			if failed == nil {
+				return nil
+			}
+			return &beacon.PartialError{Failed: failed, Err: beacon.ErrPermanent}
+		}), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		large, small := 0, 0
+		for n := 0; err == nil; n++ {
+			e := beacon.Event{ID: fmt.Sprint("small-", n), Body: beacon.Text(strings.Repeat("x", 300))}
+			if n%8 == 0 && n < 64 {
+				e.ID, e.Body = fmt.Sprint("large-", n), beacon.Text(strings.Repeat("x", 40_000))
+			}
+			if err = s.Consume(t.Context(), []beacon.Event{e}); err != nil {
+				break
+			}
+			if n%8 == 0 && n < 64 {
+				large++
+			} else {
+				small++
+			}
+		}
+		if !errors.Is(err, errNoSpace) || large != 8 {
+			t.Fatal(err, large)
+		}
+		away.Store(false)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := errors.Join(s.Flush(ctx), s.Consume(ctx, one("after")), s.Flush(ctx), s.Close(ctx)); err != nil {
+			t.Errorf("%v, %+v", err, s.Stats())
+		}
+		if st := s.Stats(); int(st.Delivered) != small+1 || int(st.Dead) != large || st.Pending != 0 {
+			t.Errorf("%d small ones, %d large ones, %+v", small, large, st)
+		}
+		if fs.handles != 0 {
+			t.Error(fs.handles, "files left open")
+		}
+	})
+}
+
 // A power cut while the reserve becomes a file of dead letters, and another one is made,
 // loses nothing.
 func TestPowerCutsWhileTheReserveIsUsed(t *testing.T) {

@@ -148,8 +148,8 @@ type Spool struct {
 	work     chan struct{} // there may be a group
 	written  chan struct{} // closed when it has ended
 
-	reserved atomic.Bool // there is a reserve
-	dead     wal         // used by the delivery goroutine only, until it has ended
+	reserved atomic.Int64 // bytes of the reserve; 0 if there is none
+	dead     wal          // used by the delivery goroutine only, until it has ended
 	courier  delivery.Courier[position]
 	counted  time.Time // when it last looked what is left of kept
 	deadLog  deadLog

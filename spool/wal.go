@@ -112,8 +112,8 @@ func (w *wal) create(n int64) error {
 		f, err = w.fs.create(name, size)
 	}
 	if noSpace(err) && w.reserve != nil {
+		size = max(w.room, headerSize+n)
 		f, err = w.reserve(name, size)
-		size = w.room
 	}
 	if err != nil {
 		return err
