@@ -53,9 +53,11 @@
 //
 // # Full volumes
 //
-// A file called reserve keeps room for dead letters, besides [Options.MaxBytes]. On a
-// volume without any room it becomes the next file of these, so that an event that the next
-// sink refuses cannot keep delivery from making room. Without a reserve nothing is accepted.
+// A file called reserve keeps room for dead letters, besides [Options.MaxBytes]: 1 MiB, or
+// what the largest event takes. On a volume without any room it becomes the next file of
+// these, so that an event that the next sink refuses cannot keep delivery from making room.
+// If that is not enough, the oldest dead letters go, before [Options.MaxDeadBytes] is reached.
+// Without a reserve nothing is accepted.
 //
 // # Processors
 //
