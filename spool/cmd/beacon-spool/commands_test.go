@@ -177,7 +177,7 @@ func TestLaterVersion(t *testing.T) {
 // What changes files keeps away from a spool that is open, and the rest does not.
 func TestWhileOpen(t *testing.T) {
 	dir := fill(t)
-	s, err := spool.Open(dir, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return errors.New("down") }), spool.Options{})
+	s, err := spool.Open(dir, beacon.SinkFunc(func(context.Context, []beacon.Event) error { return errors.New("down") }), spool.Options{DiskTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestKilledReplay(t *testing.T) {
 	const letters = 80
 	dir := t.TempDir()
 	sink := beacon.SinkFunc(func(context.Context, []beacon.Event) error { return beacon.ErrPermanent })
-	s, err := spool.Open(dir, sink, spool.Options{BatchEvents: 1})
+	s, err := spool.Open(dir, sink, spool.Options{BatchEvents: 1, DiskTimeout: time.Hour}) // the disk may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func TestTerminalIsNotFooled(t *testing.T) {
 	evil := "\x7f\u009b31m\u202egnp.exe"
 	s, err := spool.Open(dir, beacon.SinkFunc(func(context.Context, []beacon.Event) error {
 		return fmt.Errorf("%w: line\nbreak %s", beacon.ErrPermanent, evil)
-	}), spool.Options{})
+	}), spool.Options{DiskTimeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func fill(t *testing.T) (dir string) {
 		}
 		once.Do(func() { close(buried) }) // or it would not be the turn of this one
 		return errors.New("down")
-	}), spool.Options{BatchEvents: 1})
+	}), spool.Options{BatchEvents: 1, DiskTimeout: time.Hour}) // the disk may be busy
 	if err != nil {
 		t.Fatal(err)
 	}
