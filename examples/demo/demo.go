@@ -63,7 +63,7 @@ func newDemo(logger *log.Logger, dir string) (*demo, error) {
 		// Ample for a page. Together they bound what the events of one request can take.
 		MaxBody:     128 << 10,
 		MaxInFlight: 4 << 20,
-		Limits:      beacon.Limits{MaxDecoded: 256 << 10, MaxEvents: 100, MaxQuery: 8 << 10},
+		Limits:      beacon.Limits{MaxDecoded: 256 << 10, MaxEvents: 100, MaxQuery: 4 << 10},
 		OnRefused: func(_ *http.Request, _ []byte, why *beacon.RequestError) {
 			d.log.Printf("Not taken: %d %q", why.Status, why.Error())
 		},
