@@ -142,6 +142,12 @@ func (c *Courier[T]) bury(now time.Time, p *Progress) bool {
 	for _, i := range c.dead[:kept] {
 		c.items[i].done = true
 	}
+	if err != nil && c.Leave != nil && c.full(c.apart, 1) {
+		for _, i := range c.dead[kept:] {
+			c.Leave(c.items[i].tag)
+			c.items[i].done = true
+		}
+	}
 	p.Buried += kept
 	c.buryDue = time.Time{}
 	if kept > 0 || err == nil {
@@ -189,6 +195,7 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 	c.aside, c.apart, c.next = load{}, load{}, time.Time{}
 	var seen map[string]bool   // sessions of heads
 	var behind map[string]bool // sessions of what was set aside; true if all of it goes in one call
+	var passed map[string]bool // sessions that have waited for one of theirs, which is once
 	away := c.away(now)
 	for i := range c.items {
 		it := &c.items[i]
@@ -204,7 +211,7 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 		s := session(&it.event)
 		if away && !seen[s] {
 			c.heads = append(c.heads, i)
-			if s != "" {
+			if s != "" && (a == nil || !passed[s] && !a.passable(now)) {
 				if seen == nil {
 					seen = map[string]bool{}
 				}
@@ -227,7 +234,14 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 			} else if !waits {
 				c.wakeAt(due)
 			}
-			if s != "" && !pass && !a.passable(now) {
+			switch {
+			case s == "" || pass || passed[s]:
+			case a.passable(now):
+				if passed == nil {
+					passed = map[string]bool{}
+				}
+				passed[s] = true
+			default:
 				if behind == nil {
 					behind = map[string]bool{}
 				}

@@ -17,9 +17,12 @@ import (
 // temporary failure is harder: the sink may be away, or one event may be poison to it.
 //
 //   - A batch that fails is tried again, after a wait, twice.
-//   - Then single events are tried, with growing waits: the first, and right after it
-//     another one, those of all sessions in turn. As long as none is accepted the sink is
-//     away. Nothing is buried, however long that takes.
+//   - Then single events are tried, the first and some others without any wait, and after
+//     that, with growing waits, the first and another one: by turns the newest and any,
+//     since poison comes in clusters. They are the first of their sessions, or others of
+//     the first one's when that has failed some times: the next ones, and its newest
+//     when these fail too. As long as none is accepted the sink is away. Nothing is
+//     buried, however long that takes.
 //   - When one is accepted and the batch still fails, the batch is halved without
 //     any wait until the event that fails alone is found. That is set aside, and the
 //     others go on; for a minute the next batch that fails is halved at once.
@@ -27,7 +30,7 @@ import (
 //     it has failed MaxTries times, and another event was accepted after each.
 //
 // Events of a session wait for one that was set aside, in order, but for a second only:
-// then they pass it.
+// then they pass it, and what else of the session fails as long as it is there.
 //
 // A sink that names the events it did not take, in a [*beacon.PartialError], spares
 // the search. It gets no other event of that call again. What it refused for good is
@@ -35,7 +38,7 @@ import (
 // away while others are there: so what counts against such an event is only that one of
 // the same name was accepted, and it is not buried before namedTries have passed.
 //
-// A Courier is not safe for concurrent use. Its fields but Hangs are required.
+// A Courier is not safe for concurrent use. Its fields but Leave and Hangs are required.
 type Courier[T any] struct {
 	Next        beacon.Sink
 	Timeout     time.Duration // of one call of Next
@@ -49,6 +52,10 @@ type Courier[T any] struct {
 	// many it kept, from the first on. The rest is not tried again, but buried later;
 	// what is to be buried meanwhile waits with it, and all others go on.
 	Bury func(events []beacon.Event, why []error) (kept int, err error)
+
+	// Leave, if set, is called for an event that cannot be buried, when so many are set aside
+	// that others would have to wait for them. The Courier lets go of it.
+	Leave func(tag T)
 
 	// Hangs, if set, is called with true when a call has not returned a second after its
 	// context ended, and with false when it has. No other call is made meanwhile.
@@ -64,6 +71,8 @@ type Courier[T any] struct {
 	fails  int // calls in a row that failed, with nothing accepted
 	credit int // how many more of those may follow each other without a wait
 	waits  int // in a row
+	probes int // turns of them since anything was accepted
+	picks  int // see pick
 
 	idle              bool // there is nothing to do until something that was set aside is due
 	retried           bool // the last call brought what was set aside
@@ -200,15 +209,8 @@ func (c *Courier[T]) Try(ctx context.Context) (p Progress, wait time.Duration, e
 	}
 	err = c.call(ctx, part)
 	wait = c.outcome(ctx, part, of, err, &p)
-	if of == probe && err != nil && ctx.Err() == nil && c.fails > 0 {
-		if i := c.other(); i > 0 {
-			part = []int{i}
-			err = c.call(ctx, part)
-			wait = max(wait, c.outcome(ctx, part, of, err, &p))
-		}
-		if c.fails > 0 {
-			wait = max(wait, c.pause())
-		}
+	if of == probe && ctx.Err() == nil && c.fails > 0 {
+		wait, err = c.others(ctx, part[0], wait, err, &p)
 	}
 	if ctx.Err() == nil {
 		c.bury(time.Now(), &p)
@@ -231,7 +233,7 @@ func (c *Courier[T]) choose(now time.Time) (part []int, of kind) {
 	c.look(now)
 	switch {
 	case c.away(now):
-		return c.heads[:min(1, len(c.heads))], probe // the first keeps the order if it is back
+		return c.first(), probe
 	case len(c.due) > 0 && (len(c.free) == 0 || !c.retried):
 		return c.together(), retry
 	}
@@ -267,47 +269,4 @@ const (
 // away says whether the sink has to be taken for away.
 func (c *Courier[T]) away(now time.Time) bool {
 	return c.fails >= patience && (c.credit <= 0 || !now.Before(c.wary))
-}
-
-// other returns an event that may be tried before the first one, or 0: the first of
-// another session, those of all in turn. After them it may be one behind others of its
-// session, if each of these has failed alone some times: if they are poison they have no
-// place in the order.
-func (c *Courier[T]) other() int {
-	for range 2 {
-		for _, aside := range []bool{false, true} {
-			for _, i := range c.heads[1:] {
-				if it := &c.items[i]; !it.probed && (it.aside != nil) == aside {
-					return i
-				}
-			}
-		}
-		if i := c.behind(); i > 0 {
-			return i
-		}
-		c.unprobe()
-	}
-	return 0
-}
-
-// behind returns an event that is not the first of its session, or 0.
-func (c *Courier[T]) behind() int {
-	kept := map[string]bool{} // sessions with an event that has to come before others
-	for i := range c.items {
-		it := &c.items[i]
-		s := session(&it.event)
-		if i > 0 && it.aside == nil && !it.probed && !kept[s] {
-			return i
-		}
-		if s != "" && it.lone < passTries {
-			kept[s] = true
-		}
-	}
-	return 0
-}
-
-func (c *Courier[T]) unprobe() {
-	for i := range c.items {
-		c.items[i].probed = false
-	}
 }

@@ -41,7 +41,7 @@ func (c *Courier[T]) outcome(ctx context.Context, part []int, of kind, err error
 	case ctx.Err() != nil:
 		return 0
 	case beacon.IsPermanent(why):
-		c.fails, c.waits = 0, 0 // it is there
+		c.heard() // it is there
 		c.refused(now, failed, why, named, of)
 		return 0
 	case named && (len(taken) > 0 || of == retry):
@@ -69,13 +69,11 @@ func (c *Courier[T]) outcome(ctx context.Context, part []int, of kind, err error
 		c.found(now, failed[0], why)
 	case now.Before(c.wary) && c.credit > 0:
 		c.doubt(failed)
+	case now.Before(c.wary): // others may show at once that it is there
 	default:
 		return max(asked, c.pause())
 	}
-	if c.credit > 0 {
-		return asked
-	}
-	return max(asked, c.pause())
+	return asked
 }
 
 // missed notes that what was set aside failed again.
@@ -110,21 +108,27 @@ func (c *Courier[T]) pause() time.Duration {
 // accepted notes that the sink is there, and holds that against those that failed.
 func (c *Courier[T]) accepted(now time.Time, taken []int, of kind) {
 	if of == probe {
-		c.acquit() // it is back, or there was poison all the time
+		if c.waits > 0 {
+			c.acquit() // it is back, or there was poison all the time
+		}
 		c.wary = now.Add(wariness)
 	}
-	if c.fails > 0 {
-		c.unprobe()
-		for i := range c.items {
-			c.items[i].lone = 0
-		}
-	}
-	c.misses, c.retryDue = 0, time.Time{}
-	c.fails, c.waits, c.credit = 0, 0, bits.Len(uint(c.BatchEvents))+patience
+	c.heard()
+	c.misses, c.retryDue, c.credit = 0, time.Time{}, bits.Len(uint(c.BatchEvents))+patience
 	for _, i := range taken {
 		c.items[i].done = true
 	}
 	c.accuse(now, taken)
+}
+
+// heard begins to count anew what failed with no answer but that.
+func (c *Courier[T]) heard() {
+	if c.fails > 0 {
+		for i := range c.items {
+			c.items[i].probed, c.items[i].lone = false, 0
+		}
+	}
+	c.fails, c.waits, c.probes = 0, 0, 0
 }
 
 // acquit gives what was set aside another chance, before others of its session pass it.
