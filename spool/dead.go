@@ -110,9 +110,6 @@ func (s *Spool) buryRecords(letters []deadLetter, records []byte) error {
 			_, _, err = s.dead.append(records)
 		}
 	}
-	for noSpace(err) && s.dropFor(int64(len(records))) { // as if MaxDeadBytes were reached
-		_, _, err = s.dead.append(records)
-	}
 	if err != nil {
 		return err
 	}
@@ -123,20 +120,6 @@ func (s *Spool) buryRecords(letters []deadLetter, records []byte) error {
 	s.boundKept()
 	s.deadLog.add(s, letters)
 	return nil
-}
-
-// dropFor removes the oldest dead letters to make room for n bytes, if that can do any good.
-// The last file goes, too, if the volume is full, not only unwell: that file was the
-// reserve, and delivery would stand for good.
-func (s *Spool) dropFor(n int64) bool {
-	s.mu.Lock()
-	dead, _ := s.keptBytes()
-	s.mu.Unlock()
-	free, size := s.fs.free(), max(headerSize+n, s.dead.room)
-	if size > s.dead.room && n > max(0, free)+dead { // one letter, and a large one
-		return false
-	}
-	return s.dropOldest(free < size, deadSuffix)
 }
 
 // A deadLog tells of dead letters, once a second: there may be thousands.

@@ -52,7 +52,7 @@ func (s *Spool) boundKept() {
 		s.mu.Lock()
 		dead, bad := s.keptBytes()
 		s.mu.Unlock()
-		if dead+bad <= s.opts.MaxDeadBytes || !s.dropOldest(false, deadSuffix, badSuffix) {
+		if dead+bad <= s.opts.MaxDeadBytes || !s.dropOldest(deadSuffix, badSuffix) {
 			return
 		}
 	}
@@ -70,9 +70,8 @@ func (s *Spool) keptBytes() (dead, bad int64) {
 	return dead, bad
 }
 
-// dropOldest removes the oldest file of these kinds, if there is one. The last one is
-// removed only if it says so.
-func (s *Spool) dropOldest(last bool, suffixes ...string) bool {
+// dropOldest removes the oldest file of these kinds, if there is one besides the last.
+func (s *Spool) dropOldest(suffixes ...string) bool {
 	s.mu.Lock()
 	var names []string
 	for name := range s.kept {
@@ -85,7 +84,7 @@ func (s *Spool) dropOldest(last bool, suffixes ...string) bool {
 		y, _, _ := parseName(b)
 		return cmp.Compare(x, y)
 	})
-	if len(names) == 0 || len(names) == 1 && !last {
+	if len(names) < 2 {
 		s.mu.Unlock()
 		return false
 	}

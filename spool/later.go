@@ -29,8 +29,23 @@ func (s *Spool) keepForLater(at position) {
 	}
 }
 
-// firstLater returns the place of the first event that is kept for a later program. The
-// lock is held.
+// leave leaves an event where it is that is to be a dead letter, for which there is no room:
+// the next start comes to it again.
+func (s *Spool) leave(at position) {
+	s.mu.Lock()
+	s.stats.Left++
+	first, known := s.later[at.segment]
+	if !known || at.before(first) {
+		s.later[at.segment] = at
+	}
+	s.mu.Unlock()
+	if !known {
+		s.logger.Error("spool: no room for dead letters, which stay where they are", "segment", segmentName(at.segment, dataSuffix))
+	}
+}
+
+// firstLater returns the place of the first event that is kept for a later program, or
+// start. The lock is held.
 func (s *Spool) firstLater() (first position, ok bool) {
 	for _, at := range s.later {
 		if !ok || at.before(first) {

@@ -55,8 +55,8 @@ type Options struct {
 	MaxBytes int64
 
 	// MaxDeadBytes bounds the files with dead letters and with what is damaged, which
-	// MaxBytes does not count, give or take one; default a tenth of MaxBytes. Beyond it,
-	// or if the volume is full, the oldest of them goes, which is logged and counted. They may be removed at any
+	// MaxBytes does not count, give or take one; default a tenth of MaxBytes. Beyond it
+	// the oldest of them goes, which is logged and counted. They may be removed at any
 	// time; that is noticed within some seconds.
 	MaxDeadBytes int64
 

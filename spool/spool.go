@@ -20,7 +20,8 @@
 //     [*beacon.PartialError], is set aside and passed by others: by those of its own
 //     session only after a second in which it was tried again. What the next sink
 //     took it does not get again, but after a restart: then all that is behind the
-//     first event that was set aside comes again.
+//     first event that was set aside comes again. Where seven of a session in a row fail
+//     one by one, its newest may come before those between.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
 //   - A spool that is full, or whose disk fails or hangs, refuses. It never drops an event.
@@ -56,7 +57,9 @@
 // A file called reserve keeps room for dead letters, besides [Options.MaxBytes]: 1 MiB, or
 // what the largest event takes. On a volume without any room it becomes the next file of
 // these, so that an event that the next sink refuses cannot keep delivery from making room.
-// If that is not enough, the oldest dead letters go, before [Options.MaxDeadBytes] is reached.
+// What it has no room for waits in memory, and is buried when there is some; where that is
+// too much it is left in its segment, which stays until the next start comes to it again. No
+// dead letter goes to make room.
 // Without a reserve nothing is accepted.
 //
 // # Processors
@@ -130,7 +133,7 @@ type Spool struct {
 	tail        tail
 	used        int64               // bytes of all segments of events
 	kept        map[string]int64    // sizes of the files of dead letters and of what is damaged
-	later       map[uint64]position // segments with events of a later version, and the first in each
+	later       map[uint64]position // segments with events of a later version or that were left, and the first in each
 	hanging     time.Time           // since when a call of next should have returned
 	number      uint64
 	counts      map[uint64]int64 // of the events in the segments of this run
@@ -201,7 +204,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s.courier = delivery.Courier[position]{
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: max(o.MemoryBytes, o.BatchBytes, 64<<10),
-		Bury: s.bury, Hangs: s.nextHangs,
+		Bury: s.bury, Leave: s.leave, Hangs: s.nextHangs,
 	}
 	if err := s.load(); err != nil {
 		if s.cursorFile != nil {

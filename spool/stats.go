@@ -14,6 +14,8 @@ type Stats struct {
 	Dead      uint64 `json:"dead"`      // put into a dead-letter file
 	Later     uint64 `json:"later"`     // of a later version than this program knows: left for one that does, and not pending
 
+	Left uint64 `json:"left"` // to be put into a dead-letter file for which there was no room: left for the next start, and not pending
+
 	DeadDropped uint64 `json:"dead_dropped"` // dead letters that had to go; see [Options.MaxDeadBytes]
 	DeadBytes   int64  `json:"dead_bytes"`   // of dead-letter files
 	BadBytes    int64  `json:"bad_bytes"`    // of files with what is damaged

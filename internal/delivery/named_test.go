@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,4 +343,32 @@ func anySink(t *testing.T, seed uint64) {
 	if (sum != delivery.Progress{Delivered: len(r.taken), Buried: len(bad), Bytes: 100 * int64(len(ids))}) {
 		t.Fatalf("seed %d: %+v of %d events, %d of them bad", seed, sum, len(ids), len(bad))
 	}
+}
+
+// What cannot be buried is left when there is no room for more of it, and delivery goes on.
+func TestCourierLeavesWhatItCannotBury(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r run
+		c := r.courier(func(id string) error {
+			if strings.HasPrefix(id, "bad") {
+				return beacon.ErrPermanent
+			}
+			return nil
+		})
+		c.Bury = func([]beacon.Event, []error) (int, error) { return 0, errors.New("no space") }
+		left := map[int]bool{}
+		c.Leave = func(tag int) { left[tag] = true }
+		bad := many(1500, 1500)
+		for i := range bad {
+			bad[i] = "bad" + bad[i]
+		}
+		good := many(1500, 1500)
+		remain := deliver(t, c, events(append(bad, good...)...), time.Hour)
+		if d := cmp.Diff(good, r.taken); d != "" {
+			t.Error(d)
+		}
+		if len(left) == 0 || len(left)+remain != len(bad) || remain > 1000 {
+			t.Errorf("%d left, %d kept", len(left), remain)
+		}
+	})
 }
