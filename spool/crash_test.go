@@ -151,29 +151,6 @@ func (h *history) mayBePassed(id string) {
 	h.passed[id] = true
 }
 
-// mayAllBePassed notes that any event of a session may be passed when so many of it failed
-// by themselves that its newest one is tried.
-func (h *history) mayAllBePassed(id string, alone map[string]bool) {
-	session, _ := split(id)
-	n := 0
-	for id := range alone {
-		if s, _ := split(id); s == session {
-			n++
-		}
-	}
-	if n <= 6 {
-		return
-	}
-	h.mu.Lock()
-	ids := slices.Collect(maps.Keys(h.sent))
-	h.mu.Unlock()
-	for _, id := range ids {
-		if s, _ := split(id); s == session {
-			h.mayBePassed(id)
-		}
-	}
-}
-
 // until returns what was done after n operations.
 func until(marks []mark, n int) map[string]bool {
 	ids := map[string]bool{}
@@ -330,7 +307,6 @@ func live(t *testing.T, h *history, rng *rand.Rand, o Options, numbers map[strin
 		return nil
 	}}
 	w.set(rng.IntN(2) == 0, false)
-	alone := map[string]bool{} // events that failed by themselves since anything was taken
 	s, err := start(h.fs, beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 		err := w.say(events)
 		failed, _, named := delivery.Failed(err, len(events))
@@ -340,13 +316,8 @@ func live(t *testing.T, h *history, rng *rand.Rand, o Options, numbers map[strin
 			}
 		}
 		if len(failed) == len(events) {
-			if len(events) == 1 {
-				alone[events[0].ID] = true
-				h.mayAllBePassed(events[0].ID, alone)
-			}
 			return err
 		}
-		clear(alone)
 		time.Sleep(time.Millisecond)
 		var took []beacon.Event
 		for i := range events {

@@ -20,8 +20,7 @@
 //     [*beacon.PartialError], is set aside and passed by others: by those of its own
 //     session only after a second in which it was tried again. What the next sink
 //     took it does not get again, but after a restart: then all that is behind the
-//     first event that was set aside comes again. Where seven of a session in a row fail
-//     one by one, its newest may come before those between.
+//     first event that was set aside comes again.
 //   - What does not pass its checksum is never delivered. It is counted, logged, and
 //     kept aside in a file of its own.
 //   - A spool that is full, or whose disk fails or hangs, refuses. It never drops an event.

@@ -195,7 +195,6 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 	c.aside, c.apart, c.next = load{}, load{}, time.Time{}
 	var seen map[string]bool   // sessions of heads
 	var behind map[string]bool // sessions of what was set aside; true if all of it goes in one call
-	var passed map[string]bool // sessions that have waited for one of theirs, which is once
 	away := c.away(now)
 	for i := range c.items {
 		it := &c.items[i]
@@ -211,7 +210,7 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 		s := session(&it.event)
 		if away && !seen[s] {
 			c.heads = append(c.heads, i)
-			if s != "" && (a == nil || !passed[s] && !a.passable(now)) {
+			if s != "" && (a == nil || !a.passable(now)) {
 				if seen == nil {
 					seen = map[string]bool{}
 				}
@@ -234,14 +233,7 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 			} else if !waits {
 				c.wakeAt(due)
 			}
-			switch {
-			case s == "" || pass || passed[s]:
-			case a.passable(now):
-				if passed == nil {
-					passed = map[string]bool{}
-				}
-				passed[s] = true
-			default:
+			if s != "" && !pass && !a.passable(now) {
 				if behind == nil {
 					behind = map[string]bool{}
 				}

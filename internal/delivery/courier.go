@@ -20,8 +20,7 @@ import (
 //   - Then single events are tried, the first and some others without any wait, and after
 //     that, with growing waits, the first and another one: by turns the newest and any,
 //     since poison comes in clusters. They are the first of their sessions, or others of
-//     the first one's when that has failed some times: the next ones, and its newest
-//     when these fail too. As long as none is accepted the sink is away. Nothing is
+//     the first one's when that has failed some times: the next ones. As long as none is accepted the sink is away. Nothing is
 //     buried, however long that takes.
 //   - When one is accepted and the batch still fails, the batch is halved without
 //     any wait until the event that fails alone is found. That is set aside, and the
@@ -30,7 +29,7 @@ import (
 //     it has failed MaxTries times, and another event was accepted after each.
 //
 // Events of a session wait for one that was set aside, in order, but for a second only:
-// then they pass it, and what else of the session fails as long as it is there.
+// then they pass it.
 //
 // A sink that names the events it did not take, in a [*beacon.PartialError], spares
 // the search. It gets no other event of that call again. What it refused for good is

@@ -10,10 +10,6 @@ import (
 // until the sink is taken for away.
 const spread = 8
 
-// inOrder is how many events of a session have to fail alone, behind the first of it and with
-// nothing accepted, until its newest one is tried before those between them.
-const inOrder = 6
-
 // first returns the event that is tried first while the sink may be away: if it is back
 // that keeps the order.
 func (c *Courier[T]) first() []int {
@@ -86,44 +82,18 @@ func (c *Courier[T]) other(first int) (i int, found bool) {
 	return 0, false
 }
 
-// A line is the events of a session.
-type line struct {
-	open         bool // what is behind the first may be tried
-	probed       int  // of those
-	next, newest int  // of those that are not; 0 if there are none
-}
-
-// behind returns an event that is not the first of its session: the next, and when inOrder
-// were tried, by turns the newest. That is if the first has failed alone some times, or
-// if poison was found a moment ago, and this is what many failures in a row are about.
+// behind returns an event that is not the first of its session, if each of those before it
+// has failed alone some times.
 func (c *Courier[T]) behind() (i int, found bool) {
-	lines := map[string]*line{}
-	var all []*line
+	kept := map[string]bool{} // sessions with an event that has to come before others
 	for i := range c.items {
 		it := &c.items[i]
 		s := session(&it.event)
-		switch l := lines[s]; {
-		case s == "":
-		case l == nil:
-			lines[s] = &line{open: c.waits == 0 || it.lone >= passTries}
-			all = append(all, lines[s])
-		case it.aside != nil:
-		case it.probed:
-			l.probed++
-		default:
-			l.newest = i
-			if l.next == 0 {
-				l.next = i
-			}
+		if i > 0 && it.aside == nil && !it.probed && !kept[s] {
+			return i, true
 		}
-	}
-	for _, l := range all {
-		switch {
-		case !l.open || l.next == 0:
-		case l.probed >= inOrder && c.picks%2 == 1:
-			return l.newest, true
-		default:
-			return l.next, true
+		if s != "" && it.lone < passTries {
+			kept[s] = true
 		}
 	}
 	return 0, false
