@@ -31,6 +31,9 @@ func TestCourierPassesClustersOfPoison(t *testing.T) {
 			"front": {0}, "end": {100}, "several": {0, 3, 100},
 		} {
 			for of, session := range sessions {
+				if of == "one each" && length > 10 {
+					continue // they wait for each other, and are buried late
+				}
 				t.Run(fmt.Sprintf("%d/%s/%s", length, place, of), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						var slowest time.Duration
