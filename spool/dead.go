@@ -3,11 +3,10 @@ package spool
 import (
 	"encoding/json"
 	"math"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // A deadLetter is the payload of a record in a dead-letter segment.
@@ -156,20 +155,11 @@ func idOf(event []byte) string {
 	return string(e.ID)
 }
 
-// printable is a text as a log may hold it. A client may have written parts of it.
+// printable is the beginning of a text as a log may hold it. A client may have written
+// parts of it.
 func printable(text string) string {
-	cut := text[:min(len(text), maxLogged)]
-	cut = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return unicode.ReplacementChar
-	}, cut)
-	if len(text) > maxLogged {
-		cut += "…"
+	if len(text) <= maxLogged {
+		return wire.Printable(text)
 	}
-	return cut
+	return wire.Printable(text[:maxLogged]) + "…"
 }
