@@ -217,10 +217,15 @@ func TestMaxRequests(t *testing.T) {
 // progress, too.
 func TestMaxRequestsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		bodies := map[string]int{}
 		h := newHandler(t, beacon.Config{
 			MaxRequests: 3, Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil }),
-			OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) { bodies[why.Reason+string(body)]++ },
+			OnRefused: func(_ *http.Request, body []byte, why *beacon.RequestError) {
+				mu.Lock()
+				defer mu.Unlock()
+				bodies[why.Reason+string(body)]++
+			},
 		})
 		refused := func(body io.Reader) {
 			r := from("127.0.0.1:1", "text/plain", "")
