@@ -31,12 +31,9 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *boun
 		return note("k", "no usable identity")
 	}
 	items, ok := wire.ElementsOf(env.Events)
-	if !ok {
-		return note("ev", "no events")
-	}
 	n := items.Count(lim.MaxEvents)
 	switch {
-	case n == 0:
+	case !ok || n == 0:
 		return note("ev", "no events")
 	case n > lim.MaxEvents:
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d events", lim.MaxEvents))

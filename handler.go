@@ -272,7 +272,7 @@ func (h *Handler) network(r *http.Request) netip.Prefix {
 // noShare says once that no client can be kept from using up the whole budget. A visitor
 // on the same machine, as during development, is no reason to.
 func (h *Handler) noShare(r *http.Request) {
-	if peer := clientip.Of(r, nil); peer.IsLoopback() && r.Header["X-Forwarded-For"] == nil {
+	if clientip.OnThisMachine(r) {
 		return
 	}
 	h.unshared.Do(func() {

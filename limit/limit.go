@@ -209,7 +209,7 @@ func (g *guard) enrich(r *http.Request, e *beacon.Event) error {
 // tell says once that requests pass unlimited: it may be that a proxy was not named. A
 // visitor on the same machine, as during development, is no reason to.
 func (g *guard) tell(r *http.Request) {
-	if clientip.Of(r, nil).IsLoopback() && r.Header["X-Forwarded-For"] == nil {
+	if clientip.OnThisMachine(r) {
 		return
 	}
 	if g.logger == nil || g.told.Load() || g.told.Swap(true) {

@@ -114,19 +114,24 @@ func TestBatchOfASinkThatHangsForAll(t *testing.T) {
 	})
 }
 
+// hangsAlone refuses what is not tried apart, and then hangs for some until release.
+func hangsAlone(release <-chan struct{}) *script {
+	return &script{answer: func(_ context.Context, _ int, ids []string) error {
+		if len(ids) > 1 {
+			return errRefused
+		}
+		if ids[0] == "hang" {
+			<-release
+		}
+		return nil
+	}}
+}
+
 // A part that hangs does not hold up the other parts.
 func TestBatchHangOfAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		next := &script{answer: func(_ context.Context, _ int, ids []string) error {
-			if len(ids) > 1 {
-				return errRefused
-			}
-			if ids[0] == "hang" {
-				<-release
-			}
-			return nil
-		}}
+		next := hangsAlone(release)
 		s := sink.Batch(next, sink.BatchOptions{Linger: time.Second})
 		errs := fmt.Sprint(calls(s, []string{"a"}, []string{"b"}, []string{"hang"}, []string{"c"})())
 		if errs != "[<nil> <nil> sink: the sink behind does not return <nil>]" {
@@ -143,15 +148,7 @@ func TestBatchHangOfAPart(t *testing.T) {
 func TestBatchHangOfAllParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		next := &script{answer: func(_ context.Context, _ int, ids []string) error {
-			if len(ids) > 1 {
-				return errRefused
-			}
-			if ids[0] == "hang" {
-				<-release
-			}
-			return nil
-		}}
+		next := hangsAlone(release)
 		s := sink.Batch(next, sink.BatchOptions{Linger: time.Second, Timeout: time.Second})
 		for i := range 4 {
 			if err := s.Healthy(t.Context()); err != nil {

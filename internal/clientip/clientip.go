@@ -54,6 +54,13 @@ func Client(r *http.Request, trusted []netip.Prefix) (key netip.Prefix, ok bool)
 	return Key(addr), true
 }
 
+// OnThisMachine says whether a request is of a visitor on the same machine, as during
+// development, and not one that a proxy there passes on.
+func OnThisMachine(r *http.Request) bool {
+	peer, _ := parse(r.RemoteAddr)
+	return peer.IsLoopback() && r.Header["X-Forwarded-For"] == nil
+}
+
 func isTrusted(a netip.Addr, trusted []netip.Prefix) bool {
 	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 }
