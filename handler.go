@@ -277,7 +277,7 @@ func (h *Handler) noShare(r *http.Request) {
 	}
 	h.unshared.Do(func() {
 		h.cfg.Logger.Warn("beacon: requests come from an address that all clients could be behind; name the reverse proxy in "+
-			"TrustedProxies and let it send X-Forwarded-For, so that no client can use up the memory for all", "peer", r.RemoteAddr)
+			"TrustedProxies and let it send X-Forwarded-For, so that no client can use up the memory for all", "peer", wire.Printable(cut(r.RemoteAddr))) // a middleware may have set it to what a client said
 	})
 }
 
