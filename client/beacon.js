@@ -5,4 +5,5 @@
  * It runs as it is, as an ES module. dist/ has the same as one small file.
  */
 export { PendingBeacon, PendingGetBeacon, PendingPostBeacon, AppendableBeacon, ReplaceableBeacon } from "./src/core.js";
-export { init, log, view, consent, install } from "./src/session.js";
+export { init, log, view, consent } from "./src/session.js";
+export { install } from "./src/install.js";

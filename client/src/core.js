@@ -6,20 +6,20 @@
  * the browser has fetchLater, it holds the beacon too, and sends it even if the
  * page crashes. Otherwise this module watches the life of the page and sends at
  * the last event that every browser delivers.
+ *
+ * What beacons do by themselves are functions here and not methods: it is less to
+ * load, and nothing that a page can call.
  */
-import { LIMIT, MINUTE, bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, setTimeout, w } from "./env.js";
-import { lastChance, parked, plug, report, request, send, stamped, wait } from "./transport.js";
+import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, setTimeout, w } from "./env.js";
+import { lastChance, parked, report, request, send, stamped, wait } from "./transport.js";
+import { about, drop, emit, gate, save, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
-/** How long the browser may hold a request. */
-const CAP = 30 * MINUTE;
+// States of a beacon: 0 draft, nothing to send yet; 1 held; 2 done: on its way,
+// sent, failed or given up.
 
-const DRAFT = 0; // nothing to send yet
-const HELD = 1;
-const DONE = 2; // on its way, sent, failed or given up
-
-/** All in state HELD. @type {Set<PendingBeacon>} */
+/** All in state 1. @type {Set<PendingBeacon>} */
 const held = new Set();
 /** To be arranged anew. @type {Set<PendingBeacon>} */
 const changed = new Set();
@@ -29,67 +29,57 @@ const twins = [];
 let leaving = false;
 let listening = false;
 
-/**
- * Called with what happens to the page: "hide" before it is hidden or ends,
- * "hidden" and "end" afterwards, "show", "back" from the back/forward cache, and
- * "review".
- * @type {((event: string) => void)[]}
- */
-export const hooks = [];
-
-/** @param {string} event */
-const emit = (event) => hooks.map((f) => quietly(() => f(event)));
-
-/** @param {(b: PendingBeacon) => unknown} f */
-const each = (f) => [...held].map((b) => quietly(() => b._open() && f(b)));
+/** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
+const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
 
 const settle = () => {
   const list = [...changed];
   changed.clear();
-  list.map((b) => quietly(() => b._arrange()));
+  each(list, arrange);
 };
 
 /** What decides about all beacons changed: policy or connection. */
 export const review = () => {
-  each((b) => (plug._gate() < 0 ? b._close() : b._arrange()));
+  each(held, gate() < 0 ? close : arrange);
   for (const p of parked) wait(p, 2e3);
   emit("review");
 };
 
-/** @param {boolean} [frozen] no timer runs any more */
-const hide = (frozen) => {
+const ending = () => {
   emit("hide");
   settle();
-  each((b) => (b._background > 0 && !leaving && !frozen ? b._arrange() : b._flush()));
+};
+
+/** @param {unknown} [frozen] no timer runs any more */
+const hide = (frozen) => {
+  ending();
+  each(held, (b) => (b._background > 0 && !leaving && !frozen ? arrange : flush)(b));
   // Firefox loses much of what is sent in pagehide; other browsers may have no
   // other event. The receiver tells twins by their ids.
-  twins.splice(0).map((p) => send(p, true));
+  twins.splice(0).map((p) => send(p, 1));
   if (leaving || frozen) lastChance();
   emit("hidden");
 };
 
 /** Not before the first beacon, so that loading this module does nothing. */
-export const listen = () => {
+const listen = () => {
   if (listening) return;
   listening = true;
   on(doc, "visibilitychange", () => {
     if (hidden()) return hide();
-    each((b) => b._arrange());
+    each(held, arrange);
     emit("show");
   });
-  on(doc, "freeze", () => hide(true));
+  on(doc, "freeze", hide);
   on(w, "pagehide", () => {
     leaving = true;
     if (hidden()) hide(); // no other event follows
     else {
-      emit("hide");
-      settle();
+      ending();
       // visibilitychange follows and delivers better, so what has no ids waits
       // for it. Should it not come, there is the store.
-      each((b) => b._later || b._leave());
+      each(held, (b) => b._later || leave(b));
     }
-    // What the browser holds is the browser's.
-    if (!plug._keep && !offline()) each((b) => b._later && plug._drop(b._id));
     emit("end");
   });
   on(w, "pageshow", (e) => {
@@ -104,16 +94,17 @@ export const listen = () => {
   on(doc, "prerenderingchange", review);
 };
 
+/** @param {any} url */
+export const resolve = (url) => new URL(url, doc.baseURI);
+
 /**
  * @param {any} url
  * @returns {string} url as given, if beacons may go there
  */
 export const checkURL = (url) => {
   // Like the browser: what does not leave the machine needs no TLS.
-  const u = url != null && new URL((url = `${url}`), doc.baseURI);
-  if (!u || !/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) {
-    throw new TypeError("not https: " + url);
-  }
+  const u = url != null && resolve((url = `${url}`));
+  if (!/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) throw new TypeError("not https: " + url);
   return url;
 };
 
@@ -125,13 +116,196 @@ const long = (n) => (n === undefined ? -1 : n | 0);
  * @param {any} data
  */
 const copy = (data) => {
+  if (data?.getReader) throw new TypeError("stream");
   if (data == null || data instanceof Blob) return data;
-  if (data.getReader) throw new TypeError("stream");
   if (data.byteLength >= 0) return new Uint8Array(data.buffer || data, data.byteOffset, data.byteLength).slice();
-  if (!(data instanceof FormData || data instanceof URLSearchParams)) return `${data}`;
+  if (!data.getAll) return `${data}`;
   const same = new /** @type {any} */ (data.constructor)();
   for (const [k, v] of data) same.append(k, v);
   return same;
+};
+
+/** Whether b may be changed. @param {PendingBeacon} b */
+const usable = (b) => (b._mode ? !b._off : open(b));
+
+/** Whether the content of b may still change: the browser may have sent it by now. @param {PendingBeacon} b */
+const open = (b) => {
+  if (b._later?.activated) close(b);
+  return b._state < 2;
+};
+
+/** @param {PendingBeacon} b */
+const close = (b) => {
+  b._state = 2;
+  held.delete(b);
+  release(b);
+  drop(b);
+};
+
+/** Ends what would send b. @param {PendingBeacon} b */
+const release = (b) => {
+  clearTimeout(b._timer);
+  b._abort?.abort();
+  b._later = 0;
+};
+
+/** Begins a request. @param {PendingBeacon} b */
+const renew = (b) => {
+  b._id = newId();
+  b._rev = b._state = b._hideline = 0;
+  b._born = now();
+  b._view = about();
+  b._data = null;
+};
+
+/** timeout counts from now. @param {PendingBeacon} b */
+const restart = (b) => {
+  b._deadline = now() + b._timeout;
+  schedule(b);
+};
+
+/** The content of b changed. @param {PendingBeacon} b */
+const touch = (b) => {
+  b._rev++;
+  if (!b._state) {
+    const may = gate();
+    if (may < 0 || (!may && held.size > 49)) {
+      close(b);
+      return report(b, "consent");
+    }
+    b._state = 1;
+    held.add(b);
+    restart(b);
+  }
+  schedule(b);
+};
+
+/** Changes in a row are registered with the browser once. @param {PendingBeacon} b */
+const schedule = (b) => {
+  if (!changed.size) queueMicrotask(settle);
+  changed.add(b);
+};
+
+/** Has b sent when it has to be. @param {PendingBeacon} b */
+const arrange = (b) => {
+  if (!b._state) return;
+  release(b);
+  if (gate() < 1) return;
+  const t = now();
+  let end = b._timeout < 0 ? Infinity : b._deadline;
+  if (!hidden()) b._hideline = 0;
+  else if (b._background >= 0) end = Math.min(end, (b._hideline ||= t + Math.min(b._background, 18e5)));
+  const left = Math.max(0, end - t);
+  const p = parcel(b);
+  if (fetchLater && !offline()) {
+    b._abort = new AbortController();
+    const [url, body] = stamped(p, "later");
+    // It throws if it has too much to hold already, or if policy says no.
+    b._later = quietly(() =>
+      fetchLater(url, {
+        ...request(p, body),
+        signal: b._abort.signal,
+        // Without it, browsers do not send early what they are about to lose.
+        // A little late, as our own timer can try again.
+        activateAfter: Math.min(left + 500, 18e5),
+      }),
+    );
+  }
+  if (!b._later) {
+    if (hidden() && (leaving || !(b._background > 0))) return flush(b);
+    if (leaving) return leave(b);
+  }
+  p._later = b._later;
+  save(p, !hidden());
+  if (left < Infinity || b._later) {
+    // The browser must not end the wait of a page that is in use.
+    b._timer = setTimeout(() => {
+      // Offline it is better held than sent into the void.
+      if (now() < end) open(b) && arrange(b);
+      else if (!offline()) sendOff(b);
+    }, Math.min(left, 9e5));
+  }
+};
+
+/**
+ * Puts an item into an envelope.
+ * @param {PendingBeacon} b
+ * @param {unknown} d
+ * @param {string} [e]
+ */
+const add = (b, d, e) => {
+  const item = JSON.stringify({ n: b._n + 1, t: now(), e, d: d ?? null });
+  const size = bytes(item) + 1;
+  if (b._off) return;
+  const fresh = () => {
+    renew(b);
+    b._data = [];
+    // With room for what grows: revision, times, ids.
+    b._size = bytes(seal(b)("later")) + 99;
+  };
+  if (!b._data || !open(b)) fresh();
+  const { length } = b._data;
+  const large = b._size + size > 6e4;
+  if (b._mode > "b") {
+    if (large) throw new RangeError("too large");
+    b._data = [];
+  } else {
+    if (length > 49 && !gate()) return report(b, "consent");
+    if (length && large) {
+      sendOff(b);
+      fresh();
+    }
+    b._size += size;
+  }
+  b._data.push(item);
+  b._n++;
+  touch(b);
+};
+
+/** @param {PendingBeacon} b @returns {Parcel} */
+const parcel = (b) => {
+  const url = resolve(b._url);
+  const data = b._data;
+  const { idParam } = b._options;
+  url.hash = ""; // nobody gets it, and the query comes to its end
+  // By hand: searchParams would rewrite the rest of the query.
+  if (idParam) url.search += `${url.search && "&"}${idParam}=${b._id}.${b._rev}`;
+  return { ...b, _url: url.href, _body: b._mode ? seal(b) : () => data, _tries: 0 };
+};
+
+/** @param {PendingBeacon} b @returns {(via: string) => string} what makes an envelope of it as it is now */
+const seal = (b) => {
+  const head = { v: 1, m: b._mode, k: b._key, b: b._id, r: b._rev, ...who(), ...b._view };
+  const items = `${b._data}`;
+  return (via) => JSON.stringify({ ...head, via, at: now(), ev: 0 }).slice(0, -2) + `[${items}]}`;
+};
+
+/** @param {PendingBeacon} b */
+const sendOff = (b) => {
+  if (!open(b)) return;
+  release(b);
+  const p = b._state && parcel(b);
+  close(b);
+  if (!p) return;
+  if (leaving && !hidden()) {
+    twins.push(p);
+    if (!p._ids) return save(p); // once is all it may be sent
+  }
+  send(p, leaving || hidden());
+};
+
+/** In pagehide, while the page is visible. @param {PendingBeacon} b */
+const leave = (b) => {
+  if (gate() < 1) return;
+  if (b._ids && !offline()) sendOff(b);
+  else save(parcel(b));
+};
+
+/** When the page is hidden. @param {PendingBeacon} b */
+const flush = (b) => {
+  if (gate() < 1) return;
+  if (offline() || (b._options.onHidden && !leaving)) save(parcel(b));
+  else if (!b._later || (!b._background && !leaving)) sendOff(b);
 };
 
 /**
@@ -149,55 +323,27 @@ const copy = (data) => {
 
 /** What all beacons have in common. */
 export class PendingBeacon {
-  /** When timeout ends. */
-  _deadline = 0;
-  /** @type {any} */
-  _timer;
-  /** What the browser holds. @type {{readonly activated: boolean} | undefined} */
-  _later;
-  /** @type {AbortController | undefined} */
-  _abort;
-  /** @type {string} */
-  _method = "POST";
-
   /**
    * @param {string} url
    * @param {BeaconOptions} [options]
    * @param {string} [mode] "append" or "replace" for one that sends envelopes, again and again
+   * @param {string} [method]
    */
-  constructor(url, options, mode = "") {
+  constructor(url, options, mode, method = "POST") {
     if (new.target === PendingBeacon) throw new TypeError("abstract");
     this._url = checkURL(url);
-    this._options = { ...options };
-    const { timeout, backgroundTimeout, idParam, key } = this._options;
+    const { timeout, backgroundTimeout, key, idParam } = (this._options = { ...options });
     this._timeout = long(timeout);
     this._background = long(backgroundTimeout);
-    this._mode = mode;
-    this._key = `${key ?? newId()}`;
+    // As sendBeacon, which can do no other.
+    this._options.credentials ||= "include";
     this._ids = mode || idParam;
+    this._mode = mode;
+    this._method = method;
+    this._key = `${key ?? newId()}`;
     this._n = 0; // items ever
-    this._off = false;
-    this._renew();
+    renew(this);
     listen();
-  }
-
-  /** Begins a request. */
-  _renew() {
-    /** @type {string} */
-    this._id = newId();
-    /** @type {number} */
-    this._rev = 0;
-    /** @type {number} */
-    this._state = DRAFT;
-    /** @type {number} */
-    this._born = now();
-    this._view = plug._view();
-    /** What is sent; for an envelope its items, as JSON. @type {any} */
-    this._data = null;
-    /** Of the envelope. @type {number} */
-    this._size = 0;
-    /** When backgroundTimeout ends, while hidden. @type {number} */
-    this._hideline = 0;
   }
 
   get url() {
@@ -210,7 +356,7 @@ export class PendingBeacon {
 
   /** Of an envelope: whether it has something that was not sent. */
   get pending() {
-    return this._open() && !(this._mode && !this._state);
+    return open(this) && !(this._mode && !this._state);
   }
 
   get timeout() {
@@ -218,10 +364,9 @@ export class PendingBeacon {
   }
 
   set timeout(ms) {
-    ms = long(ms);
-    if (this._usable()) {
-      this._timeout = ms;
-      this._restart();
+    if (usable(this)) {
+      this._timeout = long(ms);
+      restart(this);
     }
   }
 
@@ -230,200 +375,20 @@ export class PendingBeacon {
   }
 
   set backgroundTimeout(ms) {
-    ms = long(ms);
-    if (this._usable()) {
-      this._background = ms;
+    if (usable(this)) {
+      this._background = long(ms);
       this._hideline = 0;
-      this._schedule();
+      schedule(this);
     }
   }
 
   sendNow() {
-    if (this.pending) this._send();
+    if (this.pending) sendOff(this);
   }
 
   deactivate() {
     this._off = true;
-    if (this._open()) this._close();
-  }
-
-  /** Whether it may be changed. */
-  _usable() {
-    return this._mode ? !this._off : this._open();
-  }
-
-  /** Whether the content may still change: the browser may have sent it by now. */
-  _open() {
-    if (this._later?.activated) this._close();
-    return this._state < DONE;
-  }
-
-  _close(state = DONE) {
-    this._state = state;
-    held.delete(this);
-    this._release();
-    plug._drop(this._id);
-  }
-
-  /** Ends what would send it. */
-  _release() {
-    clearTimeout(this._timer);
-    this._abort?.abort();
-    this._later = undefined;
-  }
-
-  /** timeout counts from now. */
-  _restart() {
-    this._deadline = now() + this._timeout;
-    this._schedule();
-  }
-
-  /** The content changed. */
-  _touch() {
-    this._rev++;
-    if (this._state === DRAFT) {
-      const gate = plug._gate();
-      if (gate < 0 || (!gate && held.size > 49)) {
-        this._close();
-        return report(this, "consent");
-      }
-      this._state = HELD;
-      held.add(this);
-      this._restart();
-    }
-    this._schedule();
-  }
-
-  /** Changes in a row are registered with the browser once. */
-  _schedule() {
-    if (!changed.size) queueMicrotask(settle);
-    changed.add(this);
-  }
-
-  /** Has it sent when it has to be. */
-  _arrange() {
-    if (!this._open() || this._state !== HELD) return;
-    this._release();
-    if (plug._gate() < 1) return;
-    const t = now();
-    let end = this._timeout < 0 ? Infinity : this._deadline;
-    if (!hidden()) this._hideline = 0;
-    else if (this._background >= 0) end = Math.min(end, (this._hideline ||= t + Math.min(this._background, CAP)));
-    const left = Math.max(0, end - t);
-    const p = this._parcel();
-    if (!this._hand(p, left)) {
-      if (hidden() && (leaving || !(this._background > 0))) return this._flush();
-      if (leaving) return this._leave();
-    }
-    p._later = this._later;
-    plug._save(p, !hidden());
-    if (left < Infinity || this._later) {
-      // The browser must not end the wait of a page that is in use.
-      this._timer = setTimeout(() => {
-        // Offline it is better held than sent into the void.
-        if (now() < end) this._arrange();
-        else if (!offline()) this._send();
-      }, Math.min(left, CAP / 2));
-    }
-  }
-
-  /** Hands it to the browser. @param {Parcel} p @param {number} left milliseconds until it is to be sent */
-  _hand(p, left) {
-    if (!fetchLater || offline()) return;
-    const abort = (this._abort = new AbortController());
-    // It throws if it has too much to hold already, or if policy says no.
-    const [url, body] = stamped(p, "later");
-    return (this._later = quietly(() =>
-      /** @type {NonNullable<typeof fetchLater>} */ (fetchLater)(url, {
-        ...request(p, body),
-        signal: abort.signal,
-        // Without it, browsers do not send early what they are about to lose.
-        // A little late, as our own timer can try again.
-        activateAfter: Math.min(left + 500, CAP),
-      }),
-    ));
-  }
-
-  /**
-   * Puts an item into the envelope.
-   * @param {unknown} d
-   * @param {string} [e]
-   */
-  _add(d, e) {
-    const item = JSON.stringify({ n: this._n + 1, t: now(), e, d: d ?? null });
-    const size = bytes(item) + 1;
-    if (this._off) return;
-    const renew = () => {
-      this._renew();
-      this._data = [];
-      // With room for what grows: revision, times, ids.
-      this._size = bytes(this._seal([])("later")) + 99;
-    };
-    if (!this._data || !this._open()) renew();
-    const { length } = this._data;
-    const large = this._size + size > LIMIT;
-    if (this._mode > "b") {
-      if (large) throw new RangeError("too large");
-      this._data = [];
-    } else {
-      if (length > 49 && !plug._gate()) return report(this, "consent");
-      if (length && large) {
-        this._send();
-        renew();
-      }
-      this._size += size;
-    }
-    this._data.push(item);
-    this._n++;
-    this._touch();
-  }
-
-  /** @returns {Parcel} */
-  _parcel() {
-    const { _mode, _data, _id, _rev } = this;
-    const { idParam } = this._options;
-    const url = new URL(this._url, doc.baseURI);
-    url.hash = ""; // nobody gets it, and the query comes to its end
-    // By hand: searchParams would rewrite the rest of the query.
-    if (idParam) url.search += `${url.search && "&"}${idParam}=${_id}.${_rev}`;
-    const body = _mode ? this._seal([..._data]) : () => _data;
-    return { ...this, _url: url.href, _body: body, _tries: 0 };
-  }
-
-  /**
-   * @param {string[]} items
-   * @returns {(via: string) => string} what makes an envelope of them
-   */
-  _seal(items) {
-    const head = { v: 1, m: this._mode, k: this._key, b: this._id, r: this._rev, ...plug._who(), ...this._view };
-    return (via) => JSON.stringify({ ...head, via, at: now(), ev: 0 }).slice(0, -2) + `[${items}]}`;
-  }
-
-  _send() {
-    if (!this._open()) return;
-    this._release();
-    const p = this._state && this._parcel();
-    this._close();
-    if (!p) return;
-    if (leaving && !hidden()) {
-      twins.push(p);
-      if (!p._ids) return plug._save(p); // once is all it may be sent
-    }
-    send(p, leaving || hidden());
-  }
-
-  /** In pagehide, while the page is visible. */
-  _leave() {
-    if (plug._gate() < 1) return;
-    if (this._ids && !offline()) this._send();
-    else plug._save(this._parcel());
-  }
-
-  /** When the page is hidden. */
-  _flush() {
-    if (plug._gate() < 1) return;
-    if (offline() || (this._options.onHidden && !leaving)) plug._save(this._parcel());
-    else if (!this._later || (!this._background && !leaving)) this._send();
+    if (open(this)) close(this);
   }
 }
 
@@ -431,17 +396,16 @@ export class PendingBeacon {
 export class PendingGetBeacon extends PendingBeacon {
   /** @param {string} url @param {BeaconOptions} [options] */
   constructor(url, options) {
-    super(url, options);
-    this._method = "GET";
-    this._touch();
+    super(url, options, "", "GET");
+    touch(this);
   }
 
   /** @param {string} url */
   setURL(url) {
     url = checkURL(url);
-    if (this._open()) {
+    if (open(this)) {
       this._url = url;
-      this._touch();
+      touch(this);
     }
   }
 }
@@ -451,41 +415,42 @@ export class PendingPostBeacon extends PendingBeacon {
   /** @param {string} url @param {BeaconOptions} [options] */
   constructor(url, options) {
     super(url, options);
-    if (this._options.sendEmpty) this._touch();
+    if (this._options.sendEmpty) touch(this);
   }
 
   /** @param {any} data */
   setData(data) {
     data = copy(data);
-    if (!this._open()) return;
+    if (!open(this)) return;
     this._data = data;
-    if (data == null && !this._options.sendEmpty) this._close(DRAFT);
-    else this._touch();
+    if (data != null || this._options.sendEmpty) touch(this);
+    else {
+      close(this);
+      this._state = 0;
+    }
   }
 }
 
-/** Collects items, which the server adds up. */
-export class AppendableBeacon extends PendingBeacon {
-  /** @param {string} url @param {BeaconOptions} [options] */
-  constructor(url, options) {
-    super(url, options, "append");
-  }
+/**
+ * A beacon of a higher level, with its method.
+ * @param {string} mode
+ * @returns {any}
+ */
+const series = (mode) =>
+  class extends PendingBeacon {
+    /** @param {string} url @param {BeaconOptions} [options] */
+    constructor(url, options) {
+      super(url, options, mode);
+    }
 
-  /** @param {unknown} data anything for JSON @param {string} [name] */
-  appendData(data, name) {
-    this._add(data, name);
-  }
-}
+    /** @param {unknown} data anything for JSON @param {string} [name] */
+    [mode + "Data"](data, name) {
+      add(this, data, name);
+    }
+  };
 
-/** Holds one value, of which the server keeps the last. */
-export class ReplaceableBeacon extends PendingBeacon {
-  /** @param {string} url @param {BeaconOptions} [options] */
-  constructor(url, options) {
-    super(url, options, "replace");
-  }
+/** Collects items, which the server adds up: appendData(data, name). */
+export const AppendableBeacon = series("append");
 
-  /** @param {unknown} data anything for JSON @param {string} [name] */
-  replaceData(data, name) {
-    this._add(data, name);
-  }
-}
+/** Holds one value, of which the server keeps the last: replaceData(data, name). */
+export const ReplaceableBeacon = series("replace");

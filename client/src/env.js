@@ -4,24 +4,27 @@
  * a beacon.
  */
 export const w = /** @type {any} */ (globalThis.window || globalThis);
-/** @type {Document} */
-export const doc = w.document || {};
-/** @type {Navigator & {globalPrivacyControl?: boolean}} */
-export const nav = w.navigator || {};
-/** @type {Location} */
-export const location = w.location || {};
-/** @type {Window & typeof globalThis} */
-export const { fetch, setTimeout, clearTimeout } = w;
-/** @type {((url: string, init: RequestInit & {activateAfter?: number}) => {readonly activated: boolean}) | undefined} */
-export const fetchLater = w.fetchLater;
+export const {
+  /** @type {Document} */
+  document: doc = {},
+  /** @type {Navigator & {globalPrivacyControl?: boolean}} */
+  navigator: nav = {},
+  /** @type {Location} */
+  location = {},
+  performance,
+  crypto,
+  fetch,
+  /** @type {((url: string, init: RequestInit & {activateAfter?: number}) => {readonly activated: boolean}) | undefined} */
+  fetchLater,
+  setTimeout,
+  clearTimeout,
+} = w;
 export const sendBeacon = nav.sendBeacon?.bind(nav);
-/** @type {{performance: Performance, crypto: Crypto}} */
-const { performance, crypto } = w;
 
-/** Largest body, in bytes: browsers stop at 64 KiB, some with the headers. */
-export const LIMIT = 6e4;
-export const MINUTE = 6e4;
-export const DAY = 864e5;
+// Numbers that are used more than once stand where they are used, as the builder
+// does not put constants in: 6e4 is the largest body, in bytes, as browsers stop at
+// 64 KiB, some with the headers; 18e5 is half an hour and 864e5 a day, in
+// milliseconds.
 
 /**
  * Milliseconds since the epoch, by a clock that does not jump while the page
@@ -52,9 +55,7 @@ export const offline = () => nav.onLine === false;
 export const quietly = (f) => {
   try {
     return f();
-  } catch {
-    return undefined;
-  }
+  } catch {}
 };
 
 /**

@@ -2,10 +2,10 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { DAY, MINUTE, doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
-import { AppendableBeacon, PendingBeacon, PendingGetBeacon, PendingPostBeacon, ReplaceableBeacon, checkURL, hooks, review } from "./core.js";
-import { parked, plug, report, unpark } from "./transport.js";
-import { openStore, purge } from "./store.js";
+import { doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
+import { AppendableBeacon, ReplaceableBeacon, checkURL, resolve, review } from "./core.js";
+import { parked, report, unpark } from "./transport.js";
+import { openStore, purge, storage, store } from "./store.js";
 
 /**
  * @typedef {object} InitOptions
@@ -19,8 +19,10 @@ import { openStore, purge } from "./store.js";
  * @property {(f: import("./transport.js").Failure) => void} [onerror]
  */
 
-/** @type {InitOptions & {endpoint: string} | undefined} */
-let options;
+/** @type {InitOptions} */
+export let settings = { endpoint: "/_pb" };
+let begun = false;
+let target = ""; // the endpoint, without a query
 let agreed = "granted";
 let viewId = page;
 /** @type {AppendableBeacon} */
@@ -43,29 +45,35 @@ let asked = -1e3; // when
 /** Whether the browser says that its user does not want this. */
 const gpc = () => nav.globalPrivacyControl === true;
 
-const { _gate } = plug;
-const gate = (plug._gate = () =>
-  agreed === "denied" || (options && options.gpc !== "flag" && gpc()) ? -1 : agreed === "granted" ? _gate() : 0);
+/** May beacons leave? 1 yes, 0 not yet, -1 never. */
+export const gate = () =>
+  agreed === "denied" || (settings.gpc !== "flag" && begun && gpc()) ? -1 : agreed !== "granted" || doc.prerendering ? 0 : 1;
 
-plug._view = () => ({ pv: viewId, page: options?.page === false ? undefined : location.href?.split("#")[0].slice(0, 2e3) });
-plug._who = () => ({ sid: session(), gpc: gpc() ? 1 : undefined });
+/** What an envelope says of the page view, as of its first item. */
+export const about = () => ({ pv: viewId, page: settings.page === false ? undefined : location.href?.split("#")[0].slice(0, 2e3) });
+
+/** What an envelope says of the visitor, as of its sending. */
+export const who = () => ({ sid: sessionId(), gpc: gpc() ? 1 : undefined });
+
+/** The token of this page, for the endpoint that wrote it. @param {string} url */
+export const token = (url) => url.split("?")[0] === target && settings.token;
 
 /**
  * The id of the session, which goes on by this: a new one after 30 minutes of
  * nothing or after a day. Where nothing may be stored, this page is all of it.
  */
-const session = () =>
+const sessionId = () =>
   quietly(() => {
-    if (!options || gate() < 1) return;
+    if (!begun || gate() < 1) return;
     const t = now();
     // Each change of a beacon asks, and the store is slow.
     if (t - asked < 1e3) return known;
-    const store = w.localStorage;
-    let s = quietly(() => JSON.parse(store["bcn:s"])) || {};
-    if (!(t - s.last < 30 * MINUTE && t - s.first < DAY)) s = { id: s.id ? newId() : page, first: t };
+    const items = storage();
+    let s = quietly(() => JSON.parse(items["bcn:s"])) || {};
+    if (!(t - s.last < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
     // What is sent from a hidden page is no sign of life.
     if (!s.last || !hidden()) s.last = t;
-    store["bcn:s"] = JSON.stringify(s);
+    items["bcn:s"] = JSON.stringify(s);
     asked = t;
     return (known = `${s.id}`);
   }) || page;
@@ -77,12 +85,18 @@ const account = () => {
     end = t;
     visible += t - counted;
     // Visitors fall asleep, and so do machines.
-    if (attention > 1) engaged += Math.max(0, Math.min(t, input + 5 * MINUTE) - counted);
+    if (attention > 1) engaged += Math.max(0, Math.min(t, input + 3e5) - counted);
   }
   counted = t;
   attention = hidden() ? 0 : doc.hasFocus() ? 2 : 1;
   // What nobody has seen has not begun.
   if (!visible) start = end = input = t;
+};
+
+/** The visitor did something. */
+const attend = () => {
+  account();
+  input = counted;
 };
 
 /** Reports totals, so that a later report makes up for a lost one. */
@@ -94,9 +108,9 @@ const tell = () => {
   }
 };
 
-/** @param {string} id */
-const begin = (id) => {
-  const { endpoint } = /** @type {NonNullable<typeof options>} */ (options);
+/** @param {string} [id] */
+const begin = (id = newId()) => {
+  const { endpoint } = settings;
   viewId = id;
   totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
   events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
@@ -105,13 +119,17 @@ const begin = (id) => {
   tell();
 };
 
+const push = () => {
+  tell();
+  totals.sendNow();
+};
+
 /** Begins a page view. One begins by itself with each page that is loaded. */
 export const view = () => {
   if (!totals) return;
-  tell();
-  totals.sendNow();
+  push();
   events.sendNow();
-  begin(newId());
+  begin();
 };
 
 /**
@@ -120,9 +138,8 @@ export const view = () => {
  * @param {object} [data]
  */
 export const log = (msg, data) => {
-  if (!events) return;
   try {
-    events.appendData({ msg, ...data }, "log");
+    events?.appendData({ msg, ...data }, "log");
   } catch (error) {
     report(events, "data", 0, error);
   }
@@ -143,53 +160,52 @@ export const consent = (state) => {
   review();
 };
 
+/** What is done when something happens to the page: see emit. @type {Record<string, () => unknown>} */
+const session = {
+  hide: tell,
+  review: tell,
+  beat: push,
+  back: begin,
+  show() {
+    // After so long it is another visit.
+    if (now() - end > 18e5) view();
+    attend();
+  },
+};
+
+/**
+ * Tells of what happens to the page: "hide" before it is hidden or ends, "hidden"
+ * and "end" afterwards, "show", "back" from the back/forward cache, "review", and
+ * "beat" every half minute.
+ * @param {string} event
+ */
+export const emit = (event) => begun && [store, session].map((to) => quietly(() => to[event]?.()));
+
+const beat = () => {
+  setTimeout(beat, 3e4);
+  emit("beat");
+};
+
 /**
  * Starts it all.
  * @param {InitOptions} [o]
  */
 export const init = (o) => {
-  const all = { endpoint: "/_pb", ...options, ...o };
+  const all = { ...settings, ...o };
   checkURL(all.endpoint);
-  const url = new URL(all.endpoint, doc.baseURI);
-  const first = !options;
-  options = all;
-  plug._onerror = all.onerror;
-  plug._keep = !!all.reliability;
-  if (first || o?.consent) agreed = all.consent === "required" ? "pending" : "granted";
-  plug._token = (to) => to.split("?")[0] === url.href.split("?")[0] && all.token;
-  openStore([location.origin, url.origin, ...(all.origins || [])]);
-  if (first) {
+  settings = all;
+  if (!begun || o?.consent) agreed = all.consent === "required" ? "pending" : "granted";
+  const { href, origin } = resolve(all.endpoint);
+  target = href.split("?")[0];
+  openStore([location.origin, origin, ...(all.origins || [])]);
+  if (!begun) {
+    begun = true;
     begin(page);
     on(w, "focus blur", account);
     on(w, "pointerdown pointermove keydown scroll touchstart", () => {
-      if (now() - input > 1e3) {
-        account();
-        input = counted;
-      }
+      if (now() - input > 1e3) attend();
     });
-    hooks.push((event) => {
-      if (event === "hide" || event === "review") tell();
-      if (event === "back") begin(newId());
-      if (event === "show") {
-        // After so long it is another visit.
-        if (now() - end > 30 * MINUTE) view();
-        account();
-        input = counted;
-      }
-    });
-    const beat = () => {
-      tell();
-      totals.sendNow();
-      setTimeout(beat, 3e4);
-    };
     setTimeout(beat, 3e4);
   }
   consent(/** @type {any} */ (agreed));
-};
-
-export const classes = { PendingBeacon, PendingGetBeacon, PendingPostBeacon, AppendableBeacon, ReplaceableBeacon };
-
-/** Makes the classes global, as they are where the browser has them. */
-export const install = () => {
-  Object.assign(w, classes);
 };

@@ -5,9 +5,9 @@
  * Each record has a key of its own, so that no tab ever rewrites another's. It
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
-import { DAY, bytes, nav, now, offline, page, quietly, setTimeout, w } from "./env.js";
-import { hooks } from "./core.js";
-import { parked, plug, unpark, wait } from "./transport.js";
+import { bytes, nav, now, offline, page, quietly, setTimeout, w } from "./env.js";
+import { parked, unpark, wait } from "./transport.js";
+import { gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -16,26 +16,51 @@ const LEASE = "bcn:t:";
 
 /** Records to write. @type {Map<string, Parcel>} */
 const due = new Map();
-/** Ids of the records there are. @type {Set<string>} */
-const written = new Set();
+/** Whose records there are, by id. @type {Map<string, Parcel>} */
+const written = new Map();
 /** Where records may be sent to. @type {string[] | undefined} */
 let origins;
 let left = false; // since pagehide
 
 /** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
-const storage = () => w.localStorage;
+export const storage = () => w.localStorage;
 
-/** @param {string} prefix @returns {[string, string][]} value and key */
+/** @param {string} prefix @returns {[string, string][]} value and key, the oldest first */
 const records = (prefix) =>
-  Object.entries(storage()).filter(([k]) => k.startsWith(prefix)).map(([k, v]) => [v, k]);
+  Object.keys(storage()).filter((k) => k.startsWith(prefix)).map((k) => [storage()[k], k]).sort();
 
 /** @param {string} id */
 const key = (id) => `${QUEUE}${page}:${id}`;
 
+/** @param {string} k */
+const erase = (k) => quietly(() => delete storage()[k]);
+
 const renew = () => quietly(() => written.size && !left && (storage()[LEASE + page] = `${now()}`));
 
 /** @param {string} url */
-const allowed = (url) => origins?.includes(new URL(url).origin);
+const allowed = (url) => origins.includes(new URL(url).origin);
+
+/** Writes a record of p, soon or at once. @param {Parcel} p @param {boolean} [soon] */
+export const save = (p, soon) => {
+  if (!origins) return;
+  // A record of what survives a crash without it would make a twin.
+  if (gate() < 1 || (p._later && !p._ids)) return drop(p);
+  if (!due.size) setTimeout(sync, 250);
+  due.set(p._id, p);
+  if (!soon) sync();
+};
+
+/** Deletes the record of p. @param {{_id: string}} p */
+export const drop = ({ _id }) => {
+  due.delete(_id);
+  if (written.delete(_id)) erase(key(_id));
+};
+
+/** The browser took p, but may lose it. @param {Parcel} p */
+export const taken = (p) => (settings.reliability && p._ids ? save : drop)(p);
+
+/** Whether there is a record of p. @param {Parcel} p */
+export const saved = (p) => written.has(p._id);
 
 const sync = () => {
   for (const [id, p] of due) {
@@ -50,10 +75,10 @@ const sync = () => {
       ]);
       // The oldest make room. Ours: the rest of the store is the page's.
       let room = 2e5 - bytes(text);
-      records(QUEUE).sort().reverse().map(([v, k], i) => {
-        if (k !== key(id) && ((room -= bytes(v)) < 0 || i > 18)) delete storage()[k];
+      records(QUEUE).reverse().map(([v, k], i) => {
+        if (k !== key(id) && ((room -= bytes(v)) < 0 || i > 18)) erase(k);
       });
-      written.add(id);
+      written.set(id, p);
       renew();
       storage()[key(id)] = text;
     });
@@ -65,7 +90,7 @@ const sync = () => {
 export const purge = () => {
   due.clear();
   written.clear();
-  quietly(() => records("bcn:").map(([, k]) => delete storage()[k]));
+  quietly(() => records("bcn:").map(([, k]) => erase(k)));
 };
 
 /** Takes over what pages that are gone left behind. */
@@ -74,14 +99,13 @@ const take = () => {
   records(QUEUE)
     // Hidden pages renew late, so a lease lasts three times the interval.
     .filter(([, k]) => !k.startsWith(key("")) && !(t - +storage()[LEASE + k.split(":")[2]] < 9e4))
-    .sort()
     .slice(0, 20)
     .map(([v, k]) =>
       quietly(() => {
-        delete storage()[k];
+        erase(k);
         const [_born, _id, _url, _method, body, form, _mode, _ids, credentials, _tries, _after] = JSON.parse(v);
         // Whoever wrote into the store must not make us send just anywhere.
-        if (!allowed(_url) || !(Math.abs(t - _born) < DAY)) return;
+        if (!allowed(_url) || !(Math.abs(t - _born) < 864e5)) return;
         /** @type {Parcel} */
         const p = {
           _born, _id, _url, _mode, _ids, _after,
@@ -90,7 +114,7 @@ const take = () => {
           _options: { credentials },
           _tries: +_tries || 0,
         };
-        plug._save(p);
+        save(p);
         parked.add(p);
         wait(p, 2e3);
       }),
@@ -98,7 +122,7 @@ const take = () => {
 };
 
 const recover = () => {
-  if (!origins || offline() || plug._gate() < 1) return;
+  if (!origins || offline() || gate() < 1) return;
   // One page at a time, and only for this moment: who holds a lock is kept out
   // of the back/forward cache. So is, in Firefox 153, whoever asked for one with
   // ifAvailable and was refused; in the queue it is a moment too.
@@ -111,42 +135,27 @@ const recover = () => {
  * @param {string[]} to the origins that may be sent to
  */
 export const openStore = (to) => {
-  const first = !origins;
+  if (!origins) setTimeout(recover, 1e5);
   origins = to;
-  if (!first) return;
-  plug._save = (p, soon) => {
-    // A record of what survives a crash without it would make a twin.
-    if (plug._gate() < 1 || (p._later && !p._ids)) return plug._drop(p._id);
-    if (!due.size) setTimeout(sync, 250);
-    due.set(p._id, p);
-    if (!soon) sync();
-  };
-  plug._drop = (id) => {
-    due.delete(id);
-    if (written.delete(id)) quietly(() => delete storage()[key(id)]);
-  };
-  plug._saved = (p) => written.has(p._id);
-  hooks.push((event) => {
-    if (event === "review") recover();
-    if (event === "hidden") sync();
-    if (event === "end") {
-      sync();
-      // Whoever comes next may have what is left.
-      left = true;
-      quietly(() => delete storage()[LEASE + page]);
-    }
-    if (event === "back") {
-      left = false;
-      renew();
-      // What another page has taken over is no longer ours.
-      for (const p of parked) if (written.has(p._id) && !quietly(() => storage()[key(p._id)])) unpark(p);
-    }
-  });
-  const beat = () => {
+};
+
+/** What it does when something happens to the page: see emit. @type {Record<string, () => unknown>} */
+export const store = {
+  review: recover,
+  beat: renew,
+  hidden: sync,
+  end() {
+    sync();
+    // What the browser holds is the browser's.
+    if (!settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
+    // Whoever comes next may have what is left.
+    left = true;
+    erase(LEASE + page);
+  },
+  back() {
+    left = false;
     renew();
-    setTimeout(beat, 3e4);
-  };
-  beat();
-  recover();
-  setTimeout(recover, 1e5);
+    // What another page has taken over is no longer ours.
+    for (const p of parked) if (saved(p) && !quietly(() => storage()[key(p._id)])) unpark(p);
+  },
 };

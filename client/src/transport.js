@@ -2,7 +2,8 @@
  * How bodies leave the page: which of the browser's functions takes them, how
  * much may be under way at once, and what is tried again.
  */
-import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page, quietly, sendBeacon, setTimeout } from "./env.js";
+import { bytes, clearTimeout, fetch, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
+import { drop, gate, save, saved, settings, taken, token } from "./plug.js";
 
 /**
  * A parcel is a request on its way: what a beacon was when it was sent.
@@ -10,10 +11,10 @@ import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page
  * @property {string} _id
  * @property {string} _url absolute
  * @property {string} _method
+ * @property {import("./core.js").BeaconOptions} _options
  * @property {(via: string) => any} _body made when it leaves, as it holds the time
  * @property {string} [_mode] of an envelope; the server that takes those gives answers
  * @property {unknown} _ids truthy if the receiver can tell twins, so that sending to be sure does no harm
- * @property {{credentials?: RequestCredentials, token?: string, onerror?: (f: Failure) => void}} _options
  * @property {number} _born
  * @property {number} _tries
  * @property {unknown} [_later] truthy while the browser holds it as well
@@ -27,28 +28,6 @@ import { DAY, LIMIT, MINUTE, bytes, clearTimeout, doc, fetch, now, offline, page
  * @property {unknown} [error]
  */
 
-/** What the store and the session put their own in. Alone there is neither. */
-export const plug = {
-  /** May beacons leave? 1 yes, 0 not yet, -1 never. */
-  _gate: () => (/** @type {any} */ (doc).prerendering ? 0 : /** @type {number} */ (1)),
-  /** @type {(p: Parcel, soon?: boolean) => unknown} writes a record, soon or at once */
-  _save: () => {},
-  /** @type {(id: string) => unknown} deletes a record */
-  _drop: () => {},
-  /** @type {(p: Parcel) => boolean} whether there is a record */
-  _saved: () => false,
-  /** @type {() => object} what an envelope says of the page view, as of its first item */
-  _view: () => ({ pv: page }),
-  /** @type {() => object} what an envelope says of the visitor, as of its sending */
-  _who: () => ({ sid: page }),
-  /** @type {(url: string) => string | undefined | false} the token of this page, for the endpoint that wrote it */
-  _token: () => "",
-  /** Keep records of what the browser took, for the next visit to send again? */
-  _keep: false,
-  /** @type {((f: Failure) => void) | undefined} */
-  _onerror: undefined,
-};
-
 /** What waits to be tried again. @type {Set<Parcel>} */
 export const parked = new Set();
 let busy = 0; // bytes in keepalive requests under way
@@ -60,21 +39,20 @@ let requests = 0; // and their number
  * @param {number} [status]
  * @param {unknown} [error]
  */
-export const report = ({ _url: url, _options }, reason, status, error) => {
-  quietly(() => (_options.onerror || plug._onerror)?.({ reason, url, status, error }));
+export const report = (p, reason, status, error) => {
+  quietly(() => (p._options.onerror || settings.onerror)?.({ reason, url: p._url, status, error }));
 };
 
 /** @type {(p: Parcel, reason: Failure["reason"], status?: number, error?: unknown) => void} */
 const fail = (p, ...why) => {
-  plug._drop(p._id);
+  drop(p);
   report(p, ...why);
 };
 
 /** @param {any} body @returns {number} */
 const sizeOf = (body) =>
-  body == null ? 0
-  : body instanceof FormData ? [...body].reduce((n, [name, v]) => n + 500 + bytes(name) + (/** @type {any} */ (v).size ?? bytes(`${v}`)), 0)
-  : body.byteLength ?? (body instanceof Blob ? body.size : bytes(`${body}`));
+  body instanceof FormData ? [...body].reduce((n, [name, v]) => n + 500 + bytes(name) + sizeOf(v), 0)
+  : body?.byteLength ?? (body instanceof Blob ? body.size : bytes(`${body ?? ""}`));
 
 /**
  * What leaves: with the token that is the newest then, and that no record has. In a
@@ -85,18 +63,17 @@ const sizeOf = (body) =>
  */
 export const stamped = ({ _url: url, _mode, _body, _options }, via) => {
   const body = _body(via);
-  const token = _options.token || plug._token(url);
-  return token
-    ? _mode ? [url, body.replace(',"k"', `,"tok":"${token}"$&`)] : [url + (url.includes("?") ? "&" : "?") + "_t=" + token, body]
-    : [url, body];
+  const tok = _options.token || token(url);
+  return !tok ? [url, body]
+    : _mode ? [url, body.replace(',"k"', `,"tok":"${tok}"$&`)]
+    : [url + (url.includes("?") ? "&" : "?") + "_t=" + tok, body];
 };
 
 /** @param {Parcel} p @param {any} body @returns {RequestInit} */
 export const request = (p, body) => ({
   method: p._method,
   body,
-  // As sendBeacon, which can do no other.
-  credentials: p._options.credentials || "include",
+  credentials: p._options.credentials,
   // With no-cors no permission is asked to read an answer that nobody reads, but
   // the types of some blobs would be taken away.
   mode: p._mode || (body?.type && !/^text\/plain/.test(body.type)) ? "cors" : "no-cors",
@@ -106,58 +83,58 @@ export const request = (p, body) => ({
 /**
  * Sends p; at the end of the page (bye) by what outlives the page.
  * @param {Parcel} p
- * @param {boolean} [bye]
+ * @param {unknown} [bye]
  */
-export const send = (p, bye) => {
-  const { _id, _ids } = p;
-  if (offline() || plug._gate() < 1) return park(p);
-  if (now() - p._born > DAY) return fail(p, "expired");
+export const send = async (p, bye) => {
+  if (offline() || gate() < 1) return park(p);
+  if (now() - p._born > 864e5) return fail(p, "expired");
   const [url, body] = stamped(p, bye ? "bye" : "now");
-  const size = sizeOf(body);
-  const small = busy + size <= LIMIT && requests < 9;
+  let size = sizeOf(body);
+  const keepalive = busy + size <= 6e4 && requests < 9;
   if (bye) {
-    if (size > LIMIT) return fail(p, "size");
-    if (p._method > "P" && (p._options.credentials || "include") === "include" && quietly(() => sendBeacon?.(url, body))) {
-      // There will be no answer.
-      return plug._keep && _ids ? plug._save(p) : plug._drop(_id);
+    if (size > 6e4) return fail(p, "size");
+    // It always includes cookies, and there will be no answer.
+    if (p._method > "P" && p._options.credentials === "include" && quietly(() => sendBeacon?.(url, body))) {
+      return taken(p);
     }
-    if (!small) return park(p);
+    if (!keepalive) return park(p);
   }
   // Without ids, a record that outlives the request would be sent as a twin.
-  if (_ids) plug._save(p);
-  else plug._drop(_id);
-  const held = small ? size : 0;
-  busy += held;
-  requests += +small;
+  p._ids ? save(p) : drop(p);
+  if (!keepalive) size = 0;
+  busy += size;
+  requests += +keepalive;
   p._tries++;
-  // A promise even if fetch throws, as patched ones do.
-  new Promise((done) => done(fetch(url, { ...request(p, body), keepalive: small })))
-    .finally(() => {
-      busy -= held;
-      requests -= +small;
-    })
-    .then(({ ok, type, status, headers }) => {
-      if (ok || type === "opaque") plug._drop(_id);
-      else if (status > 499 || [408, 425, 429].includes(status)) {
-        const after = headers.get("Retry-After"); // seconds or a date
-        park(p, status, after ? now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0) : 0);
-      } else fail(p, "status", status);
-      // It may have arrived, and only the answer did not: rather twice than never.
-    }, (error) => park(p, 0, 0, error));
+  let answer;
+  let error;
+  try {
+    answer = await fetch(url, { ...request(p, body), keepalive });
+  } catch (e) {
+    // It may have arrived, and only the answer did not: rather twice than never.
+    error = e;
+  }
+  busy -= size;
+  requests -= +keepalive;
+  const { ok, type, status, headers } = answer || {};
+  if (ok || type === "opaque") drop(p);
+  else if (!answer || status > 499 || [408, 425, 429].includes(status)) {
+    const after = headers?.get("Retry-After"); // seconds or a date
+    park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
+  } else fail(p, "status", status);
 };
 
 /**
  * Keeps p until it can be tried again.
  * @param {Parcel} p
  * @param {number} [status]
- * @param {number} [after]
+ * @param {any} [after]
  * @param {unknown} [error]
  */
 const park = (p, status, after, error) => {
-  if (plug._gate() < 0) return fail(p, "consent");
+  if (gate() < 0) return fail(p, "consent");
   if (p._tries > 4) return fail(p, "attempts", status, error);
   p._after = after;
-  plug._save(p);
+  save(p);
   parked.add(p);
   if (parked.size > 20) {
     const [oldest] = parked;
@@ -166,15 +143,15 @@ const park = (p, status, after, error) => {
   }
   // Random in all of its length: clients that failed together must not return
   // together.
-  wait(p, Math.min(60 * MINUTE, 2e3 * 2 ** p._tries));
+  wait(p, Math.min(36e5, 2e3 * 2 ** p._tries));
 };
 
 /** Tries p again at a random time within ms. @param {Parcel} p @param {number} ms */
 export const wait = (p, ms) => {
   clearTimeout(p._timer);
   p._timer = setTimeout(() => {
-    if (!offline() && plug._gate() > 0 && unpark(p)) send(p);
-  }, Math.min(DAY, Math.max(Math.random() * ms, (p._after || 0) - now())));
+    if (!offline() && gate() > 0 && unpark(p)) send(p);
+  }, Math.min(864e5, Math.max(Math.random() * ms, (p._after || 0) - now())));
 };
 
 /** @param {Parcel} p */
@@ -186,9 +163,9 @@ export const unpark = (p) => {
 /** The last chance of what the store does not keep for the next visit. */
 export const lastChance = () => {
   for (const p of [...parked]) {
-    if (!p._after && !plug._saved(p) && unpark(p)) {
+    if (!p._after && !saved(p) && unpark(p)) {
       p._tries = 5; // what fails now is given up
-      send(p, true);
+      send(p, 1);
     }
   }
 };

@@ -15,9 +15,9 @@ const client = "../../client"
 // it and 2,816 for the core; these are what the whole state machine takes, so that
 // it does not grow from here.
 var budgets = map[string]int{
-	"beacon.min.js":  5120,
-	"beacon.min.mjs": 5120,
-	"core.min.mjs":   3392,
+	"beacon.min.js":  4872,
+	"beacon.min.mjs": 4872,
+	"core.min.mjs":   3104,
 }
 
 // forbidden is what a content security policy may forbid, and what keeps pages

@@ -28,6 +28,19 @@ func outputs() []output {
 	}
 }
 
+// plugins puts src/alone.js in the place of the store and the session for the beacons
+// alone.
+func (o output) plugins() []api.Plugin {
+	if o.source != "src/core.entry.js" {
+		return nil
+	}
+	return []api.Plugin{{Name: "alone", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: `/plug\.js$`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: filepath.Join(a.ResolveDir, "alone.js")}, nil
+		})
+	}}}
+}
+
 // build returns the content of o, made from the source in dir.
 func build(dir string, o output) ([]byte, error) {
 	dir, err := filepath.Abs(dir)
@@ -46,6 +59,7 @@ func build(dir string, o output) ([]byte, error) {
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
 		MangleProps:       "^_", // what the source marks as its own
+		Plugins:           o.plugins(),
 	})
 	if len(r.Errors) > 0 {
 		return nil, errors.New(api.FormatMessages(r.Errors, api.FormatMessagesOptions{})[0])

@@ -1,0 +1,6 @@
+/**
+ * What the beacons ask of the store and the session. The beacons alone are built
+ * with alone.js in its place.
+ */
+export { drop, save, saved, taken } from "./store.js";
+export { about, emit, gate, settings, token, who } from "./session.js";
