@@ -1,26 +1,19 @@
 // A browser made of fakes: a clock that stands still, tabs with a life cycle, a
-// store they share, and a record of every request that leaves.
+// store they share, and a record of every request that leaves. Where real browsers
+// are nasty it can be too: see the options of open and the methods of Tab.
 //
-// With CLIENT=dist the tests run against the built file.
-import { register } from "node:module";
+// With CLIENT=dist the tests run against the built files.
+import { evaluate } from "./link.mjs";
+import { fakeStorage, localStorage } from "./storage.mjs";
 
-// Gives each tab its own copy of the modules: the query of the module that
-// imports goes over to what it imports.
-register(
-  "data:text/javascript," +
-    encodeURIComponent(`export async function resolve(s, c, next) {
-      const r = await next(s, c);
-      const q = c.parentURL ? new URL(c.parentURL).search : "";
-      return q && s.startsWith(".") ? { ...r, url: r.url + q } : r;
-    }`),
-);
+export { fakeStorage };
 
-const source = process.env.CLIENT === "dist" ? "../dist/beacon.min.mjs" : "../beacon.js";
-let copies = 0;
+const dist = process.env.CLIENT === "dist";
+const files = { module: dist ? "dist/beacon.min.mjs" : "beacon.js", classic: dist ? "dist/beacon.min.js" : "src/classic.js" };
 
 const { setImmediate } = globalThis;
 export const idle = async () => {
-  for (let i = 0; i < 4; i++) await new Promise((done) => setImmediate(done));
+  await new Promise((done) => setImmediate(done)); // all promises go before it
 };
 
 export function rng(seed) {
@@ -36,50 +29,34 @@ class Target extends EventTarget {
   emit(type, props) {
     this.dispatchEvent(Object.assign(new Event(type), props));
   }
+
+  addEventListener(...args) {
+    (this.listeners ||= []).push(args);
+    super.addEventListener(...args);
+  }
+
+  /** As document.open() does. */
+  forget() {
+    for (const args of this.listeners || []) super.removeEventListener(...args);
+    this.listeners = [];
+  }
 }
 
-/** localStorage, which has its items as properties. */
-export function fakeStorage({ quota = Infinity, broken = false } = {}) {
-  const data = {};
-  const check = () => {
-    if (broken) throw new DOMException("denied", "SecurityError");
-  };
-  const api = {
-    data,
-    getItem: (k) => (check(), data[k] ?? null),
-    setItem: (k, v) => {
-      check();
-      proxy[k] = v;
-    },
-    removeItem: (k) => (check(), delete data[k]),
-  };
-  const proxy = new Proxy(data, {
-    get: (t, k) => api[k] ?? (check(), t[k]),
-    set: (t, k, v) => {
-      check();
-      const size = Object.entries(t).reduce((n, [a, b]) => n + (a === k ? 0 : a.length + b.length), 0);
-      if (size + k.length + `${v}`.length > quota) throw new DOMException("full", "QuotaExceededError");
-      t[k] = `${v}`;
-      return true;
-    },
-    ownKeys: (t) => (check(), Reflect.ownKeys(t)),
-    deleteProperty: (t, k) => (check(), delete t[k]),
-  });
-  return proxy;
-}
+const bodySize = (b) => (b == null ? 0 : b.byteLength ?? b.size ?? Buffer.byteLength(`${b}`));
 
 export class World {
   constructor({ storage = fakeStorage(), seed = 1 } = {}) {
     this.time = 1_700_000_000_000;
+    this.slept = 0; // what clocks that stand still during sleep have missed
     this.timers = [];
     this.sequence = 0;
     this.requests = []; // that left a browser, delivered or not
     this.storage = storage;
     this.ids = 0;
-    this.errors = [];
     this.respond = () => ({ status: 204 });
     this.locked = false;
-    Math.random = rng(seed);
+    this.holder = undefined; // of the lock
+    this.random = rng(seed);
   }
 
   after(ms, f, tab) {
@@ -93,7 +70,8 @@ export class World {
     const end = this.time + ms;
     await idle();
     for (;;) {
-      const due = this.timers.filter((t) => t.at <= end && !t.tab?.frozen).sort((a, b) => a.at - b.at || a.n - b.n)[0];
+      let due;
+      for (const t of this.timers) if (t.at <= end && !t.tab?.frozen && (!due || t.at < due.at || (t.at === due.at && t.n < due.n))) due = t;
       if (!due) break;
       this.timers.splice(this.timers.indexOf(due), 1);
       this.time = Math.max(this.time, due.at);
@@ -102,6 +80,13 @@ export class World {
     }
     this.time = end;
     await idle();
+  }
+
+  /** The machine sleeps: timers and performance.now() stand still, Date.now() does not. */
+  sleep(ms) {
+    this.time += ms;
+    this.slept += ms;
+    for (const t of this.timers) t.at += ms;
   }
 
   /** The requests that arrived. */
@@ -117,6 +102,10 @@ export class World {
   /**
    * Opens a tab.
    * @param {object} [o]
+   * url; hidden; prerendering; onLine; gpc;
+   * fetchLater, quota (whether it throws); sendBeacon, locks, keepalive (false: there is none); patched (fetch throws);
+   * shared: sendBeacon and keepalive have 64 KiB together; tag: attributes, for the classic script;
+   * globals: what else the window has, undefined for what it lacks
    */
   async open(o = {}) {
     const tab = new Tab(this, o);
@@ -129,15 +118,20 @@ class Tab {
   constructor(world, o) {
     this.world = world;
     this.alive = true;
-    this.frozen = false;
+    this.frozen = false; // its timers stand still
+    this.ending = false; // requests without keepalive end with the page
+    this.deaf = false; // what it deletes does not reach the store
     this.later = []; // what fetchLater holds
+    this.flying = new Set(); // requests without an answer yet
+    this.inflight = 0; // bytes of those with keepalive
     this.locks = 0;
-    this.listeners = [];
+    this.warnings = [];
     this.options = o;
     this.doc = Object.assign(new Target(), {
       visibilityState: o.hidden ? "hidden" : "visible",
       prerendering: o.prerendering,
       baseURI: o.url || "https://example.com/dir/page?q=1#frag",
+      referrer: o.referrer || "",
       focus: true,
       hasFocus() {
         return this.focus && this.visibilityState === "visible";
@@ -147,23 +141,28 @@ class Tab {
     this.nav = { onLine: o.onLine !== false, globalPrivacyControl: o.gpc };
     if (o.sendBeacon !== false) {
       this.nav.sendBeacon = (url, body) => {
+        if (o.shared && this.inflight + bodySize(body) > 65_536) return false;
         const r = this.request("beacon", url, { method: "POST", body });
         if (this.nav.onLine) r.answer = world.respond(r);
         if (r.answer?.refused) return false;
-        r.arrived = this.nav.onLine && !r.answer?.lost;
+        r.arrived = this.nav.onLine && !r.answer?.lost && !this.lost(r);
         return true;
       };
     }
     if (o.locks !== false) {
       this.nav.locks = {
-        request: async (name, f) => {
+        request: async (name, ...rest) => {
+          const [f, options = {}] = rest.reverse();
           await null;
-          while (world.locked) await new Promise((done) => world.after(100, done, this));
+          if (options.ifAvailable && (world.locked || world.holder)) return f(null);
+          while (world.locked || world.holder?.alive) await new Promise((done) => world.after(100, done, this));
+          world.holder = this;
           this.locks++;
           try {
             return await f({ name });
           } finally {
             this.locks--;
+            if (world.holder === this) world.holder = undefined;
           }
         },
       };
@@ -171,8 +170,13 @@ class Tab {
     if (o.fetchLater) this.fetchLater = (url, init) => this.delay(url, init);
   }
 
+  /** Of a page that ends: what the browser takes and does not send. */
+  lost() {
+    return false;
+  }
+
   request(kind, url, init) {
-    const r = { kind, url: `${url}`, method: init.method, body: init.body ?? null, init, at: this.world.time, tab: this, arrived: false };
+    const r = { kind, url: new URL(url, this.doc.baseURI).href, method: init.method, body: init.body ?? null, init, at: this.world.time, tab: this, arrived: false };
     if (typeof r.body === "string" && r.body.startsWith('{"v":1')) r.envelope = JSON.parse(r.body);
     this.world.requests.push(r);
     return r;
@@ -191,7 +195,7 @@ class Tab {
       r.arrived = this.nav.onLine;
     };
     entry.timer = this.world.after(init.activateAfter, entry.fire); // of the browser: runs while the page is frozen
-    init.signal.addEventListener("abort", () => {
+    init.signal?.addEventListener("abort", () => {
       this.later = this.later.filter((e) => e !== entry);
       this.world.timers = this.world.timers.filter((t) => t !== entry.timer);
     });
@@ -200,51 +204,115 @@ class Tab {
     return result;
   }
 
-  async load() {
+  async fetch(url, init = {}) {
     const { world } = this;
+    const keepalive = init.keepalive && this.options.keepalive !== false;
+    const size = keepalive ? bodySize(init.body) : 0;
+    if (this.inflight + size > 65_536) throw new TypeError("too much in flight");
+    const r = this.request("fetch", url, init);
+    if (!this.nav.onLine) throw new TypeError("Failed to fetch");
+    const answer = (r.answer = world.respond(r));
+    if (answer.rejected) {
+      r.arrived = !!answer.arrived;
+      throw new TypeError("Failed to fetch");
+    }
+    const { status = 204, headers = {}, delay } = answer;
+    const same = new URL(r.url).origin === new URL(this.doc.baseURI).origin;
+    const { type = same ? "basic" : init.mode === "no-cors" ? "opaque" : "cors" } = answer;
+    const opaque = type === "opaque";
+    r.arrived = answer.arrived ?? status < 300; // else the server did not take it
+    if (this.lost(r) || (this.ending && !keepalive)) r.arrived = false;
+    if (delay || this.torn) {
+      this.inflight += size;
+      try {
+        await new Promise((done, fail) => {
+          this.flying.add((r.fail = () => fail(new TypeError("Load failed"))));
+          if (!this.torn) world.after(delay, done, this);
+        });
+      } finally {
+        this.inflight -= size;
+        this.flying.delete(r.fail);
+      }
+    }
+    return {
+      status: opaque ? 0 : status,
+      ok: !opaque && status >= 200 && status < 300,
+      type,
+      url: opaque ? "" : answer.url ?? r.url.split("#")[0],
+      redirected: !!answer.redirected,
+      headers: new Headers(headers),
+    };
+  }
+
+  async load() {
+    const { world, doc, win } = this;
     const tab = this;
-    Object.assign(this.win, {
-      document: this.doc,
+    const at = () => new URL(doc.baseURI);
+    const slept = world.slept;
+    const origin = world.time;
+    class FakeDate extends Date {
+      constructor(...args) {
+        super(...(args.length ? args : [world.time]));
+      }
+
+      static now() {
+        return world.time;
+      }
+    }
+    const console = Object.fromEntries(["log", "info", "debug", "error", "warn"].map((level) => [level, (...args) => tab.warnings.push([level, ...args])]));
+    Object.assign(win, {
+      window: win, self: win, globalThis: win,
+      document: doc,
       navigator: this.nav,
-      location: { origin: new URL(this.doc.baseURI).origin, href: this.doc.baseURI },
-      performance: { timeOrigin: world.time, now: ((origin) => () => world.time - origin + 0.25)(world.time) },
-      crypto: {
-        getRandomValues(a) {
-          return a.fill(0).fill(++world.ids, a.length - 1);
-        },
-      },
+      location: Object.defineProperties({}, Object.fromEntries(
+        ["origin", "href", "pathname", "search", "hash", "host", "hostname", "protocol"].map((part) => [part, { get: () => at()[part], enumerable: true }]),
+      )),
+      origin: at().origin,
+      isSecureContext: /^https:|^http:\/\/(localhost|127\.)/.test(doc.baseURI),
+      history: { pushState: (_s, _t, url) => (doc.baseURI = new URL(url ?? "", at()).href), replaceState: (_s, _t, url) => (doc.baseURI = new URL(url ?? "", at()).href) },
+      performance: { timeOrigin: origin, now: () => world.time - origin - (world.slept - slept) + 0.25 },
+      crypto: { getRandomValues: (a) => a.fill(0).fill(++world.ids, a.length - 1) },
+      Math: Object.defineProperties({}, { ...Object.getOwnPropertyDescriptors(Math), random: { value: () => world.random() } }),
+      Date: FakeDate,
+      console,
       fetchLater: this.fetchLater,
       fetch: (url, init) => {
-        const r = tab.request("fetch", url, init);
-        if (tab.options.patched) throw new Error("patched fetch");
-        if (!tab.nav.onLine) return Promise.reject(new TypeError("Failed to fetch"));
-        const answer = (r.answer = world.respond(r));
-        if (answer.rejected) {
-          r.arrived = !!answer.arrived;
-          return Promise.reject(new TypeError("Failed to fetch"));
+        if (tab.options.patched) {
+          tab.request("fetch", url, init);
+          throw new Error("patched fetch");
         }
-        const { status = 204, headers = {}, type = "basic" } = answer;
-        r.arrived = status < 300; // else the server did not take it
-        const response = { status: type === "opaque" ? 0 : status, ok: type !== "opaque" && status >= 200 && status < 300, type, headers: new Headers(headers) };
-        return new Promise((done) => (answer.delay ? world.after(answer.delay, () => done(response), tab) : done(response)));
+        return tab.fetch(url, init);
       },
+      Request: this.options.keepalive === false ? class Request {} : class Request { get keepalive() { return true; } },
       setTimeout: (f, ms) => world.after(ms, f, tab),
       clearTimeout: (timer) => {
         world.timers = world.timers.filter((t) => t !== timer);
       },
-      AbortController, ReadableStream,
+      queueMicrotask, AbortController, ReadableStream, Blob, FormData, URL, URLSearchParams, TextEncoder, Headers,
       ...this.options.globals,
     });
-    Object.defineProperty(this.win, "localStorage", { get: () => {
-      if (!world.storage) throw new DOMException("denied", "SecurityError");
-      return world.storage;
-    } });
-    globalThis.window = this.win;
+    this.storage = world.storage && localStorage(world.storage, this);
+    Object.defineProperty(win, "localStorage", {
+      get: () => {
+        if (!tab.storage) throw new DOMException("denied", "SecurityError");
+        return tab.storage;
+      },
+    });
+    this.beacon = this.run();
+    await null;
+  }
+
+  /** Runs the script, or once more: as a classic one, with the attributes of its tag, or as a module. */
+  run(tag = this.options.tag, o) {
+    if (!tag) return evaluate(files.module, this.win, o);
+    const src = `${new URL(this.doc.baseURI).origin}/_pb.js`;
+    this.doc.currentScript = { dataset: tag, src, getAttribute: (k) => (k === "src" ? src : tag[k.replace("data-", "")] ?? null) };
     try {
-      this.beacon = await import(`${source}?${++copies}`);
+      evaluate(files.classic, this.win, o);
     } finally {
-      delete globalThis.window;
+      this.doc.currentScript = null;
     }
+    return this.win.beacon;
   }
 
   async see(state) {
@@ -262,18 +330,30 @@ class Tab {
     return this.see("visible");
   }
 
-  /** The page ends, in the order of all engines: pagehide, then visibilitychange. */
-  async leave({ persisted = false, change = true } = {}) {
+  /**
+   * The page ends, in the order of all engines: pagehide, then visibilitychange.
+   * @param {object} [o]
+   * persisted: it may come back; change: no visibilitychange without it; deaf: what it deletes
+   * does not reach the store; torn: its requests arrive and are rejected all the same;
+   * lost: of the requests (kind, init) those that never leave, as when the browser quits
+   */
+  async leave({ persisted = false, change = true, deaf = false, torn = false, lost, later = true } = {}) {
+    Object.assign(this, { ending: !persisted, deaf, torn }, lost && { lost });
     this.win.emit("pagehide", { persisted });
     await idle();
     if (change) await this.see("hidden");
-    for (const e of [...this.later]) e.fire();
+    for (const e of [...this.later]) if (later) e.fire();
+    for (const fail of this.flying) if (torn) fail();
+    await idle();
     this.frozen = true;
     if (!persisted) this.end();
   }
 
   end() {
     this.alive = false;
+    this.later.forEach((e) => (this.world.timers = this.world.timers.filter((t) => t !== e.timer)));
+    this.later = [];
+    if (this.world.holder === this) this.world.holder = undefined;
     this.world.timers = this.world.timers.filter((t) => t.tab !== this);
   }
 
@@ -294,9 +374,18 @@ class Tab {
 
   /** The whole browser dies. */
   kill() {
-    for (const e of this.later) this.world.timers = this.world.timers.filter((t) => t !== e.timer);
-    this.later = [];
     this.end();
+  }
+
+  /** The user quits the browser: what goes by these kinds of request is taken and lost. */
+  quit(...kinds) {
+    return this.leave({ lost: (r) => kinds.includes(r.kind), later: !kinds.includes("later") });
+  }
+
+  /** document.open(): every listener is gone. */
+  reopen() {
+    this.doc.forget();
+    this.win.forget();
   }
 
   async online(on) {

@@ -121,8 +121,8 @@ test("an opaque answer is an answer", async () => {
 });
 
 test("Retry-After, in seconds and as a date", async () => {
-  const now = Date.now();
-  for (const [header, least] of [["120", 120_000], [new Date(now + 300_000).toUTCString(), 298_000], ["soon", 0]]) {
+  const date = new Date(new World().time + 300_000).toUTCString();
+  for (const [header, least] of [["120", 120_000], [date, 298_000], ["soon", 0]]) {
     const w = new World();
     w.respond = () => (w.requests.length > 1 ? { status: 204 } : { status: 503, headers: { "Retry-After": header } });
     const { beacon } = await w.open();
