@@ -4,10 +4,8 @@
  */
 import { doc, page } from "./env.js";
 
-export function drop() {}
-export function save() {}
-export function saved() {}
-export function taken() {}
+export { aim, drop, gone, handed, save, saved } from "./nostore.js";
+
 export function emit() {}
 export function token() {}
 export const about = () => ({ pv: page });

@@ -10,9 +10,9 @@
  * What beacons do by themselves are functions here and not methods: it is less to
  * load, and nothing that a page can call.
  */
-import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, setTimeout, w } from "./env.js";
-import { lastChance, parked, report, request, send, stamped, wait } from "./transport.js";
-import { about, drop, emit, gate, save, who } from "./plug.js";
+import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
+import { isBlob, lastChance, life, parked, report, request, send, stamped, unpark, wait } from "./transport.js";
+import { about, aim, drop, emit, gate, gone, save, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -23,11 +23,8 @@ import { about, drop, emit, gate, save, who } from "./plug.js";
 const held = new Set();
 /** To be arranged anew. @type {Set<PendingBeacon>} */
 const changed = new Set();
-/** What was sent in pagehide, and is sent once more after it. @type {Parcel[]} */
-const twins = [];
-/** Since pagehide: this page is about to end, or to enter the back/forward cache. */
-let leaving = false;
-let listening = false;
+/** Whether anybody saw this page. A tab in the background is no page that ends. */
+let seen = !hidden();
 
 /** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
 const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
@@ -45,46 +42,47 @@ export const review = () => {
   emit("review");
 };
 
-const ending = () => {
-  emit("hide");
-  settle();
+/** Sends all there is, now. */
+export const flush = () => {
+  each(held, sendOff);
+  for (const p of parked) if (gate() > 0 && unpark(p)) send(p);
 };
 
 /** @param {unknown} [frozen] no timer runs any more */
 const hide = (frozen) => {
-  ending();
-  each(held, (b) => (b._background > 0 && !leaving && !frozen ? arrange : flush)(b));
-  // Firefox loses much of what is sent in pagehide; other browsers may have no
-  // other event. The receiver tells twins by their ids.
-  twins.splice(0).map((p) => send(p, 1));
-  if (leaving || frozen) lastChance();
+  emit("hide");
+  settle();
+  each(held, (b) => {
+    if (b._background > 0 && !life._leaving && !frozen) {
+      b._hideline = now() + Math.min(b._background, 18e5);
+      arrange(b);
+    } else part(b);
+  });
+  if (life._leaving || frozen) lastChance();
   emit("hidden");
 };
 
 /** Not before the first beacon, so that loading this module does nothing. */
 const listen = () => {
-  if (listening) return;
-  listening = true;
+  seen ||= !hidden();
+  if (relisten()) return;
   on(doc, "visibilitychange", () => {
+    seen = true;
     if (hidden()) return hide();
     each(held, arrange);
     emit("show");
   });
   on(doc, "freeze", hide);
-  on(w, "pagehide", () => {
-    leaving = true;
-    if (hidden()) hide(); // no other event follows
-    else {
-      ending();
-      // visibilitychange follows and delivers better, so what has no ids waits
-      // for it. Should it not come, there is the store.
-      each(held, (b) => b._later || leave(b));
-    }
+  // All browsers tell that the page is hidden after this, and Firefox loses much of
+  // what is sent before.
+  on(w, "pagehide", (e) => {
+    life._leaving = true;
+    life._cached = e.persisted;
+    if (hidden()) hide();
     emit("end");
   });
   on(w, "pageshow", (e) => {
-    leaving = false;
-    twins.splice(0).map((p) => p._ids || send(p)); // no visibilitychange came
+    life._leaving = life._cached = false;
     if (e.persisted) {
       emit("back");
       review();
@@ -94,18 +92,19 @@ const listen = () => {
   on(doc, "prerenderingchange", review);
 };
 
-/** @param {any} url */
-export const resolve = (url) => new URL(url, doc.baseURI);
-
 /**
+ * The URL that beacons may go to, as it is now: a page changes its own.
  * @param {any} url
- * @returns {string} url as given, if beacons may go there
+ * @param {unknown} [any] whether TLS is no matter
+ * @returns {string} absolute, without fragment: nobody gets that, and the query comes to its end
  */
-export const checkURL = (url) => {
+export const address = (url, any) => {
+  const u = url != null && new URL(url, doc.baseURI);
   // Like the browser: what does not leave the machine needs no TLS.
-  const u = url != null && resolve((url = `${url}`));
-  if (!/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) throw new TypeError("not https: " + url);
-  return url;
+  if (!any && !/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) throw new TypeError("not https: " + url);
+  u.hash = "";
+  aim(u.href);
+  return u.href;
 };
 
 /** A number as IDL's long; without one, none. @param {any} n */
@@ -117,7 +116,7 @@ const long = (n) => (n === undefined ? -1 : n | 0);
  */
 const copy = (data) => {
   if (data?.getReader) throw new TypeError("stream");
-  if (data == null || data instanceof Blob) return data;
+  if (data == null || isBlob(data)) return data;
   if (data.byteLength >= 0) return new Uint8Array(data.buffer || data, data.byteOffset, data.byteLength).slice();
   if (!data.getAll) return `${data}`;
   const same = new /** @type {any} */ (data.constructor)();
@@ -130,7 +129,16 @@ const usable = (b) => (b._mode ? !b._off : open(b));
 
 /** Whether the content of b may still change: the browser may have sent it by now. @param {PendingBeacon} b */
 const open = (b) => {
-  if (b._later?.activated) close(b);
+  if (b._later?.activated) {
+    const rest = b._mode && b._data.slice(b._told);
+    close(b);
+    // What came after the browser had it.
+    if (rest?.[0]) {
+      renew(b, b._view);
+      b._data = rest;
+      touch(b);
+    }
+  }
   return b._state < 2;
 };
 
@@ -145,22 +153,24 @@ const close = (b) => {
 /** Ends what would send b. @param {PendingBeacon} b */
 const release = (b) => {
   clearTimeout(b._timer);
+  clearTimeout(b._soon);
   b._abort?.abort();
-  b._later = 0;
+  b._later = b._soon = 0;
 };
 
-/** Begins a request. @param {PendingBeacon} b */
-const renew = (b) => {
+/** Begins a request. @param {PendingBeacon} b @param {any} [view] */
+const renew = (b, view = about()) => {
   b._id = newId();
-  b._rev = b._state = b._hideline = 0;
+  b._rev = b._state = 0;
+  b._hideline = Infinity;
   b._born = now();
-  b._view = about();
+  b._view = view;
   b._data = null;
 };
 
 /** timeout counts from now. @param {PendingBeacon} b */
 const restart = (b) => {
-  b._deadline = now() + b._timeout;
+  b._deadline = b._timeout < 0 ? Infinity : now() + b._timeout;
   schedule(b);
 };
 
@@ -177,7 +187,9 @@ const touch = (b) => {
     held.add(b);
     restart(b);
   }
-  schedule(b);
+  // To register an envelope takes time. What comes meanwhile is carried over.
+  if (b._later && b._mode && !hidden()) b._soon ||= setTimeout(() => schedule(b), 100);
+  else schedule(b);
 };
 
 /** Changes in a row are registered with the browser once. @param {PendingBeacon} b */
@@ -191,17 +203,18 @@ const arrange = (b) => {
   if (!b._state) return;
   release(b);
   if (gate() < 1) return;
+  if (!hidden()) b._hideline = Infinity;
+  // A page that is hidden may be killed, and the browser too.
+  else if (life._leaving || (seen && !(b._background > 0))) return part(b);
   const t = now();
-  let end = b._timeout < 0 ? Infinity : b._deadline;
-  if (!hidden()) b._hideline = 0;
-  else if (b._background >= 0) end = Math.min(end, (b._hideline ||= t + Math.min(b._background, 18e5)));
+  const end = Math.min(b._deadline, b._hideline);
   const left = Math.max(0, end - t);
   const p = parcel(b);
   if (fetchLater && !offline()) {
     b._abort = new AbortController();
     const [url, body] = stamped(p, "later");
     // It throws if it has too much to hold already, or if policy says no.
-    b._later = quietly(() =>
+    p._later = b._later = quietly(() =>
       fetchLater(url, {
         ...request(p, body),
         signal: b._abort.signal,
@@ -210,12 +223,8 @@ const arrange = (b) => {
         activateAfter: Math.min(left + 500, 18e5),
       }),
     );
+    b._told = b._mode && b._data.length;
   }
-  if (!b._later) {
-    if (hidden() && (leaving || !(b._background > 0))) return flush(b);
-    if (leaving) return leave(b);
-  }
-  p._later = b._later;
   save(p, !hidden());
   if (left < Infinity || b._later) {
     // The browser must not end the wait of a page that is in use.
@@ -234,14 +243,15 @@ const arrange = (b) => {
  * @param {string} [e]
  */
 const add = (b, d, e) => {
-  const item = JSON.stringify({ n: b._n + 1, t: now(), e, d: d ?? null });
-  const size = bytes(item) + 1;
+  // First: it may run code of the page, which adds items.
+  const json = JSON.stringify({ t: now(), e, d: d ?? null });
   if (b._off) return;
+  const item = `{"n":${b._n + 1},` + json.slice(1);
+  const size = bytes(item) + 1;
   const fresh = () => {
     renew(b);
     b._data = [];
-    // With room for what grows: revision, times, ids.
-    b._size = bytes(seal(b)("later")) + 99;
+    b._size = 3e3; // for the rest: ids, times, the address of the page, a token
   };
   if (!b._data || !open(b)) fresh();
   const { length } = b._data;
@@ -249,6 +259,7 @@ const add = (b, d, e) => {
   if (b._mode > "b") {
     if (large) throw new RangeError("too large");
     b._data = [];
+    b._told = 0;
   } else {
     if (length > 49 && !gate()) return report(b, "consent");
     if (length && large) {
@@ -264,13 +275,16 @@ const add = (b, d, e) => {
 
 /** @param {PendingBeacon} b @returns {Parcel} */
 const parcel = (b) => {
-  const url = resolve(b._url);
   const data = b._data;
   const { idParam } = b._options;
-  url.hash = ""; // nobody gets it, and the query comes to its end
-  // By hand: searchParams would rewrite the rest of the query.
-  if (idParam) url.search += `${url.search && "&"}${idParam}=${b._id}.${b._rev}`;
-  return { ...b, _url: url.href, _body: b._mode ? seal(b) : () => data, _tries: 0 };
+  const url = b._url;
+  return {
+    ...b,
+    _url: idParam ? url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}` : url,
+    _body: b._mode ? seal(b) : () => data,
+    _later: 0,
+    _tries: 0,
+  };
 };
 
 /** @param {PendingBeacon} b @returns {(via: string) => string} what makes an envelope of it as it is now */
@@ -283,29 +297,18 @@ const seal = (b) => {
 /** @param {PendingBeacon} b */
 const sendOff = (b) => {
   if (!open(b)) return;
-  release(b);
-  const p = b._state && parcel(b);
+  const p = b._state && !gone(b) && parcel(b);
   close(b);
-  if (!p) return;
-  if (leaving && !hidden()) {
-    twins.push(p);
-    if (!p._ids) return save(p); // once is all it may be sent
-  }
-  send(p, leaving || hidden());
+  if (p) send(p, life._leaving || hidden());
 };
 
-/** In pagehide, while the page is visible. @param {PendingBeacon} b */
-const leave = (b) => {
+/** When the page is hidden, or ends. @param {PendingBeacon} b */
+const part = (b) => {
   if (gate() < 1) return;
-  if (b._ids && !offline()) sendOff(b);
-  else save(parcel(b));
-};
-
-/** When the page is hidden. @param {PendingBeacon} b */
-const flush = (b) => {
-  if (gate() < 1) return;
-  if (offline() || (b._options.onHidden && !leaving)) save(parcel(b));
-  else if (!b._later || (!b._background && !leaving)) sendOff(b);
+  const { _leaving } = life;
+  if (offline() ? !(_leaving && b._ids) : b._options.onHidden && !_leaving) save(parcel(b));
+  // What the browser holds as it is, it sends at the end.
+  else if (!_leaving || !b._later || b._soon) sendOff(b);
 };
 
 /**
@@ -314,6 +317,8 @@ const flush = (b) => {
  * @property {number} [backgroundTimeout]
  * @property {"include" | "same-origin"} [credentials]
  * @property {boolean} [sendEmpty]
+ * @property {"no-cors"} [mode]
+ * @property {unknown} [_any]
  * @property {string} [idParam]
  * @property {string} [token]
  * @property {"store"} [onHidden]
@@ -331,8 +336,9 @@ export class PendingBeacon {
    */
   constructor(url, options, mode, method = "POST") {
     if (new.target === PendingBeacon) throw new TypeError("abstract");
-    this._url = checkURL(url);
     const { timeout, backgroundTimeout, key, idParam } = (this._options = { ...options });
+    this._url = address(url, this._options._any);
+    this._given = `${url}`;
     this._timeout = long(timeout);
     this._background = long(backgroundTimeout);
     // As sendBeacon, which can do no other.
@@ -347,7 +353,7 @@ export class PendingBeacon {
   }
 
   get url() {
-    return this._url;
+    return this._given;
   }
 
   get method() {
@@ -377,7 +383,7 @@ export class PendingBeacon {
   set backgroundTimeout(ms) {
     if (usable(this)) {
       this._background = long(ms);
-      this._hideline = 0;
+      this._hideline = Infinity;
       schedule(this);
     }
   }
@@ -402,9 +408,10 @@ export class PendingGetBeacon extends PendingBeacon {
 
   /** @param {string} url */
   setURL(url) {
-    url = checkURL(url);
+    const to = address(url);
     if (open(this)) {
-      this._url = url;
+      this._url = to;
+      this._given = `${url}`;
       touch(this);
     }
   }

@@ -2,5 +2,5 @@
  * What the beacons ask of the store and the session. The beacons alone are built
  * with alone.js in its place.
  */
-export { drop, save, saved, taken } from "./store.js";
+export { aim, drop, gone, handed, save, saved } from "./store.js";
 export { about, emit, gate, settings, token, who } from "./session.js";

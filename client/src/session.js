@@ -3,7 +3,7 @@
  * and whether the visitor agrees to any of it.
  */
 import { doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
-import { AppendableBeacon, ReplaceableBeacon, checkURL, resolve, review } from "./core.js";
+import { AppendableBeacon, ReplaceableBeacon, address, review } from "./core.js";
 import { parked, report, unpark } from "./transport.js";
 import { openStore, purge, storage, store } from "./store.js";
 
@@ -192,12 +192,10 @@ const beat = () => {
  */
 export const init = (o) => {
   const all = { ...settings, ...o };
-  checkURL(all.endpoint);
+  target = address(all.endpoint).split("?")[0];
   settings = all;
   if (!begun || o?.consent) agreed = all.consent === "required" ? "pending" : "granted";
-  const { href, origin } = resolve(all.endpoint);
-  target = href.split("?")[0];
-  openStore([location.origin, origin, ...(all.origins || [])]);
+  openStore();
   if (!begun) {
     begun = true;
     begin(page);

@@ -5,22 +5,26 @@
  * Each record has a key of its own, so that no tab ever rewrites another's. It
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
-import { bytes, nav, now, offline, page, quietly, setTimeout, w } from "./env.js";
-import { parked, unpark, wait } from "./transport.js";
+import { bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
+import { isParams, life, parked, wait } from "./transport.js";
 import { gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
-const QUEUE = "bcn:q:";
+// The number is the version of the records: scripts of several share a store.
+const QUEUE = "bcn:q:1:";
 const LEASE = "bcn:t:";
 
 /** Records to write. @type {Map<string, Parcel>} */
 const due = new Map();
 /** Whose records there are, by id. @type {Map<string, Parcel>} */
 const written = new Map();
-/** Where records may be sent to. @type {string[] | undefined} */
-let origins;
+/** Where this page sends to, without queries. @type {Set<string>} */
+const targets = new Set();
+let begun = false;
 let left = false; // since pagehide
+/** @type {any} */
+let timer;
 
 /** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
 export const storage = () => w.localStorage;
@@ -35,16 +39,20 @@ const key = (id) => `${QUEUE}${page}:${id}`;
 /** @param {string} k */
 const erase = (k) => quietly(() => delete storage()[k]);
 
+/** Whether k is of a page that is gone. Hidden pages renew late, so a lease lasts three times the interval. @param {string} k */
+const orphan = (k) => !k.startsWith(key("")) && !(now() - +storage()[LEASE + k.split(":")[3]] < 9e4);
+
 const renew = () => quietly(() => written.size && !left && (storage()[LEASE + page] = `${now()}`));
 
-/** @param {string} url */
-const allowed = (url) => origins.includes(new URL(url).origin);
+/** Says that beacons of this page go to url. @param {string} url */
+export const aim = (url) => targets.add(url.split("?")[0]);
 
 /** Writes a record of p, soon or at once. @param {Parcel} p @param {boolean} [soon] */
 export const save = (p, soon) => {
-  if (!origins) return;
-  // A record of what survives a crash without it would make a twin.
-  if (gate() < 1 || (p._later && !p._ids)) return drop(p);
+  if (!begun) return;
+  // A record of what survives a crash without it would make a twin. So would, in
+  // WebKit, one of a window that closes itself: what it deletes then stays.
+  if (gate() < 1 || (!p._ids && (p._later || (opener && !p._tries && !offline())))) return drop(p);
   if (!due.size) setTimeout(sync, 250);
   due.set(p._id, p);
   if (!soon) sync();
@@ -56,31 +64,42 @@ export const drop = ({ _id }) => {
   if (written.delete(_id)) erase(key(_id));
 };
 
-/** The browser took p, but may lose it. @param {Parcel} p */
-export const taken = (p) => (settings.reliability && p._ids ? save : drop)(p);
+/**
+ * The browser has p now, but may lose it: it keeps its record until there is an
+ * answer. A page that goes into the back/forward cache is no page that is lost.
+ * @param {Parcel} p
+ */
+export const handed = (p) => (p._ids && (settings.reliability || !life._cached) ? save : drop)(p);
 
-/** Whether there is a record of p. @param {Parcel} p */
-export const saved = (p) => written.has(p._id);
+/** Whether there is a record of p as it is. @param {Parcel} p */
+export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
+
+/** Whether another page has taken the record of p over, and sends it. @param {Parcel} p */
+export const gone = (p) => saved(p) && quietly(() => storage()[key(p._id)] == null);
 
 const sync = () => {
   for (const [id, p] of due) {
     quietly(() => {
       const body = p._body("rec");
-      const form = body instanceof URLSearchParams;
+      const form = !!isParams(body);
       // Other types do not last.
-      if ((body != null && !form && typeof body !== "string") || !allowed(p._url)) return;
+      if ((body != null && !form && typeof body !== "string") || gone(p)) return;
       // Its time comes first, by which records are sorted.
       const text = JSON.stringify([
-        p._born, id, p._url, p._method, form ? `${body}` : body, form, p._mode, p._ids, p._options.credentials, p._tries, p._after,
+        p._born, id, p._url, p._method, form ? `${body}` : body, form, p._mode, p._ids, p._options.credentials, p._options.mode, p._tries, p._after,
       ]);
-      // The oldest make room. Ours: the rest of the store is the page's.
+      // The oldest make room, but none of a page that lives. Ours: the rest of the
+      // store is the page's.
       let room = 2e5 - bytes(text);
       records(QUEUE).reverse().map(([v, k], i) => {
-        if (k !== key(id) && ((room -= bytes(v)) < 0 || i > 18)) erase(k);
+        if (k !== key(id) && ((room -= bytes(v)) < 0 || i > 18)) {
+          if (k.startsWith(key(""))) drop({ _id: k.split(":")[4] });
+          else if (orphan(k)) erase(k);
+        }
       });
+      storage()[key(id)] = text;
       written.set(id, p);
       renew();
-      storage()[key(id)] = text;
     });
   }
   due.clear();
@@ -93,61 +112,74 @@ export const purge = () => {
   quietly(() => records("bcn:").map(([, k]) => erase(k)));
 };
 
-/** Takes over what pages that are gone left behind. */
+/** Takes over what pages that are gone left behind. Returns how many. */
 const take = () => {
+  let n = 0;
   const t = now();
   records(QUEUE)
-    // Hidden pages renew late, so a lease lasts three times the interval.
-    .filter(([, k]) => !k.startsWith(key("")) && !(t - +storage()[LEASE + k.split(":")[2]] < 9e4))
-    .slice(0, 20)
+    .filter(([, k]) => orphan(k))
     .map(([v, k]) =>
       quietly(() => {
-        erase(k);
-        const [_born, _id, _url, _method, body, form, _mode, _ids, credentials, _tries, _after] = JSON.parse(v);
-        // Whoever wrote into the store must not make us send just anywhere.
-        if (!allowed(_url) || !(Math.abs(t - _born) < 864e5)) return;
-        /** @type {Parcel} */
-        const p = {
-          _born, _id, _url, _mode, _ids, _after,
-          _method: _method === "GET" ? _method : "POST",
-          _body: () => (form ? new URLSearchParams(body) : body),
-          _options: { credentials },
-          _tries: +_tries || 0,
-        };
-        save(p);
-        parked.add(p);
-        wait(p, 2e3);
+        const [_born, _id, url, _method, body, form, _mode, _ids, credentials, mode, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
+        const _url = `${url}`;
+        if (Math.abs(t - _born) < 864e5) {
+          // Whoever wrote into the store must not make us send just anywhere. What is
+          // for others waits for them.
+          if (n > 19 || !(targets.has(_url.split("?")[0]) || settings.origins?.includes(new URL(_url).origin))) return;
+          n++;
+          /** @type {Parcel} */
+          const p = {
+            _born, _id, _url, _mode, _ids,
+            // Until all tabs can see that it is taken.
+            _after: Math.max(+_after || 0, t + 500),
+            _method: _method === "GET" ? _method : "POST",
+            _body: () => (form ? new URLSearchParams(body) : body),
+            _options: { credentials, mode },
+            _tries: +_tries || 0,
+          };
+          erase(k);
+          save(p);
+          parked.add(p);
+          wait(p, 2e3);
+        } else erase(k);
       }),
     );
+  return n;
 };
 
 const recover = () => {
-  if (!origins || offline() || gate() < 1) return;
+  if (offline() || gate() < 1) return;
   // One page at a time, and only for this moment: who holds a lock is kept out
   // of the back/forward cache. So is, in Firefox 153, whoever asked for one with
-  // ifAvailable and was refused; in the queue it is a moment too.
-  if (nav.locks) nav.locks.request("bcn", take).catch(() => {});
+  // ifAvailable and was refused; in the queue it is a moment too. After it the
+  // processes of other tabs need a moment to see what has changed.
+  if (nav.locks) nav.locks.request("bcn", () => take() && new Promise((done) => setTimeout(done, 300))).catch(() => {});
   else quietly(take);
 };
 
-/**
- * Begins to store and to recover.
- * @param {string[]} to the origins that may be sent to
- */
-export const openStore = (to) => {
-  if (!origins) setTimeout(recover, 1e5);
-  origins = to;
+/** Soon: a page has more urgent work when it begins. */
+const review = () => {
+  clearTimeout(timer);
+  timer = setTimeout(recover, 1e3);
+};
+
+/** Begins to store and to recover. */
+export const openStore = () => {
+  begun = true;
 };
 
 /** What it does when something happens to the page: see emit. @type {Record<string, () => unknown>} */
 export const store = {
-  review: recover,
-  beat: renew,
+  review,
+  beat() {
+    renew();
+    recover();
+  },
   hidden: sync,
   end() {
     sync();
-    // What the browser holds is the browser's.
-    if (!settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
+    // What the browser holds is the browser's, if it lives on.
+    if (life._cached && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
     // Whoever comes next may have what is left.
     left = true;
     erase(LEASE + page);
@@ -155,7 +187,5 @@ export const store = {
   back() {
     left = false;
     renew();
-    // What another page has taken over is no longer ours.
-    for (const p of parked) if (saved(p) && !quietly(() => storage()[key(p._id)])) unpark(p);
   },
 };

@@ -2,8 +2,8 @@
  * How bodies leave the page: which of the browser's functions takes them, how
  * much may be under way at once, and what is tried again.
  */
-import { bytes, clearTimeout, fetch, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
-import { drop, gate, save, saved, settings, taken, token } from "./plug.js";
+import { bytes, canKeep, clearTimeout, fetch, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
+import { drop, gate, gone, handed, save, saved, settings, token } from "./plug.js";
 
 /**
  * A parcel is a request on its way: what a beacon was when it was sent.
@@ -28,19 +28,27 @@ import { drop, gate, save, saved, settings, taken, token } from "./plug.js";
  * @property {unknown} [error]
  */
 
+/** Whether this page is about to end, or to enter the back/forward cache (_cached), since pagehide. */
+export const life = { _leaving: false, _cached: false };
+
 /** What waits to be tried again. @type {Set<Parcel>} */
 export const parked = new Set();
 let busy = 0; // bytes in keepalive requests under way
 let requests = 0; // and their number
+let telling = false;
 
 /**
+ * Tells the page, but not what it does about it.
  * @param {Pick<Parcel, "_url" | "_options">} p
  * @param {Failure["reason"]} reason
  * @param {number} [status]
  * @param {unknown} [error]
  */
 export const report = (p, reason, status, error) => {
+  if (telling) return;
+  telling = true;
   quietly(() => (p._options.onerror || settings.onerror)?.({ reason, url: p._url, status, error }));
+  telling = false;
 };
 
 /** @type {(p: Parcel, reason: Failure["reason"], status?: number, error?: unknown) => void} */
@@ -49,10 +57,17 @@ const fail = (p, ...why) => {
   report(p, ...why);
 };
 
+// By what they can do: objects of another frame have other classes.
+/** @param {any} body */
+export const isParams = (body) => body?.getAll && body.sort;
+
+/** @param {any} body */
+export const isBlob = (body) => body?.arrayBuffer;
+
 /** @param {any} body @returns {number} */
 const sizeOf = (body) =>
-  body instanceof FormData ? [...body].reduce((n, [name, v]) => n + 500 + bytes(name) + sizeOf(v), 0)
-  : body?.byteLength ?? (body instanceof Blob ? body.size : bytes(`${body ?? ""}`));
+  body?.getAll && !body.sort ? [...body].reduce((n, [name, v]) => n + 500 + bytes(name) + sizeOf(v), 0)
+  : body?.byteLength ?? (isBlob(body) ? body.size : bytes(`${body ?? ""}`));
 
 /**
  * What leaves: with the token that is the newest then, and that no record has. In a
@@ -74,33 +89,34 @@ export const request = (p, body) => ({
   method: p._method,
   body,
   credentials: p._options.credentials,
-  // With no-cors no permission is asked to read an answer that nobody reads, but
-  // the types of some blobs would be taken away.
-  mode: p._mode || (body?.type && !/^text\/plain/.test(body.type)) ? "cors" : "no-cors",
+  mode: p._options.mode,
   cache: "no-store",
 });
 
 /**
- * Sends p; at the end of the page (bye) by what outlives the page.
+ * Sends p; if the page is hidden or ends (bye) by what outlives it. When a tab is
+ * closed more comes through of fetch than of sendBeacon, which in some browsers has room
+ * of its own.
  * @param {Parcel} p
  * @param {unknown} [bye]
  */
 export const send = async (p, bye) => {
-  if (offline() || gate() < 1) return park(p);
+  const { _leaving } = life;
+  // "Offline" may be wrong, and there will be no other chance.
+  if (gate() < 1 || (offline() && !(_leaving && p._ids))) return park(p);
+  // Another page took this one for dead, and its record.
+  if (gone(p)) return;
   if (now() - p._born > 864e5) return fail(p, "expired");
   const [url, body] = stamped(p, bye ? "bye" : "now");
   let size = sizeOf(body);
-  const keepalive = busy + size <= 6e4 && requests < 9;
-  if (bye) {
-    if (size > 6e4) return fail(p, "size");
+  const keepalive = canKeep && busy + size <= 6e4 && (bye || requests < 9);
+  if (bye && !keepalive) {
     // It always includes cookies, and there will be no answer.
-    if (p._method > "P" && p._options.credentials === "include" && quietly(() => sendBeacon?.(url, body))) {
-      return taken(p);
-    }
-    if (!keepalive) return park(p);
+    if (size <= 6e4 && p._method > "P" && p._options.credentials === "include" && quietly(() => sendBeacon?.(url, body))) return handed(p);
+    if (_leaving) return size > 6e4 ? fail(p, "size") : park(p);
   }
   // Without ids, a record that outlives the request would be sent as a twin.
-  p._ids ? save(p) : drop(p);
+  handed(p);
   if (!keepalive) size = 0;
   busy += size;
   requests += +keepalive;
@@ -116,8 +132,11 @@ export const send = async (p, bye) => {
   busy -= size;
   requests -= +keepalive;
   const { ok, type, status, headers } = answer || {};
-  if (ok || type === "opaque") drop(p);
-  else if (!answer || status > 499 || [408, 425, 429].includes(status)) {
+  // A service worker may answer for a server that is away.
+  if (type === "opaque" || (ok && type !== "default" && (answer.redirected || answer.url === url))) drop(p);
+  // But the end of a page rejects what the browser goes on sending.
+  else if (_leaving && !answer && !p._ids) fail(p, "attempts", 0, error);
+  else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
   } else fail(p, "status", status);
@@ -162,6 +181,7 @@ export const unpark = (p) => {
 
 /** The last chance of what the store does not keep for the next visit. */
 export const lastChance = () => {
+  if (offline()) return;
   for (const p of [...parked]) {
     if (!p._after && !saved(p) && unpark(p)) {
       p._tries = 5; // what fails now is given up
