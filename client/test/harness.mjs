@@ -12,9 +12,7 @@ const dist = process.env.CLIENT === "dist";
 const files = { module: dist ? "dist/beacon.min.mjs" : "beacon.js", classic: dist ? "dist/beacon.min.js" : "src/classic.js" };
 
 const { setImmediate } = globalThis;
-export const idle = async () => {
-  await new Promise((done) => setImmediate(done)); // all promises go before it
-};
+export const idle = () => new Promise((done) => setImmediate(done)); // all promises go before it
 
 export function rng(seed) {
   return () => {
@@ -37,7 +35,7 @@ class Target extends EventTarget {
 
   /** As document.open() does. */
   forget() {
-    for (const args of this.listeners || []) super.removeEventListener(...args);
+    for (const [type, f, how] of this.listeners || []) super.removeEventListener(type, f, { capture: how?.capture ?? how }); // node's takes no boolean
     this.listeners = [];
   }
 }
@@ -102,7 +100,7 @@ export class World {
   /**
    * Opens a tab.
    * @param {object} [o]
-   * url; hidden; prerendering; onLine; gpc;
+   * url; hidden; prerendering; onLine; lies (onLine is false and the network is there); gpc;
    * fetchLater, quota (whether it throws); sendBeacon, locks, keepalive (false: there is none); patched (fetch throws);
    * shared: sendBeacon and keepalive have 64 KiB together; tag: attributes, for the classic script;
    * globals: what else the window has, undefined for what it lacks
@@ -143,9 +141,9 @@ class Tab {
       this.nav.sendBeacon = (url, body) => {
         if (o.shared && this.inflight + bodySize(body) > 65_536) return false;
         const r = this.request("beacon", url, { method: "POST", body });
-        if (this.nav.onLine) r.answer = world.respond(r);
+        if (this.connected) r.answer = world.respond(r);
         if (r.answer?.refused) return false;
-        r.arrived = this.nav.onLine && !r.answer?.lost && !this.lost(r);
+        r.arrived = this.connected && !r.answer?.lost && !this.lost(r);
         return true;
       };
     }
@@ -170,6 +168,10 @@ class Tab {
     if (o.fetchLater) this.fetchLater = (url, init) => this.delay(url, init);
   }
 
+  get connected() {
+    return this.nav.onLine || this.options.lies;
+  }
+
   /** Of a page that ends: what the browser takes and does not send. */
   lost() {
     return false;
@@ -192,7 +194,7 @@ class Tab {
       this.world.timers = this.world.timers.filter((t) => t !== entry.timer);
       result.activated = true;
       const r = this.request("later", url, init);
-      r.arrived = this.nav.onLine;
+      r.arrived = this.connected;
     };
     entry.timer = this.world.after(init.activateAfter, entry.fire); // of the browser: runs while the page is frozen
     init.signal?.addEventListener("abort", () => {
@@ -210,7 +212,7 @@ class Tab {
     const size = keepalive ? bodySize(init.body) : 0;
     if (this.inflight + size > 65_536) throw new TypeError("too much in flight");
     const r = this.request("fetch", url, init);
-    if (!this.nav.onLine) throw new TypeError("Failed to fetch");
+    if (!this.connected) throw new TypeError("Failed to fetch");
     const answer = (r.answer = world.respond(r));
     if (answer.rejected) {
       r.arrived = !!answer.arrived;
