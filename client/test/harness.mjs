@@ -58,7 +58,7 @@ export class World {
   }
 
   after(ms, f, tab) {
-    const timer = { at: this.time + Math.max(0, ms || 0), n: ++this.sequence, f, tab };
+    const timer = { at: this.time + Math.max(0, Math.floor(ms) || 0), n: ++this.sequence, f, tab };
     this.timers.push(timer);
     return timer;
   }
@@ -153,7 +153,7 @@ class Tab {
           const [f, options = {}] = rest.reverse();
           await null;
           if (options.ifAvailable && (world.locked || world.holder)) return f(null);
-          while (world.locked || world.holder?.alive) await new Promise((done) => world.after(100, done, this));
+          while (world.locked || world.holder?.alive) await new Promise((done) => world.after(10, done, this));
           world.holder = this;
           this.locks++;
           try {
