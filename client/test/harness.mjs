@@ -118,7 +118,7 @@ class Tab {
     this.alive = true;
     this.frozen = false; // its timers stand still
     this.ending = false; // requests without keepalive end with the page
-    this.deaf = false; // what it deletes does not reach the store
+    this.deaf = false; // what it writes and deletes does not reach the store
     this.later = []; // what fetchLater holds
     this.flying = new Set(); // requests without an answer yet
     this.inflight = 0; // bytes of those with keepalive
@@ -178,7 +178,7 @@ class Tab {
   }
 
   request(kind, url, init) {
-    const r = { kind, url: new URL(url, this.doc.baseURI).href, method: init.method, body: init.body ?? null, init, at: this.world.time, tab: this, arrived: false };
+    const r = { kind, url: new URL(url, this.doc.baseURI).href, method: init.method, body: init.body ?? null, init, at: this.world.time, tab: this, bye: this.ending, arrived: false };
     if (typeof r.body === "string" && r.body.startsWith('{"v":1')) r.envelope = JSON.parse(r.body);
     this.world.requests.push(r);
     return r;
@@ -335,8 +335,8 @@ class Tab {
   /**
    * The page ends, in the order of all engines: pagehide, then visibilitychange.
    * @param {object} [o]
-   * persisted: it may come back; change: no visibilitychange without it; deaf: what it deletes
-   * does not reach the store; torn: its requests arrive and are rejected all the same;
+   * persisted: it may come back; change: no visibilitychange without it; deaf: what it writes
+   * and deletes does not reach the store; torn: its requests arrive and are rejected all the same;
    * lost: of the requests (kind, init) those that never leave, as when the browser quits
    */
   async leave({ persisted = false, change = true, deaf = false, torn = false, lost, later = true } = {}) {

@@ -27,8 +27,8 @@ export function localStorage(store, tab) {
     const oldValue = data[k] ?? null;
     if (oldValue === v) return true;
     put(data, k, v);
-    // A page that closes itself may be gone before its deletes are.
-    if (tab.deaf && v === null) return true;
+    // Of a window that closes itself WebKitGTK forgets all that it changes at its end.
+    if (tab.deaf) return true;
     put(store.data, k, v);
     for (const other of store.pages) {
       if (other === page || !other.tab.alive) continue;
