@@ -12,9 +12,7 @@ const dist = process.env.CLIENT === "dist";
 const files = { module: dist ? "dist/beacon.min.mjs" : "beacon.js", classic: dist ? "dist/beacon.min.js" : "src/classic.js" };
 
 const { setImmediate } = globalThis;
-export const idle = async () => {
-  await new Promise((done) => setImmediate(done)); // all promises go before it
-};
+export const idle = () => new Promise((done) => setImmediate(done)); // all promises go before it
 
 export function rng(seed) {
   return () => {
@@ -37,7 +35,7 @@ class Target extends EventTarget {
 
   /** As document.open() does. */
   forget() {
-    for (const args of this.listeners || []) super.removeEventListener(...args);
+    for (const [type, f, how] of this.listeners || []) super.removeEventListener(type, f, { capture: how?.capture ?? how }); // node's takes no boolean
     this.listeners = [];
   }
 }
@@ -60,7 +58,7 @@ export class World {
   }
 
   after(ms, f, tab) {
-    const timer = { at: this.time + Math.max(0, ms || 0), n: ++this.sequence, f, tab };
+    const timer = { at: this.time + Math.max(0, Math.floor(ms) || 0), n: ++this.sequence, f, tab };
     this.timers.push(timer);
     return timer;
   }
@@ -102,7 +100,7 @@ export class World {
   /**
    * Opens a tab.
    * @param {object} [o]
-   * url; hidden; prerendering; onLine; gpc;
+   * url; hidden; prerendering; onLine; lies (onLine is false and the network is there); gpc;
    * fetchLater, quota (whether it throws); sendBeacon, locks, keepalive (false: there is none); patched (fetch throws);
    * shared: sendBeacon and keepalive have 64 KiB together; tag: attributes, for the classic script;
    * globals: what else the window has, undefined for what it lacks
@@ -120,7 +118,7 @@ class Tab {
     this.alive = true;
     this.frozen = false; // its timers stand still
     this.ending = false; // requests without keepalive end with the page
-    this.deaf = false; // what it deletes does not reach the store
+    this.deaf = false; // what it writes and deletes does not reach the store
     this.later = []; // what fetchLater holds
     this.flying = new Set(); // requests without an answer yet
     this.inflight = 0; // bytes of those with keepalive
@@ -143,9 +141,9 @@ class Tab {
       this.nav.sendBeacon = (url, body) => {
         if (o.shared && this.inflight + bodySize(body) > 65_536) return false;
         const r = this.request("beacon", url, { method: "POST", body });
-        if (this.nav.onLine) r.answer = world.respond(r);
+        if (this.connected) r.answer = world.respond(r);
         if (r.answer?.refused) return false;
-        r.arrived = this.nav.onLine && !r.answer?.lost && !this.lost(r);
+        r.arrived = this.connected && !r.answer?.lost && !this.lost(r);
         return true;
       };
     }
@@ -155,7 +153,7 @@ class Tab {
           const [f, options = {}] = rest.reverse();
           await null;
           if (options.ifAvailable && (world.locked || world.holder)) return f(null);
-          while (world.locked || world.holder?.alive) await new Promise((done) => world.after(100, done, this));
+          while (world.locked || world.holder?.alive) await new Promise((done) => world.after(10, done, this));
           world.holder = this;
           this.locks++;
           try {
@@ -170,13 +168,17 @@ class Tab {
     if (o.fetchLater) this.fetchLater = (url, init) => this.delay(url, init);
   }
 
+  get connected() {
+    return this.nav.onLine || this.options.lies;
+  }
+
   /** Of a page that ends: what the browser takes and does not send. */
   lost() {
     return false;
   }
 
   request(kind, url, init) {
-    const r = { kind, url: new URL(url, this.doc.baseURI).href, method: init.method, body: init.body ?? null, init, at: this.world.time, tab: this, arrived: false };
+    const r = { kind, url: new URL(url, this.doc.baseURI).href, method: init.method, body: init.body ?? null, init, at: this.world.time, tab: this, bye: this.ending, arrived: false };
     if (typeof r.body === "string" && r.body.startsWith('{"v":1')) r.envelope = JSON.parse(r.body);
     this.world.requests.push(r);
     return r;
@@ -192,7 +194,7 @@ class Tab {
       this.world.timers = this.world.timers.filter((t) => t !== entry.timer);
       result.activated = true;
       const r = this.request("later", url, init);
-      r.arrived = this.nav.onLine;
+      r.arrived = this.connected;
     };
     entry.timer = this.world.after(init.activateAfter, entry.fire); // of the browser: runs while the page is frozen
     init.signal?.addEventListener("abort", () => {
@@ -210,7 +212,7 @@ class Tab {
     const size = keepalive ? bodySize(init.body) : 0;
     if (this.inflight + size > 65_536) throw new TypeError("too much in flight");
     const r = this.request("fetch", url, init);
-    if (!this.nav.onLine) throw new TypeError("Failed to fetch");
+    if (!this.connected) throw new TypeError("Failed to fetch");
     const answer = (r.answer = world.respond(r));
     if (answer.rejected) {
       r.arrived = !!answer.arrived;
@@ -333,8 +335,8 @@ class Tab {
   /**
    * The page ends, in the order of all engines: pagehide, then visibilitychange.
    * @param {object} [o]
-   * persisted: it may come back; change: no visibilitychange without it; deaf: what it deletes
-   * does not reach the store; torn: its requests arrive and are rejected all the same;
+   * persisted: it may come back; change: no visibilitychange without it; deaf: what it writes
+   * and deletes does not reach the store; torn: its requests arrive and are rejected all the same;
    * lost: of the requests (kind, init) those that never leave, as when the browser quits
    */
   async leave({ persisted = false, change = true, deaf = false, torn = false, lost, later = true } = {}) {

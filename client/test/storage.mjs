@@ -2,11 +2,11 @@
 
 /**
  * Makes a store. What a page writes reaches the others lag milliseconds later; data
- * is what there is on the disk.
+ * is what there is on the disk, read the keys whose values were looked at.
  * @param {{quota?: number, broken?: boolean, lag?: number}} [o]
  */
 export function fakeStorage(o = {}) {
-  return { data: {}, quota: Infinity, broken: false, lag: 0, pages: [], ...o };
+  return { data: {}, quota: Infinity, broken: false, lag: 0, pages: [], read: new Set(), ...o };
 }
 
 const size = (data, except) => Object.entries(data).reduce((n, [k, v]) => n + (k === except ? 0 : k.length + v.length), 0);
@@ -27,13 +27,14 @@ export function localStorage(store, tab) {
     const oldValue = data[k] ?? null;
     if (oldValue === v) return true;
     put(data, k, v);
-    // A page that closes itself may be gone before its deletes are.
-    if (tab.deaf && v === null) return true;
+    // Of a window that closes itself WebKitGTK forgets all that it changes at its end.
+    if (tab.deaf) return true;
     put(store.data, k, v);
     for (const other of store.pages) {
       if (other === page || !other.tab.alive) continue;
+      // Its process hears of it even while the page stands still.
+      if (store.lag) tab.world.after(store.lag, () => put(other.data, k, v));
       tab.world.after(store.lag, () => {
-        if (store.lag) put(other.data, k, v);
         other.tab.win.emit("storage", { key: k, oldValue, newValue: v, storageArea: other.tab.win.localStorage, url: tab.doc.baseURI });
       }, other.tab);
     }
@@ -46,14 +47,14 @@ export function localStorage(store, tab) {
   };
   const own = (k) => Object.hasOwn(page.data, k);
   const api = {
-    getItem: (k) => (check(), own(`${k}`) ? page.data[k] : null),
+    getItem: (k) => (check(), store.read.add(`${k}`), own(`${k}`) ? page.data[k] : null),
     setItem: (k, v) => void write(`${k}`, `${v}`),
     removeItem: (k) => (check(), void change(`${k}`, null)),
     key: (i) => (check(), Object.keys(page.data)[i] ?? null),
     clear: () => (check(), Object.keys(page.data).forEach((k) => change(k, null))),
   };
   return new Proxy({}, {
-    get: (_, k) => (k === "length" ? Object.keys(page.data).length : api[k] ?? (check(), own(k) ? page.data[k] : undefined)),
+    get: (_, k) => (k === "length" ? Object.keys(page.data).length : api[k] ?? (check(), store.read.add(k), own(k) ? page.data[k] : undefined)),
     set: (_, k, v) => write(k, `${v}`),
     has: (_, k) => k in api || own(k),
     deleteProperty: (_, k) => (check(), change(k, null)),
