@@ -129,8 +129,10 @@ const usable = (b) => (b._mode ? !b._off : open(b));
 
 /** Whether the content of b may still change: the browser may have sent it by now. @param {PendingBeacon} b */
 const open = (b) => {
-  if (b._later?.activated) {
-    const rest = b._mode && b._data.slice(b._told);
+  const activated = b._later?.activated;
+  // Or another page took this one for dead, and its record.
+  if (activated || gone(b)) {
+    const rest = activated && b._mode && b._data.slice(b._told);
     close(b);
     // What came after the browser had it.
     if (rest?.[0]) {
@@ -188,7 +190,8 @@ const touch = (b) => {
     restart(b);
   }
   // To register an envelope takes time. What comes meanwhile is carried over.
-  if (b._later && b._mode && !hidden()) b._soon ||= setTimeout(() => schedule(b), 100);
+  const wait = b._at + 100 - now();
+  if (b._later && b._mode && wait > 0 && !hidden()) b._soon ||= setTimeout(() => schedule(b), wait);
   else schedule(b);
 };
 
@@ -224,6 +227,7 @@ const arrange = (b) => {
       }),
     );
     b._told = b._mode && b._data.length;
+    b._at = t;
   }
   save(p, !hidden());
   if (left < Infinity || b._later) {
@@ -297,7 +301,7 @@ const seal = (b) => {
 /** @param {PendingBeacon} b */
 const sendOff = (b) => {
   if (!open(b)) return;
-  const p = b._state && !gone(b) && parcel(b);
+  const p = b._state && parcel(b);
   close(b);
   if (p) send(p, life._leaving || hidden());
 };
@@ -317,7 +321,7 @@ const part = (b) => {
  * @property {number} [backgroundTimeout]
  * @property {"include" | "same-origin"} [credentials]
  * @property {boolean} [sendEmpty]
- * @property {"no-cors"} [mode]
+ * @property {"cors" | "no-cors"} [mode]
  * @property {unknown} [_any]
  * @property {string} [idParam]
  * @property {string} [token]
@@ -343,6 +347,7 @@ export class PendingBeacon {
     this._background = long(backgroundTimeout);
     // As sendBeacon, which can do no other.
     this._options.credentials ||= "include";
+    this._options.mode ||= "cors";
     this._ids = mode || idParam;
     this._mode = mode;
     this._method = method;

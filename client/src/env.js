@@ -23,7 +23,7 @@ export const {
 } = w;
 export const sendBeacon = nav.sendBeacon?.bind(nav);
 /** Whether fetch can outlive the page: not in Firefox before 133. */
-export const canKeep = w.Request && "keepalive" in w.Request.prototype;
+export const canKeep = fetch && w.Request && "keepalive" in w.Request.prototype;
 
 // Numbers that are used more than once stand where they are used, as the builder
 // does not put constants in: 6e4 is the largest body, in bytes, as browsers stop at

@@ -12,7 +12,7 @@ import { gate, settings } from "./session.js";
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
 // The number is the version of the records: scripts of several share a store.
-const QUEUE = "bcn:q:1:";
+const QUEUE = "bcn:q1:";
 const LEASE = "bcn:t:";
 
 /** Records to write. @type {Map<string, Parcel>} */
@@ -40,7 +40,7 @@ const key = (id) => `${QUEUE}${page}:${id}`;
 const erase = (k) => quietly(() => delete storage()[k]);
 
 /** Whether k is of a page that is gone. Hidden pages renew late, so a lease lasts three times the interval. @param {string} k */
-const orphan = (k) => !k.startsWith(key("")) && !(now() - +storage()[LEASE + k.split(":")[3]] < 9e4);
+const orphan = (k) => !k.startsWith(key("")) && !(now() - +storage()[LEASE + k.split(":")[2]] < 9e4);
 
 const renew = () => quietly(() => written.size && !left && (storage()[LEASE + page] = `${now()}`));
 
@@ -83,18 +83,19 @@ const sync = () => {
       const body = p._body("rec");
       const form = !!isParams(body);
       // Other types do not last.
-      if ((body != null && !form && typeof body !== "string") || gone(p)) return;
+      if (body != null && !form && typeof body !== "string") return;
       // Its time comes first, by which records are sorted.
       const text = JSON.stringify([
         p._born, id, p._url, p._method, form ? `${body}` : body, form, p._mode, p._ids, p._options.credentials, p._options.mode, p._tries, p._after,
       ]);
-      // The oldest make room, but none of a page that lives. Ours: the rest of the
-      // store is the page's.
+      // The oldest make room, but none of another page that lives. Ours: the rest of
+      // the store is the page's.
       let room = 2e5 - bytes(text);
-      records(QUEUE).reverse().map(([v, k], i) => {
-        if (k !== key(id) && ((room -= bytes(v)) < 0 || i > 18)) {
-          if (k.startsWith(key(""))) drop({ _id: k.split(":")[4] });
-          else if (orphan(k)) erase(k);
+      const alive = (/** @type {string} */ k) => !k.startsWith(key("")) && !orphan(k);
+      records(QUEUE).filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +alive(b) - +alive(a)).map(([v, k], i) => {
+        if (((room -= bytes(v)) < 0 || i > 18) && !alive(k)) {
+          written.delete(k.split(":")[3]);
+          erase(k);
         }
       });
       storage()[key(id)] = text;

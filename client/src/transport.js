@@ -133,9 +133,9 @@ export const send = async (p, bye) => {
   requests -= +keepalive;
   const { ok, type, status, headers } = answer || {};
   // A service worker may answer for a server that is away.
-  if (type === "opaque" || (ok && type !== "default" && (answer.redirected || answer.url === url))) drop(p);
+  if (type === "opaque" || (ok && (status === 204 || (type !== "default" && (answer.redirected || answer.url === url))))) drop(p);
   // But the end of a page rejects what the browser goes on sending.
-  else if (_leaving && !answer && !p._ids) fail(p, "attempts", 0, error);
+  else if (life._leaving && !answer && !p._ids) fail(p, "attempts", 0, error);
   else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
@@ -181,7 +181,7 @@ export const unpark = (p) => {
 
 /** The last chance of what the store does not keep for the next visit. */
 export const lastChance = () => {
-  if (offline()) return;
+  if (offline() && (life._cached || !life._leaving)) return;
   for (const p of [...parked]) {
     if (!p._after && !saved(p) && unpark(p)) {
       p._tries = 5; // what fails now is given up

@@ -112,7 +112,7 @@ test("a GET beacon is held from the start", async () => {
   assert.equal(w.requests.length, 1);
   assert.equal(b.pending, false);
   const [r] = w.requests;
-  assert.deepEqual([r.kind, r.method, r.body, r.init.credentials, r.init.mode, r.init.keepalive], ["fetch", "GET", null, "include", undefined, true]);
+  assert.deepEqual([r.kind, r.method, r.body, r.init.credentials, r.init.mode, r.init.keepalive], ["fetch", "GET", null, "include", "cors", true]);
 });
 
 test("setURL changes where it goes", async () => {
@@ -323,7 +323,7 @@ test("timeout runs in hidden pages too", async () => {
 test("a POST beacon has the Content-Type of its body, and asks for permission unless told not to", async () => {
   const w = new World();
   const { beacon } = await w.open();
-  for (const [data, mode] of [["x"], [new Blob(["{}"], { type: "application/json" })], [new Blob(["x"])], ["x", "no-cors"]]) {
+  for (const [data, mode] of [["x", "cors"], [new Blob(["{}"], { type: "application/json" }), "cors"], [new Blob(["x"]), "cors"], ["x", "no-cors"]]) {
     const b = new beacon.PendingPostBeacon("https://other.example/", { mode });
     b.setData(data);
     b.sendNow();

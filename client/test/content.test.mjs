@@ -135,6 +135,7 @@ test("a beacon made while others are arranged is arranged too: in onerror", asyn
   const tab = await w.open();
   const made = [];
   const onerror = () => made.push(post(tab.beacon, "made"));
+  new tab.beacon.PendingPostBeacon(U); // from the first one on it listens
   await tab.hide();
   tab.win.addEventListener("pagehide", () => post(tab.beacon, "x".repeat(60_001), { onerror }));
   await tab.leave();

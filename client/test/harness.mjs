@@ -224,12 +224,13 @@ class Tab {
     const opaque = type === "opaque";
     r.arrived = answer.arrived ?? status < 300; // else the server did not take it
     if (this.lost(r) || (this.ending && !keepalive)) r.arrived = false;
-    if (delay || this.torn) {
+    // A page that ends does not live to see the answer.
+    if (delay || this.torn || this.ending) {
       this.inflight += size;
       try {
         await new Promise((done, fail) => {
           this.flying.add((r.fail = () => fail(new TypeError("Load failed"))));
-          if (!this.torn) world.after(delay, done, this);
+          if (!this.torn && !this.ending) world.after(delay, done, this);
         });
       } finally {
         this.inflight -= size;
