@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha512"
 	"encoding/base64"
@@ -170,6 +171,33 @@ func TestVary(t *testing.T) {
 	client.Serve(w, httptest.NewRequest("GET", "/", nil), client.Script, false)
 	if got := strings.Join(w.Header()["Vary"], ", "); got != "Cookie, Accept-Encoding" {
 		t.Error(got)
+	}
+}
+
+// TestCompressedOutside: a middleware that compresses gets the script as it is, since some
+// do so to whatever they get.
+func TestCompressedOutside(t *testing.T) {
+	for _, header := range []http.Header{{"Content-Encoding": {"gzip"}}, {"Vary": {"Cookie, accept-encoding"}}, {"Vary": {"Cookie", "Accept-Encoding"}}} {
+		w := httptest.NewRecorder()
+		vary := cmp.Or(strings.Join(header["Vary"], "|"), "Accept-Encoding")
+		for name, lines := range header {
+			w.Header()[name] = lines
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Encoding", "gzip, br")
+		client.Serve(w, r, client.Script, false)
+		h := w.Header()
+		etag := h.Get("ETag")
+		if w.Body.String() != source(t, names[client.Script]) || h.Get("Content-Encoding") != header.Get("Content-Encoding") || h.Get("Content-Length") != "" ||
+			!strings.HasPrefix(etag, `W/"`) || strings.Join(h["Vary"], "|") != vary {
+			t.Errorf("after %v: %d bytes, %v", header, w.Body.Len(), h)
+		}
+		w = httptest.NewRecorder()
+		w.Header().Set("Vary", "Accept-Encoding")
+		r.Header.Set("If-None-Match", etag)
+		if client.Serve(w, r, client.Script, false); w.Code != http.StatusNotModified {
+			t.Errorf("%d for the ETag it has", w.Code)
+		}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 // codings are those that the files are served in, the smallest first.
 var codings = [...]struct{ name, ending string }{{"br", ".br"}, {"gzip", ".gz"}, {"identity", ""}}
 
+const plain = len(codings) - 1
+
 // negotiate chooses one of them by the lines of Accept-Encoding (RFC 9110, section
 // 12.5.3): the one that the client likes best, and of several the smallest. ok is false
 // if it takes none of them.
@@ -31,12 +33,12 @@ func negotiate(lines []string) (coding int, ok bool) {
 			}
 		}
 	}
-	for i, c := range codings {
+	for i := range codings {
 		switch {
 		case weights[i] != unsaid:
 		case others != unsaid:
 			weights[i] = others
-		case c.name == "identity": // which everyone takes that does not say otherwise
+		case i == plain: // which everyone takes that does not say otherwise
 			weights[i] = last
 		}
 		if weights[i] > weights[coding] {

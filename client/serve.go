@@ -24,7 +24,8 @@ func Handler() http.Handler {
 
 // Serve answers a request with one of the files, whatever the request's path is:
 // immutable if that changes when the file does. It is compressed with Brotli or gzip,
-// if the request accepts that. It panics if there is no such file.
+// if the request accepts that, unless a middleware has said in the response's headers that
+// it does so itself. It panics if there is no such file.
 func Serve(w http.ResponseWriter, r *http.Request, name string, immutable bool) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -33,14 +34,27 @@ func Serve(w http.ResponseWriter, r *http.Request, name string, immutable bool) 
 	}
 	f := get(name)
 	h := w.Header()
-	h.Add("Vary", "Accept-Encoding")
-	c, ok := negotiate(r.Header["Accept-Encoding"])
+	coding, ok := plain, true
+	// What stands outside and compresses does so, in part, to what is compressed as
+	// well, and then tells nobody. Its headers are all that it shows of itself.
+	varies := strings.Contains(strings.ToLower(strings.Join(h["Vary"], ",")), "accept-encoding")
+	outside := varies || h.Get("Content-Encoding") != ""
+	if !varies {
+		h.Add("Vary", "Accept-Encoding")
+	}
+	if !outside {
+		coding, ok = negotiate(r.Header["Accept-Encoding"])
+	}
 	if !ok {
 		http.Error(w, "no coding is acceptable", http.StatusNotAcceptable)
 		return
 	}
+	body, etag := f.as[coding].body, f.as[coding].etag
+	if outside {
+		etag = "W/" + etag // of all that may be made of it
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("ETag", f.as[c].etag)
+	h.Set("ETag", etag)
 	// The script is the same for everyone, and pages of other origins load it
 	// with crossorigin to check its integrity.
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
@@ -50,20 +64,22 @@ func Serve(w http.ResponseWriter, r *http.Request, name string, immutable bool) 
 	} else {
 		h.Set("Cache-Control", "public, max-age=3600")
 	}
-	if matches(r.Header["If-None-Match"], f.as[c].etag) {
+	if matches(r.Header["If-None-Match"], etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	h.Set("Content-Type", "text/javascript; charset=utf-8")
-	if codings[c].name != "identity" {
-		h.Set("Content-Encoding", codings[c].name)
-	}
 	// A part of a script is of no use, and one of a coding confuses whoever takes it
 	// for one of the script: there are no ranges, as RFC 9110 lets a server decide.
 	h.Set("Accept-Ranges", "none")
-	h.Set("Content-Length", strconv.Itoa(len(f.as[c].body)))
+	if !outside {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	if coding != plain {
+		h.Set("Content-Encoding", codings[coding].name)
+	}
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(f.as[c].body) // of which there is nobody to tell
+		_, _ = w.Write(body) // of which there is nobody to tell
 	}
 }
 
@@ -71,7 +87,7 @@ func Serve(w http.ResponseWriter, r *http.Request, name string, immutable bool) 
 // proxies that compress what is not make strong ones weak.
 func matches(lines []string, etag string) bool {
 	for tag := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-		if tag = strings.Trim(tag, " \t"); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+		if tag = strings.Trim(tag, " \t"); tag == "*" || strings.TrimPrefix(tag, "W/") == strings.TrimPrefix(etag, "W/") {
 			return true
 		}
 	}
