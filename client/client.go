@@ -137,7 +137,7 @@ func Stub() string { return stub() }
 // hash: script-src 'sha384-…', in quotes.
 func StubIntegrity() string { return integrity([]byte(stub())) }
 
-var stub = sync.OnceValue(func() string { return string(read("stub.min.js")) })
+var stub = sync.OnceValue(func() string { return string(read("stub.js")) })
 
 // lookUp finds the file of a plain or hashed name. A hash of another version gets
 // what there is, but not for good.

@@ -89,7 +89,7 @@ func TestHandler(t *testing.T) {
 	if res, _ := get(t, "GET", "/assets/own."+ext); res.StatusCode != 200 || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
 		t.Errorf("own stem: %d %v", res.StatusCode, res.Header)
 	}
-	for _, path := range []string{"/", "/pb", "/pb.css", "/beacon.js", "/pb.0123456789.js", "/_pb.js.gz", "/_pb.js.br", "/stub.min.js", "/_pb.stub.js"} {
+	for _, path := range []string{"/", "/pb", "/pb.css", "/beacon.js", "/pb.0123456789.js", "/_pb.js.gz", "/_pb.js.br", "/stub.js", "/_pb.stub.js"} {
 		if res, _ := get(t, "GET", path); res.StatusCode != 404 {
 			t.Errorf("%s: %d", path, res.StatusCode)
 		}

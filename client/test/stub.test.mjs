@@ -5,7 +5,7 @@ import { test } from "node:test";
 import vm from "node:vm";
 
 const built = (name) => readFileSync(new URL("../dist/" + name, import.meta.url), "utf8");
-const stub = built("stub.min.js");
+const stub = built("stub.js");
 
 /** A page in which only the stub has run. */
 const page = (globals = {}) => {

@@ -39,7 +39,7 @@ func outputs() []output {
 		{name: "auto.min.mjs", source: "src/auto.entry.js", format: api.FormatESModule},
 		{name: "auto.min.js", source: "src/auto.classic.js", format: api.FormatIIFE},
 		{name: "debug.min.mjs", source: "src/debug.js", format: api.FormatESModule},
-		{name: "stub.min.js", source: "src/stub.js", inline: true},
+		{name: "stub.js", source: "src/stub.js", inline: true},
 	}
 }
 
