@@ -25,6 +25,8 @@ func TestScriptTag(t *testing.T) {
 		`<script src="` + hashed + `" data-debug="/a/` + client.Hashed(client.Debug) + `"` + check + ` async></script>`: {
 			Src: hashed, Debug: true, Integrity: true},
 		`<script src="/` + light + `" async></script>`: {Src: "/" + light, Light: true},
+		`<script src="/` + light + `" integrity="` + client.Integrity(client.Light) + `" crossorigin="anonymous" async></script>`: {
+			Src: "/" + light, Light: true, Integrity: true},
 		`<script src="https://cdn.example/lib.js"` + check + ` async></script>`: {
 			Src: "https://cdn.example/lib.js", Integrity: true},
 		`<script src="` + hashed + `" nonce="n"` + check + ` async></script><script src="/a/` + client.Hashed(client.Auto) + `" nonce="n" integrity="` +
