@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,76 @@ func TestScriptUnderPrefix(t *testing.T) {
 	for _, path := range []string{"/app-", "/app", "/app/", "/app/_pb.js", "/app" + newHandler(t, beacon.Config{Sink: nowhere}).ScriptURL()} {
 		if got := serve(wrapped, httptest.NewRequest("GET", path, nil)).StatusCode; got != http.StatusTeapot {
 			t.Errorf("%s: %d", path, got)
+		}
+	}
+}
+
+// TestScriptBeside: the files of the client are where the host has put the script, and
+// what only looks like them is the host's.
+func TestScriptBeside(t *testing.T) {
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for scriptPath, stem := range map[string]string{"": "/_pb", "/assets/own.js": "/assets/own", "/a/_pb.js": "/a/_pb"} {
+		h := newHandler(t, beacon.Config{Sink: nowhere, ScriptPath: scriptPath})
+		wrapped := h.Middleware(next)
+		for _, name := range client.Files() {
+			for path, cache := range map[string]string{
+				stem + strings.TrimPrefix(name, "_pb"):                "public, max-age=3600",
+				stem + strings.TrimPrefix(client.Hashed(name), "_pb"): "public, max-age=31536000, immutable",
+			} {
+				res := serve(wrapped, httptest.NewRequest("GET", path, nil))
+				if res.StatusCode != 200 || res.Header.Get("Cache-Control") != cache {
+					t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
+				}
+				direct := serve(client.Handler(), httptest.NewRequest("GET", "/"+name, nil))
+				if res.Header.Get("ETag") != direct.Header.Get("ETag") {
+					t.Errorf("%s is not %s", path, name)
+				}
+			}
+		}
+		for _, path := range []string{
+			stem + ".css", stem + ".js/", stem + ".js.map", stem + ".auto", stem + ".core.js", stem + ".other.js", stem + ".light.light.js", stem + "/_pb.light.js",
+			stem + ".0000000.js", stem + ".000000000.js", stem + ".0000000g.js", stem + ".core.00000000.js", stem + "x.light.js", "/pb.js", "/x/_pb.js", "/x" + stem + ".light.js",
+		} {
+			if got := serve(wrapped, httptest.NewRequest("GET", path, nil)).StatusCode; got != http.StatusTeapot {
+				t.Errorf("%s: %d", path, got)
+			}
+		}
+		// Pages in a cache name the file of a release before; under a stem of the host's
+		// that may be a file of the host's.
+		want := http.StatusOK
+		if stem == "/assets/own" {
+			want = http.StatusTeapot
+		}
+		for _, ending := range []string{".00000000.js", ".light.0123abcd.js", ".core.00000000.mjs"} {
+			res := serve(wrapped, httptest.NewRequest("GET", stem+ending, nil))
+			if res.StatusCode != want || strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+				t.Errorf("%s: %d %v", stem+ending, res.StatusCode, res.Header)
+			}
+		}
+	}
+}
+
+// TestScriptTagFile: the file that a tag is for is the one that it names.
+func TestScriptTagFile(t *testing.T) {
+	h := newHandler(t, beacon.Config{Sink: nowhere, ScriptPath: "/assets/own.js"})
+	wrapped := h.Middleware(http.NotFoundHandler())
+	url := regexp.MustCompile(`(?:src=|from|data-debug=)"([^"]+)"`)
+	for name, tag := range map[string]client.Tag{
+		client.Light: {Light: true, Integrity: true}, client.Module: {Module: true, Auto: true}, client.LightModule: {Light: true, Module: true},
+		client.Script: {Auto: true, Debug: true, Integrity: true, Queue: true},
+	} {
+		html := string(h.ScriptTag(tag))
+		found := url.FindAllStringSubmatch(html, -1)
+		var named bool
+		for _, m := range found {
+			res := serve(wrapped, httptest.NewRequest("GET", m[1], nil))
+			if res.StatusCode != 200 || !strings.Contains(res.Header.Get("Cache-Control"), "immutable") {
+				t.Errorf("%s in %s: %d", m[1], html, res.StatusCode)
+			}
+			named = named || m[1] == "/assets/own"+strings.TrimPrefix(client.Hashed(name), "_pb")
+		}
+		if !named {
+			t.Errorf("no %s in %s", name, html)
 		}
 	}
 }

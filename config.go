@@ -30,7 +30,9 @@ type Config struct {
 	Path string
 
 	// ScriptPath is where [Handler.Middleware] serves the browser client (package
-	// client), exactly, and with the hash of its content before the last dot; see
+	// client), exactly, and its other files beside it: of "/assets/own.js", these are
+	// "/assets/own.mjs", "/assets/own.light.js" and so on, as "/_pb.js" has "/_pb.mjs",
+	// and each with the hash of its content before the last dot, as in
 	// [Handler.ScriptURL]. Default "/_pb.js".
 	ScriptPath string
 

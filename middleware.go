@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -14,44 +16,78 @@ import (
 )
 
 // Middleware wraps a whole application: requests for [Config.Path] are handled by h,
-// those for [Config.ScriptPath] get the browser client, and all others reach next
-// untouched. It has to be outside of what refuses or changes requests, such as
-// protection against CSRF, and of routers that match paths before they call a
+// those for [Config.ScriptPath] and the files beside it get the browser client, and all
+// others reach next untouched. It has to be outside of what refuses or changes requests,
+// such as protection against CSRF, and of routers that match paths before they call a
 // middleware; see docs/mounting.md.
 func (h *Handler) Middleware(next http.Handler) http.Handler {
-	script, hashed := h.cfg.ScriptPath, h.ScriptURL()
+	scripts := h.scripts()
+	older, _ := strings.CutSuffix(h.cfg.ScriptPath, "js")
+	isOlder := !h.cfg.NoScript && path.Base(h.cfg.ScriptPath) == client.Script
+	known := client.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path; {
-		case path == h.cfg.Path:
+		if r.URL.Path == h.cfg.Path {
 			h.ServeHTTP(w, r)
-		case !h.cfg.NoScript && (path == script || path == hashed):
-			client.Serve(w, r, client.Script, path == hashed)
-		default:
+		} else if s, ok := scripts[r.URL.Path]; ok {
+			client.Serve(w, r, s.name, s.hashed)
+		} else if isOlder && strings.HasPrefix(r.URL.Path, older) && hashed.MatchString(r.URL.Path[len(older):]) {
+			// A page that a cache keeps names the script of the release before.
+			known.ServeHTTP(w, r)
+		} else {
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
+// hashed is what client.Hashed makes of a name, behind its stem.
+var hashed = regexp.MustCompile(`^((light|auto)\.)?[0-9a-f]{8}\.m?js$|^(core|debug)\.[0-9a-f]{8}\.mjs$`)
+
+// script is a file of the client, as one path has it.
+type script struct {
+	name   string
+	hashed bool
+}
+
+// scripts returns the files of the client that [Handler.Middleware] serves, by path.
+func (h *Handler) scripts() map[string]script {
+	scripts := map[string]script{}
+	if !h.cfg.NoScript {
+		for _, name := range client.Files() {
+			scripts[h.beside(name)] = script{name, false}
+			scripts[h.beside(client.Hashed(name))] = script{name, true}
+		}
+	}
+	return scripts
+}
+
+// beside returns the path of a file of the client, with the stem that the host chose in
+// the place of "_pb".
+func (h *Handler) beside(name string) string {
+	return strings.TrimSuffix(h.cfg.ScriptPath, ".js") + strings.TrimPrefix(name, strings.TrimSuffix(client.Script, ".js"))
+}
+
 // ScriptURL returns the path under which [Handler.Middleware] serves the browser
 // client for good: it changes when the script does. [client.Handler] knows the last
 // element of it too. It is empty with [Config.NoScript].
-func (h *Handler) ScriptURL() string {
+func (h *Handler) ScriptURL() string { return h.scriptURL(client.Script) }
+
+func (h *Handler) scriptURL(name string) string {
 	if h.cfg.NoScript {
 		return ""
 	}
-	return strings.TrimSuffix(h.cfg.ScriptPath, ".js") + strings.TrimPrefix(client.Hashed(client.Script), strings.TrimSuffix(client.Script, ".js"))
+	return h.beside(client.Hashed(name))
 }
 
 // ScriptTag returns the HTML of the script element that starts the browser client, its
-// values escaped. What t leaves empty is filled in: Src is [Handler.ScriptURL], and
-// Endpoint is [Config.Path], under which [Handler.Middleware] serves both; Token is
-// [Handler.Token]. Where the handler is mounted on a mux, or under a prefix that is
+// values escaped. What t leaves empty is filled in: Src is [Handler.ScriptURL], or that of
+// the file beside it which t is for, and Endpoint is [Config.Path], under which
+// [Handler.Middleware] serves both; Token is [Handler.Token]. Where the handler is mounted on a mux, or under a prefix that is
 // stripped, set the first two.
 //
 // It panics if there is no Src, as with [Config.NoScript], or a value of t is none
 // that the client knows: that is a mistake in the program.
 func (h *Handler) ScriptTag(t client.Tag) template.HTML {
-	t.Src = cmp.Or(t.Src, h.ScriptURL())
+	t.Src = cmp.Or(t.Src, h.scriptURL(t.File()))
 	t.Endpoint = cmp.Or(t.Endpoint, h.cfg.Path)
 	t.Token = cmp.Or(t.Token, h.Token())
 	return client.ScriptTag(t)

@@ -3,6 +3,7 @@ package beacon
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pagebeacon/beacon/internal/wire"
@@ -19,8 +20,11 @@ type PageView struct {
 	// the event.
 	Session, View string
 
-	// Page is the page, as [Event.Page] has it.
-	Page string
+	// Page is the page, as [Event.Page] has it, and Referrer the page that led to it:
+	// the document's referrer, and of a view in a single-page application the view
+	// before. The client sends the origin and the path of both, unless it is told
+	// otherwise. Name is what the page called this view.
+	Page, Referrer, Name string
 
 	// Start is when the page was first seen, and End when it was last, on the
 	// client's clock, in UTC. Both are zero in a PageView that only counts messages.
@@ -35,8 +39,8 @@ type PageView struct {
 	// positive. One that says nothing of visibility counts as seen.
 	Unseen bool
 
-	// Seq is that of the report that Page, Visible, Engaged and Unseen are from, from
-	// 1; 0 if it has none, or one that is not believable (see [Event.Seq]): any other
+	// Seq is that of the report that Page, Referrer, Name, Visible, Engaged and Unseen
+	// are from, from 1; 0 if it has none, or one that is not believable (see [Event.Seq]): any other
 	// report has the last word then.
 	Seq uint64
 
@@ -55,7 +59,7 @@ type PageView struct {
 //
 //   - the client's reports, of which the [Event.Name] is "session": a JSON object with
 //     the members start and end (milliseconds since the epoch), engaged and seen
-//     (milliseconds; seen is Visible)
+//     (milliseconds; seen is Visible), ref (Referrer) and name
 //   - the client's messages, of which the name is "log": a JSON object with the member
 //     msg and whatever the page added; they only count, by their Seq
 //   - events of a page's own with fields start and, perhaps, end, engaged and seen, in
@@ -95,7 +99,25 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 	}
 	v.Visible, v.Unseen = saidDuration(s.seen)
 	v.Engaged, _ = saidDuration(s.engaged)
+	if e.Name == "session" {
+		v.Referrer, v.Name = saidText(e.Body, "ref"), saidText(e.Body, "name")
+	}
 	return v, true
+}
+
+// saidText returns a text of a report, of which no more is kept than of a page.
+func saidText(report Body, member string) (text string) {
+	b, _ := report.(JSON)
+	m, _ := wire.MembersOf(b)
+	for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
+		if s, isText := wire.JSONString(v); isText && key == member {
+			text = s
+		}
+	}
+	if len(text) > maxHeader {
+		text = strings.ToValidUTF8(text[:maxHeader], "")
+	}
+	return strings.Clone(text)
 }
 
 // saidDuration reads milliseconds. zero says that it is none, and not that nothing was
@@ -136,9 +158,11 @@ func (v PageView) Join(o PageView) PageView {
 	case v.Seq < o.Seq:
 		last = o
 	case v.Seq == o.Seq:
-		last.Page, last.Visible, last.Engaged = max(v.Page, o.Page), max(v.Visible, o.Visible), max(v.Engaged, o.Engaged)
+		last.Page, last.Referrer, last.Name = max(v.Page, o.Page), max(v.Referrer, o.Referrer), max(v.Name, o.Name)
+		last.Visible, last.Engaged = max(v.Visible, o.Visible), max(v.Engaged, o.Engaged)
 		last.Unseen = v.Unseen || o.Unseen
 	}
+	j.Referrer, j.Name = last.Referrer, last.Name
 	j.Page, j.Visible, j.Engaged, j.Unseen, j.Seq = last.Page, last.Visible, last.Engaged, last.Unseen, last.Seq
 	return j
 }

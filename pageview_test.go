@@ -2,6 +2,7 @@ package beacon_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,27 @@ func TestPageViewOf(t *testing.T) {
 		}), beacon.PageView{
 			Session: "s", View: "v", Page: whole.Page, Start: ms(start), End: ms(start), Seq: 3, Unseen: true, Offset: whole.Offset, HasOffset: true,
 		}},
+		"referrer and name": {with(session, func(e *beacon.Event) {
+			e.Body = beacon.JSON(`{"plan":"free","start":1700000000000,"end":1700000060000,"engaged":1500,"seen":40000.5,"ref":"https://ü.example/\u00e9","name":"c\"art"}`)
+		}), func() beacon.PageView {
+			v := whole
+			v.Referrer, v.Name = "https://ü.example/é", `c"art`
+			return v
+		}()},
+		"no texts": {with(session, func(e *beacon.Event) {
+			e.Body = beacon.JSON(`{"start":1700000000000,"end":1700000060000,"engaged":1500,"seen":40000.5,"ref":7,"name":{"ref":"x"}}`)
+		}), whole},
+		"a long referrer": {with(session, func(e *beacon.Event) {
+			e.Body = beacon.JSON(`{"start":1700000000000,"end":1700000060000,"engaged":1500,"seen":40000.5,"ref":"` + strings.Repeat("x", 8<<10-1) + `ü"}`)
+		}), func() beacon.PageView {
+			v := whole
+			v.Referrer = strings.Repeat("x", 8<<10-1)
+			return v
+		}()},
+		"a form's own name": {beacon.Event{ID: "e", Name: "form", Body: append(article[:2:2], beacon.Field{Name: "name", Value: "Ada"}, beacon.Field{Name: "ref", Value: "r"})},
+			beacon.PageView{View: "1700000000000", Start: ms(start), End: ms(end)}},
+		"an object's own name": {beacon.Event{ID: "e", Body: beacon.JSON(`{"start":1700000000000,"end":1700000060000,"name":"Ada","ref":"r"}`)},
+			beacon.PageView{View: "1700000000000", Start: ms(start), End: ms(end)}},
 		"log": {beacon.Event{Name: "log", Session: "s", View: "v", Page: "p", Seq: 4, Mode: beacon.ModeAppend, Body: beacon.JSON(`{"msg":"a"}`)},
 			beacon.PageView{Session: "s", View: "v", Page: "p", Logged: 4}},
 		"the article's form": {beacon.Event{ID: "e", Page: "p", Body: article}, beacon.PageView{View: "1700000000000", Page: "p", Start: ms(start), End: ms(end)}},
@@ -75,7 +97,8 @@ func TestPageViewJoin(t *testing.T) {
 	late := report(1, 2000, 500, 100)
 	late.Offset, late.HasOffset = -3*time.Second, true
 	final := report(2, 9000, 7000, 300)
-	final.Offset, final.HasOffset, final.Page = 5*time.Second, true, "q"
+	final.Offset, final.HasOffset, final.Page, final.Referrer = 5*time.Second, true, "q", "a"
+	late.Referrer, late.Name = "z", "early"
 	messages := beacon.PageView{Session: "s", View: "v", Page: "zzz", Logged: 7}
 	got := messages.Join(final).Join(late)
 	want := final
@@ -93,8 +116,9 @@ func TestPageViewJoin(t *testing.T) {
 // TestPageViewJoinLaws: any order, duplication and grouping gives the same.
 func TestPageViewJoinLaws(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
+	letter := func() string { return "abc"[:r.IntN(4)] }
 	some := func() beacon.PageView {
-		v := beacon.PageView{Session: "s", View: "v", Seq: r.Uint64N(4), Logged: r.Uint64N(3), Page: string(rune('a' + r.IntN(3)))}
+		v := beacon.PageView{Session: "s", View: "v", Seq: r.Uint64N(4), Logged: r.Uint64N(3), Page: letter(), Referrer: letter(), Name: letter()}
 		if r.IntN(4) > 0 {
 			v.Start = ms(1000 + r.Int64N(5))
 			v.End = v.Start.Add(time.Duration(r.IntN(5)) * time.Millisecond)

@@ -3,54 +3,153 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"io"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/andybalholm/brotli"
 )
 
 const client = "../../client"
 
-// budgets are the largest sizes allowed, after gzip -9. The aim was 4,096 for all of
-// it and 2,816 for the core; these are what the whole state machine takes, so that
-// it does not grow from here.
-var budgets = map[string]int{
-	"beacon.min.js":  4872,
-	"beacon.min.mjs": 4872,
-	"core.min.mjs":   3104,
+// A budget is the most that a file may take, compressed with gzip -9n and with Brotli; 0
+// is no limit. The first three are what was set out for, the others what they take.
+type budget struct{ gzip, brotli int }
+
+var budgets = map[string]budget{
+	"core.min.mjs":         {gzip: 3072},
+	"beacon.light.min.js":  {gzip: 4352},
+	"beacon.min.js":        {gzip: 5120, brotli: 4608},
+	"beacon.min.mjs":       {gzip: 5120, brotli: 4640},
+	"beacon.light.min.mjs": {gzip: 4352},
+	"auto.min.js":          {gzip: 1856},
+	"auto.min.mjs":         {gzip: 1536},
+	"debug.min.mjs":        {gzip: 2816},
+	"stub.js":              {},
 }
 
 // forbidden is what a content security policy may forbid, and what keeps pages
 // out of the back/forward cache.
 var forbidden = regexp.MustCompile(`\beval\b|new Function|innerHTML|beforeunload|["'` + "`" + ` ]unload["'` + "`" + ` ]`)
 
-func TestOutputs(t *testing.T) {
-	for _, o := range outputs() {
-		t.Run(o.name, func(t *testing.T) {
-			got, err := build(client, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			committed, err := os.ReadFile(filepath.Join(client, "dist", o.name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(got, committed) {
-				t.Error("client/dist is not built from the source: run go run . here")
-			}
-			size := compressed(t, got)
-			t.Logf("%d bytes, %d after gzip -9", len(got), size)
-			if size > budgets[o.name] {
-				t.Errorf("%d bytes after gzip -9, more than the %d allowed", size, budgets[o.name])
-			}
-			if s := forbidden.Find(got); s != nil {
-				t.Errorf("contains %q", s)
-			}
-		})
+// TestCommitted: what is committed is what is built, and nothing else.
+func TestCommitted(t *testing.T) {
+	built, err := files(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	committed := read(t)
+	if want, got := slices.Sorted(maps.Keys(built)), slices.Sorted(maps.Keys(committed)); !slices.Equal(got, want) {
+		t.Errorf("client/dist has %q, want %q", got, want)
+	}
+	for name, content := range built {
+		if !bytes.Equal(content, committed[name]) {
+			t.Errorf("client/dist/%s is not built from the source: run go run . here", name)
+		}
 	}
 }
 
+func read(t *testing.T) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(client, "dist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join(client, "dist", e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// TestCompressed: whoever asks for a coding gets the file.
+func TestCompressed(t *testing.T) {
+	dist := read(t)
+	decoders := map[string]func(io.Reader) (io.Reader, error){
+		".gz": func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
+		".br": func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
+	}
+	for _, o := range outputs() {
+		if o.inline {
+			continue
+		}
+		for ending, decoder := range decoders {
+			coded := dist[o.name+ending]
+			r, err := decoder(bytes.NewReader(coded))
+			if err != nil {
+				t.Errorf("%s%s: %v", o.name, ending, err)
+				continue
+			}
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, dist[o.name]) {
+				t.Errorf("%s%s is not the file: %v", o.name, ending, err)
+			}
+			if len(coded)*10 > len(dist[o.name])*6 {
+				t.Errorf("%s%s has %d bytes, of %d", o.name, ending, len(coded), len(dist[o.name]))
+			}
+		}
+		if header := dist[o.name+".gz"]; len(header) < 10 || !bytes.Equal(header[3:8], make([]byte, 5)) {
+			t.Errorf("%s.gz has a name or a time in it", o.name)
+		}
+	}
+}
+
+// TestSizes holds the files to their budgets, by the real gzip, which is what others
+// measure with.
+func TestSizes(t *testing.T) {
+	dist := read(t)
+	for _, o := range outputs() {
+		most, ok := budgets[o.name]
+		if !ok {
+			t.Errorf("%s has no budget", o.name)
+		}
+		size, br := gzipped(t, dist[o.name]), len(dist[o.name+".br"])
+		t.Logf("%-20s %6d bytes, gzip -9n %5d, served as gzip %5d, as br %5d", o.name, len(dist[o.name]), size, len(dist[o.name+".gz"]), br)
+		if most.gzip > 0 && size > most.gzip {
+			t.Errorf("%s: %d bytes with gzip -9n, more than the %d allowed", o.name, size, most.gzip)
+		}
+		if most.brotli > 0 && br > most.brotli {
+			t.Errorf("%s: %d bytes with Brotli, more than the %d allowed", o.name, br, most.brotli)
+		}
+	}
+	if n := len(dist["stub.js"]); n > 200 {
+		t.Errorf("the stub has %d bytes, more than the 200 allowed in each page", n)
+	}
+}
+
+// gzipped returns the size of what gzip makes of b. Without gzip, which CI has, nothing
+// can be said of it.
+func gzipped(t *testing.T, b []byte) int {
+	t.Helper()
+	path, err := exec.LookPath("gzip")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	c := exec.Command(path, "-9nc")
+	c.Stdin = bytes.NewReader(b)
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(out)
+}
+
 func TestForbidden(t *testing.T) {
+	for name, content := range read(t) {
+		if s := forbidden.Find(content); s != nil && (strings.HasSuffix(name, "js")) {
+			t.Errorf("%s contains %q", name, s)
+		}
+	}
 	for _, s := range []string{`eval("x")`, `new Function("x")`, `e.innerHTML=x`, `on("beforeunload")`, `on('unload')`, `on("pagehide unload")`} {
 		if !forbidden.MatchString(s) {
 			t.Errorf("%s is allowed", s)
@@ -58,18 +157,30 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
-func compressed(t *testing.T, b []byte) int {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		t.Fatal(err)
+// TestInstead: a file with a module in the place of another has nothing of that one, and
+// still exports what it is to export.
+func TestInstead(t *testing.T) {
+	dist := read(t)
+	for name, wants := range map[string]bool{"beacon.min.js": true, "beacon.light.min.js": false, "beacon.light.min.mjs": false, "core.min.mjs": false} {
+		if got := bytes.Contains(dist[name], []byte("locks")); got != wants {
+			t.Errorf("%s: the store that outlives a page is in it: %v", name, got)
+		}
 	}
-	if _, err := w.Write(b); err != nil {
-		t.Fatal(err)
+	exports := regexp.MustCompile(`export\{(.*?)\}`)
+	names := func(file string) []string {
+		m := exports.FindSubmatch(dist[file])
+		if m == nil {
+			t.Fatalf("%s exports nothing", file)
+		}
+		var names []string
+		for item := range strings.SplitSeq(string(m[1]), ",") {
+			_, name, _ := strings.Cut(item, " as ")
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return names
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+	if all, light := names("beacon.min.mjs"), names("beacon.light.min.mjs"); !slices.Equal(all, light) {
+		t.Errorf("the light module exports %q, the whole one %q", light, all)
 	}
-	return out.Len()
 }

@@ -1,14 +1,17 @@
-// Command gen builds the files of client/dist from the browser client's source.
-// Run it in its own directory, or give it the path of the client:
+// Command gen builds the files of client/dist from the browser client's source, each
+// also compressed as it is served. Run it in its own directory, or give it the path of
+// the client:
 //
 //	go run . [../../client]
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -18,25 +21,38 @@ type output struct {
 	name   string
 	source string
 	format api.Format
+
+	// instead names a module, and what stands in its place in this file.
+	instead [2]string
+
+	inline bool // in pages, which are compressed as a whole
 }
 
 func outputs() []output {
+	alone, light := [2]string{"plug.js", "alone.js"}, [2]string{"store.js", "nostore.js"}
 	return []output{
-		{"beacon.min.mjs", "beacon.js", api.FormatESModule},
-		{"beacon.min.js", "src/classic.js", api.FormatIIFE},
-		{"core.min.mjs", "src/core.entry.js", api.FormatESModule},
+		{name: "beacon.min.mjs", source: "beacon.js", format: api.FormatESModule},
+		{name: "beacon.min.js", source: "src/classic.js", format: api.FormatIIFE},
+		{name: "beacon.light.min.mjs", source: "beacon.js", format: api.FormatESModule, instead: light},
+		{name: "beacon.light.min.js", source: "src/classic.js", format: api.FormatIIFE, instead: light},
+		{name: "core.min.mjs", source: "src/core.entry.js", format: api.FormatESModule, instead: alone},
+		{name: "auto.min.mjs", source: "src/auto.entry.js", format: api.FormatESModule},
+		{name: "auto.min.js", source: "src/auto.classic.js", format: api.FormatIIFE},
+		{name: "debug.min.mjs", source: "src/debug.js", format: api.FormatESModule},
+		{name: "stub.js", source: "src/stub.js", inline: true},
 	}
 }
 
-// plugins puts src/alone.js in the place of the store and the session for the beacons
-// alone.
+// plugins puts a module in the place of another: of functions that do nothing, so that
+// the calls are left out.
 func (o output) plugins() []api.Plugin {
-	if o.source != "src/core.entry.js" {
+	from, to := o.instead[0], o.instead[1]
+	if from == "" {
 		return nil
 	}
-	return []api.Plugin{{Name: "alone", Setup: func(b api.PluginBuild) {
-		b.OnResolve(api.OnResolveOptions{Filter: `/plug\.js$`}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
-			return api.OnResolveResult{Path: filepath.Join(a.ResolveDir, "alone.js")}, nil
+	return []api.Plugin{{Name: to, Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: "/" + regexp.QuoteMeta(from) + "$"}, func(a api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: filepath.Join(a.ResolveDir, to)}, nil
 		})
 	}}}
 }
@@ -47,7 +63,7 @@ func build(dir string, o output) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := api.Build(api.BuildOptions{
+	options := api.BuildOptions{
 		AbsWorkingDir:     dir,
 		EntryPoints:       []string{o.source},
 		Outfile:           o.name,
@@ -60,24 +76,57 @@ func build(dir string, o output) ([]byte, error) {
 		MinifySyntax:      true,
 		MangleProps:       "^_", // what the source marks as its own
 		Plugins:           o.plugins(),
-	})
+	}
+	if o.inline {
+		// It is a scope of its own, and for browsers that cannot read the rest.
+		options.Bundle, options.Target = false, api.ES5
+	}
+	r := api.Build(options)
 	if len(r.Errors) > 0 {
 		return nil, errors.New(api.FormatMessages(r.Errors, api.FormatMessagesOptions{})[0])
 	}
-	return r.OutputFiles[0].Contents, nil
+	js := r.OutputFiles[0].Contents
+	if o.inline {
+		js = bytes.TrimRight(js, ";\n") // the end of the element ends it
+	}
+	return js, nil
 }
 
-func run(dir string) error {
+// files returns what dist is to hold, by name.
+func files(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
 	for _, o := range outputs() {
 		js, err := build(dir, o)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		path := filepath.Join(dir, "dist", o.name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
+		files[o.name] = js
+		if o.inline {
+			continue
 		}
-		if err := os.WriteFile(path, js, 0o644); err != nil {
+		for ending, compress := range compressors {
+			if files[o.name+ending], err = compress(js); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return files, nil
+}
+
+func run(dir string) error {
+	files, err := files(dir)
+	if err != nil {
+		return err
+	}
+	dist := filepath.Join(dir, "dist")
+	if err := os.RemoveAll(dist); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dist, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dist, name), content, 0o644); err != nil {
 			return err
 		}
 	}

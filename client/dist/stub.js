@@ -1,0 +1,1 @@
+(function(i,n){(n=this.beacon||i).log||(this.beacon=n={q:i},"init0log0view0consent0flush0install".split(0).map(function(t){n[t]=function(){i[99]||i.push([t].concat(i.slice.call(arguments)))}}))})([])
