@@ -1,6 +1,8 @@
 // The file that data-debug loads: a sentence for each fault, and a log of what happens.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import "./harness.mjs"; // gives each copy of the file its own modules
+import { faults } from "../src/debug.text.js";
 
 let copies = 0;
 
@@ -30,8 +32,7 @@ async function debug({ options = {}, answer = { status: 204 }, storage = {}, ...
     ...page,
   };
   try {
-    const { default: start, faults } = await import(`../src/debug.js?${++copies}`);
-    out.faults = faults;
+    const { default: start } = await import(`../src/debug.js?${++copies}`);
     await start({ options: { endpoint: "/_pb", consent: "granted", gpc: "block", ...options }, session: "s1", listen: (f) => (out.tell = f) });
   } finally {
     delete globalThis.window;
@@ -76,7 +77,7 @@ test("what was wrong before it came", async () => {
 
 test("what the client tells: faults once each, the rest as it comes", async () => {
   const d = await debug();
-  for (const code of Object.keys(d.faults)) {
+  for (const code of Object.keys(faults)) {
     d.tell(code, { name: "colour", value: "red", url: "https://example.com/_pb", status: 404 });
     d.tell(code, { name: "colour", value: "red", url: "https://example.com/_pb", status: 404 });
     assert.equal(d.warned.length, 1, code);
