@@ -1,0 +1,2 @@
+/** All but the crash store: what is not delivered when a page ends is lost. */
+export * from "./beacon.js";
