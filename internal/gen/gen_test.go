@@ -30,7 +30,7 @@ var budgets = map[string]budget{
 	"beacon.light.min.mjs": {gzip: 4352},
 	"auto.min.js":          {gzip: 1856},
 	"auto.min.mjs":         {gzip: 1536},
-	"debug.min.mjs":        {gzip: 2816},
+	"debug.min.mjs":        {gzip: 4096},
 	"stub.js":              {},
 }
 
