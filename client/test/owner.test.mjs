@@ -193,6 +193,7 @@ test("B18: records say which form they have, and others are left alone", async (
   const tab = await visit(w, { onLine: false });
   post(tab.beacon, "new");
   await w.tick(300);
+  // Where all scripts before there were versions look for theirs.
   assert.doesNotMatch(recorded(w, '"new"')[0], /^bcn:q:/);
   await tab.leave();
   await later(w);
