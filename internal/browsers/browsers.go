@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,6 +33,10 @@ const (
 	WebKit   Engine = "webkit"
 )
 
+// lanName is a name that Chromium and Firefox take for this machine's, without
+// knowing that it is: no secure context, as names of a local network are not.
+const lanName = "lan.test"
+
 // Engines returns all engines.
 func Engines() []Engine { return []Engine{Chromium, Firefox, WebKit} }
 
@@ -39,6 +44,11 @@ func Engines() []Engine { return []Engine{Chromium, Firefox, WebKit} }
 type driver interface {
 	version() string
 	open(ctx context.Context) (tab string, err error)
+	// openBehind opens a tab in the window of another, which stays in front.
+	openBehind(ctx context.Context, tab string) (string, error)
+	// hide and show are to the page what turning to another window, and back, is.
+	hide(ctx context.Context, tab string) error
+	show(ctx context.Context, tab string) error
 	navigate(ctx context.Context, tab, url string) error
 	reload(ctx context.Context, tab string) error
 	// eval returns the string that expression, a promise for one, resolves to.
@@ -58,6 +68,7 @@ type Browser struct {
 // instance is what the Browsers made by For share.
 type instance struct {
 	driver driver
+	start  func(context.Context, *workspace) (driver, error)
 	work   *workspace
 	close  sync.Once
 }
@@ -77,16 +88,48 @@ func Start(t testing.TB, e Engine) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Browser{t, &instance{work: work}}
+	b := &Browser{t, &instance{work: work, start: start}}
 	t.Cleanup(b.Close)
+	b.Restart()
+	return b
+}
+
+// Restart starts the browser again, with the profile it had, after [Browser.Quit]
+// or [Browser.Kill]. WebKit under automation keeps no profile.
+func (b *Browser) Restart() {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	d, err := start(ctx, work)
+	d, err := b.start(ctx, b.work)
 	if err != nil {
-		t.Fatalf("%s: start: %v", e, err)
+		b.t.Fatalf("start: %v", err)
 	}
 	b.driver = d
-	return b
+}
+
+// Quit ends the browser as its user would, with all its pages, and waits for it.
+func (b *Browser) Quit() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := b.driver.quit(ctx); err != nil {
+		b.t.Fatalf("quit: %v", err)
+	}
+	if err := b.work.wait(ctx); err != nil {
+		b.t.Fatalf("quit: %v", err)
+	}
+}
+
+// Terminate has the system ask the browser to end, as it does when it is shut down.
+func (b *Browser) Terminate() {
+	b.t.Helper()
+	b.work.kill(syscall.SIGTERM)
+}
+
+// Kill ends all processes of the browser at once.
+func (b *Browser) Kill() {
+	b.t.Helper()
+	b.work.kill(syscall.SIGKILL)
 }
 
 // find returns what starts e, if all that is needed is installed.
@@ -119,7 +162,8 @@ func (b *Browser) For(t testing.TB) *Browser { return &Browser{t, b.instance} }
 func (b *Browser) Version() string { return b.driver.version() }
 
 // Open opens a page in a new window and waits until it is loaded. Windows do not
-// hide each other: all pages are visible at once.
+// hide each other: all pages are visible at once, but for those of [Page.Hide] and
+// [Page.OpenBehind].
 func (b *Browser) Open(url string) *Page {
 	b.t.Helper()
 	p := &Page{b: b}
@@ -129,6 +173,34 @@ func (b *Browser) Open(url string) *Page {
 	})
 	p.Navigate(url)
 	return p
+}
+
+// OpenBehind is what a click with the middle button does: it opens a page in a tab
+// that nobody looks at, and waits until it is loaded.
+func (p *Page) OpenBehind(url string) *Page {
+	p.b.t.Helper()
+	next := &Page{b: p.b}
+	p.do("open", func(ctx context.Context) (err error) {
+		next.tab, err = p.b.driver.openBehind(ctx, p.tab)
+		return err
+	})
+	next.Navigate(url)
+	return next
+}
+
+// Hide hides the page and waits until it is hidden: by minimizing its window or, in
+// Firefox, by another tab.
+func (p *Page) Hide() {
+	p.b.t.Helper()
+	p.do("hide", func(ctx context.Context) error { return p.b.driver.hide(ctx, p.tab) })
+	p.WaitFor(`return document.visibilityState === "hidden"`)
+}
+
+// Show brings the page back to the front.
+func (p *Page) Show() {
+	p.b.t.Helper()
+	p.do("show", func(ctx context.Context) error { return p.b.driver.show(ctx, p.tab) })
+	p.WaitFor(`return document.visibilityState === "visible"`)
 }
 
 // Close ends the browser, without care for its pages. It is called when the test

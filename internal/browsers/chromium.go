@@ -18,10 +18,11 @@ type chromium struct {
 }
 
 func startChromium(ctx context.Context, w *workspace) (driver, error) {
-	profile, err := w.mkdir("profile")
+	profile, err := w.keepdir("profile")
 	if err != nil {
 		return nil, err
 	}
+	os.Remove(filepath.Join(profile, "DevToolsActivePort")) // of a browser that was killed
 	p, err := w.start(nil, "chromium",
 		"--headless",
 		"--no-sandbox", // without it Chromium refuses to run as root
@@ -35,7 +36,7 @@ func startChromium(ctx context.Context, w *workspace) (driver, error) {
 		"--disable-sync",
 		"--ignore-certificate-errors",
 		// What still wants to reach the network gets no further than this.
-		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
+		"--host-resolver-rules=MAP "+lanName+" 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.*, EXCLUDE localhost, EXCLUDE *.localhost",
 		"--remote-debugging-port=0",
 		"--user-data-dir="+profile,
 		"about:blank", // stays open, so that closing the last page does not end the browser
@@ -80,8 +81,33 @@ func (c *chromium) version() string {
 }
 
 func (c *chromium) open(ctx context.Context) (string, error) {
+	return c.create(ctx, object{"url": "about:blank", "newWindow": true})
+}
+
+func (c *chromium) openBehind(ctx context.Context, tab string) (string, error) {
+	// Tabs go to the window that was active last.
+	if err := c.call(ctx, tab, "Page.bringToFront", nil, nil); err != nil {
+		return "", err
+	}
+	return c.create(ctx, object{"url": "about:blank", "background": true})
+}
+
+func (c *chromium) hide(ctx context.Context, tab string) error {
+	return c.window(ctx, tab, "minimized")
+}
+func (c *chromium) show(ctx context.Context, tab string) error { return c.window(ctx, tab, "normal") }
+
+func (c *chromium) window(ctx context.Context, tab, state string) error {
+	var w struct{ WindowID int }
+	if err := c.call(ctx, tab, "Browser.getWindowForTarget", nil, &w); err != nil {
+		return err
+	}
+	return c.call(ctx, "", "Browser.setWindowBounds", object{"windowId": w.WindowID, "bounds": object{"windowState": state}}, nil)
+}
+
+func (c *chromium) create(ctx context.Context, params object) (string, error) {
 	var target struct{ TargetID string }
-	if err := c.call(ctx, "", "Target.createTarget", object{"url": "about:blank", "newWindow": true}, &target); err != nil {
+	if err := c.call(ctx, "", "Target.createTarget", params, &target); err != nil {
 		return "", err
 	}
 	var session struct{ SessionID string }

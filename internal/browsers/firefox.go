@@ -41,7 +41,9 @@ user_pref("extensions.update.enabled", false);
 user_pref("media.gmp-manager.updateEnabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
+user_pref("network.dns.localDomains", "` + lanName + `");
 user_pref("network.proxy.allow_bypass", false);
+user_pref("network.proxy.no_proxies_on", "` + lanName + `");
 user_pref("network.proxy.failover_direct", false);
 user_pref("network.proxy.http", "127.0.0.1");
 user_pref("network.proxy.http_port", 9);
@@ -54,10 +56,11 @@ user_pref("toolkit.telemetry.server", "data:,");
 `
 
 func startFirefox(ctx context.Context, w *workspace) (driver, error) {
-	profile, err := w.mkdir("profile")
+	profile, err := w.keepdir("profile")
 	if err != nil {
 		return nil, err
 	}
+	os.Remove(filepath.Join(profile, "WebDriverBiDiServer.json")) // of a browser that was killed
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(firefoxPrefs), 0o600); err != nil {
 		return nil, err
 	}
@@ -102,6 +105,26 @@ func (f *firefox) open(ctx context.Context) (string, error) {
 	var out struct{ Context string }
 	err := f.call(ctx, "", "browsingContext.create", object{"type": "window"}, &out)
 	return out.Context, err
+}
+
+func (f *firefox) openBehind(ctx context.Context, tab string) (string, error) {
+	return f.beside(ctx, tab, true)
+}
+
+// hide opens another tab, as there is no minimizing without a screen.
+func (f *firefox) hide(ctx context.Context, tab string) error {
+	_, err := f.beside(ctx, tab, false)
+	return err
+}
+
+func (f *firefox) beside(ctx context.Context, tab string, behind bool) (string, error) {
+	var out struct{ Context string }
+	err := f.call(ctx, "", "browsingContext.create", object{"type": "tab", "referenceContext": tab, "background": behind}, &out)
+	return out.Context, err
+}
+
+func (f *firefox) show(ctx context.Context, tab string) error {
+	return f.call(ctx, "", "browsingContext.activate", object{"context": tab}, nil)
 }
 
 func (f *firefox) navigate(ctx context.Context, tab, url string) error {

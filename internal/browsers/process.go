@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,6 +57,15 @@ func (w *workspace) mkdir(name string) (string, error) {
 	return path, os.Mkdir(path, 0o700)
 }
 
+// keepdir is mkdir, and no error if the directory is there from an earlier start.
+func (w *workspace) keepdir(name string) (string, error) {
+	path, err := w.mkdir(name)
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return path, err
+}
+
 // start runs a program in a process group of its own, so that stop reaches what
 // the program starts, too. The program inherits fd3, unless nil, as number 3.
 func (w *workspace) start(fd3 *os.File, name string, args ...string) (*process, error) {
@@ -79,6 +89,31 @@ func (w *workspace) start(fd3 *os.File, name string, args ...string) (*process, 
 	}()
 	w.procs = append(w.procs, p)
 	return p, nil
+}
+
+// wait waits until all processes but those that serve a browser have ended.
+func (w *workspace) wait(ctx context.Context) error {
+	for _, p := range w.procs {
+		if name := filepath.Base(p.Path); name == "Xvfb" || name == "WebKitWebDriver" {
+			continue
+		}
+		select {
+		case <-p.exited:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the end of %s: %w", p.Path, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// kill sends all processes but the display a signal that ends them.
+func (w *workspace) kill(signal syscall.Signal) {
+	for _, p := range w.procs {
+		if filepath.Base(p.Path) != "Xvfb" {
+			syscall.Kill(-p.Process.Pid, signal)
+			<-p.exited
+		}
+	}
 }
 
 // logs returns the end of what each process printed.

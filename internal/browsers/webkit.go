@@ -109,6 +109,20 @@ func (k *webkit) open(ctx context.Context) (string, error) {
 	return out.Handle, err
 }
 
+func (k *webkit) openBehind(ctx context.Context, tab string) (string, error) {
+	var out struct{ Handle string }
+	err := k.in(ctx, tab, "POST", "/window/new", object{"type": "tab"}, &out)
+	return out.Handle, err
+}
+
+func (k *webkit) hide(ctx context.Context, tab string) error {
+	return k.in(ctx, tab, "POST", "/window/minimize", nil, nil)
+}
+
+func (k *webkit) show(ctx context.Context, tab string) error {
+	return k.in(ctx, tab, "POST", "/window/rect", object{}, nil)
+}
+
 func (k *webkit) navigate(ctx context.Context, tab, url string) error {
 	return k.in(ctx, tab, "POST", "/url", object{"url": url}, nil)
 }
