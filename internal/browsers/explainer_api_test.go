@@ -87,7 +87,7 @@ func (x *explainer) api() {
 	// The two that were sent, and nothing else of all this, also when the page ends.
 	x.await(x.t, "/mute/once", 2)
 	x.await(x.t, "/mute/series", 2)
-	p.Navigate("about:blank")
+	x.leave(p)
 	x.none(x.t, "/listed/never")
 	if got := x.requests("/mute/once"); len(got) != 2 {
 		x.t.Errorf("want one of each: %v", got)

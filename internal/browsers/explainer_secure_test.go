@@ -31,7 +31,7 @@ func (x *explainer) secure() {
 	if !x.alone() {
 		x.check(p, []row{{"install", `B.install(); return ["PendingBeacon", ...classes].filter(n => n in globalThis)`, `[]`}})
 	}
-	p.Navigate("about:blank")
+	x.leave(p)
 	x.none(x.t, "/mute/insecure")
 }
 

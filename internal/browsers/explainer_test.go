@@ -87,6 +87,12 @@ func (x *explainer) open(more string) *Page {
 	return p
 }
 
+// leave goes to a page that has no client.
+func (x *explainer) leave(p *Page) {
+	x.t.Helper()
+	p.Navigate(x.near + "/empty")
+}
+
 const explained = `return globalThis.B && document.readyState === "complete"`
 
 // A request is what a browser sent.
@@ -127,7 +133,7 @@ func newRecorder(t *testing.T) *recorder {
 
 // serve answers
 //
-//	/page             a page
+//	/page, /empty     a page, with the client and without
 //	/listed/…         a collector that takes beacons of the pages' origin
 //	/unlisted/…       one that takes those of its own only
 //	/mute/…           one that takes everything and knows nothing of CORS
@@ -166,6 +172,8 @@ func (r *recorder) serve(w http.ResponseWriter, req *http.Request) {
 		h.Set("Access-Control-Allow-Credentials", "true")
 		h.Set("Location", req.URL.Query().Get("to"))
 		w.WriteHeader(code)
+	case "empty":
+		fmt.Fprint(w, "<!doctype html><link rel=icon href=data:,>")
 	case "_pb": // the tag's session
 		w.WriteHeader(http.StatusNoContent)
 	case "page":

@@ -96,7 +96,7 @@ func (x *explainer) timers() {
 	for _, name := range []string{"zero", "default", "negative", "long", "get", "series", "next", "late"} {
 		x.one(x.t, "/mute/hidden/"+name)
 	}
-	p.Navigate("about:blank")
+	x.leave(p)
 	x.none(x.t, "/mute/hidden/empty")
 }
 
