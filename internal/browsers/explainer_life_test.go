@@ -23,6 +23,7 @@ func (x *explainer) life() {
 		{"the last data", `const b = post("last"); b.setData("one"); b.setData("two"); await sleep(50); b.setData("three")`, map[string]string{"last": "three"}, nil},
 		{"out of scope", `post("scope").setData("x"); globalThis.gc?.(); await sleep(50)`, map[string]string{"scope": "x"}, nil},
 		{"without data", `globalThis.b = post("nothing")`, nil, []string{"nothing"}},
+		{"without data, as Chromium's trial did", `post("empty", {sendEmpty: true})`, map[string]string{"empty": ""}, nil},
 		{"data taken back", `const b = post("taken"); b.setData("x"); await sleep(50); b.setData(null)`, nil, []string{"taken"}},
 		{"deactivated", `const b = post("deactivated"); b.setData("x"); await sleep(50); b.deactivate()`, nil, []string{"deactivated"}},
 		{"deactivated in the last event", `const b = post("undone"); b.setData("x"); addEventListener("pagehide", () => b.deactivate(), true)`, nil, []string{"undone"}},

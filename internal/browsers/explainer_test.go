@@ -44,6 +44,7 @@ func TestExplainer(t *testing.T) {
 		{"api", (*explainer).api},
 		{"timers", (*explainer).timers},
 		{"payload", (*explainer).payload},
+		{"large", (*explainer).large},
 		{"cookies", (*explainer).cookies},
 		{"redirects", (*explainer).redirects},
 		{"cors", (*explainer).cors},

@@ -96,6 +96,21 @@ func (x *explainer) payload() {
 	}
 }
 
+// large: bodies that are together, or alone, more than browsers let outlive a page are
+// sent while it lives.
+func (x *explainer) large() {
+	p := x.open("large")
+	sizes := []int{60_000, 60_000, 65_536, 65_536, 65_536, 65_537, 1_000_000}
+	for i, size := range sizes {
+		p.Eval(fmt.Sprintf(`const b = new B.PendingPostBeacon("/mute/large/%d"); b.setData("€" + "x".repeat(%d)); b.sendNow()`, i, size-3), nil)
+	}
+	for i, size := range sizes {
+		if got := x.one(x.t, fmt.Sprint("/mute/large/", i)); len(got.Body) != size {
+			x.t.Errorf("%d bytes came, want %d", len(got.Body), size)
+		}
+	}
+}
+
 // cookies: those of the site are sent, as by sendBeacon, and to another origin unless
 // the page says otherwise. Those that their server keeps from other sites are not.
 func (x *explainer) cookies() {
