@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
+import { World } from "./harness.mjs";
 
 const read = (path) => readFile(new URL(path, import.meta.url), "utf8");
 const page = await read("../../docs/client.md");
@@ -69,4 +70,25 @@ test("links lead to headings of the page", () => {
   const anchors = names(page, /^#+ (.+)$/gm).map((h) => h.toLowerCase().replace(/[^\w -]/g, "").replaceAll(" ", "-"));
   has(names(page, /\]\(#([^)]+)\)/g).filter((a) => anchors.includes(a)), 8);
   assert.deepEqual(names(page, /\]\(#([^)]+)\)/g).filter((a) => !anchors.includes(a)), []);
+});
+
+test("the examples work", async () => {
+  const blocks = names(page, /```js\n([^]*?)```/g).map((b) => b.replace(/^import (.*) from "\/_pb.mjs";$/m, "const $1 = beacon;"));
+  assert.equal(blocks.length, 2);
+  const w = new World();
+  const tab = await w.open();
+  const editor = { state: { text: "half a sen" } };
+  for (const block of blocks) new Function("beacon", "editor", block)(tab.beacon, editor);
+  editor.onchange();
+  await w.tick(1e3);
+  await tab.hide();
+  await tab.leave();
+  const sent = (path) => w.requests.filter((r) => r.url.includes(path)).map((r) => r.body);
+  assert.deepEqual(sent("/drafts"), ['{"text":"half a sen"}']);
+  assert.ok(sent("https://bills.example/take?_id=").includes('{"tea":2}'));
+  const items = w.items.map(({ e, d }) => ({ e, ...d }));
+  const some = (o) => assert.ok(items.some((i) => Object.entries(o).every(([k, v]) => i[k] === v)), `${JSON.stringify(o)} in ${JSON.stringify(items)}`);
+  some({ e: "log", msg: "added to cart", sku: "A-1" });
+  some({ e: "click", button: "save" });
+  some({ e: "scroll", scrolled: 0.8 });
 });

@@ -101,9 +101,11 @@ func (x *explainer) payload() {
 func (x *explainer) large() {
 	p := x.open("large")
 	sizes := []int{60_000, 60_000, 65_536, 65_536, 65_536, 65_537, 1_000_000}
+	var script strings.Builder
 	for i, size := range sizes {
-		p.Eval(fmt.Sprintf(`const b = new B.PendingPostBeacon("/mute/large/%d"); b.setData("€" + "x".repeat(%d)); b.sendNow()`, i, size-3), nil)
+		fmt.Fprintf(&script, "{ const b = new B.PendingPostBeacon('/mute/large/%d'); b.setData('€' + 'x'.repeat(%d)); b.sendNow() }\n", i, size-3)
 	}
+	p.Eval(script.String(), nil)
 	for i, size := range sizes {
 		if got := x.one(x.t, fmt.Sprint("/mute/large/", i)); len(got.Body) != size {
 			x.t.Errorf("%d bytes came, want %d", len(got.Body), size)
