@@ -1,0 +1,94 @@
+// docs/client.md names all there is. Names are read from the sources, so that what is
+// added there is missed here.
+import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
+import { test } from "node:test";
+import { World } from "./harness.mjs";
+
+const read = (path) => readFile(new URL(path, import.meta.url), "utf8");
+const page = await read("../../docs/client.md");
+
+/** The matches of the pattern's first group, each once. */
+const names = (text, pattern) => [...new Set([...text.matchAll(pattern)].map((m) => m[1]))];
+
+/** @param {string[]} list @param {number} least as many are found, or they are looked for in the wrong way */
+const has = (list, least, as = (name) => name) => {
+  assert.ok(list.length >= least, `found only ${list}`);
+  assert.deepEqual(list.filter((name) => !page.includes(as(name))), []);
+};
+
+/** The text between the braces that follow start. */
+const block = (text, start) => {
+  const at = text.indexOf(start);
+  assert.ok(at >= 0, start);
+  let depth = 0;
+  for (let i = text.indexOf("{", at); ; i++) {
+    if (text[i] === "{") depth++;
+    if (text[i] === "}" && !--depth) return text.slice(text.indexOf("{", at) + 1, i);
+  }
+};
+
+test("every option of init, as an attribute of the tag", async () => {
+  const options = names(await read("../src/options.js"), /@property \{.*\} \[(\w+)\]/g);
+  has(options.filter((name) => name !== "onerror"), 10, (name) => `\`data-${name}\``);
+  assert.ok(options.includes("onerror") && page.includes("`onerror`, an option of `init`"));
+});
+
+test("every attribute that the server and the automatic events know, and every field of the tag", async () => {
+  const tag = await read("../tag.go");
+  has(names(tag, /"(data-\w+)"/g), 10, (name) => `\`${name}\``);
+  has(names(block(await read("../src/auto.classic.js"), "const kinds ="), /^ {2}(\w+):/gm), 5, (name) => `\`data-${name}\``);
+  const elsewhere = ["Src", "Nonce", "Light", "Module", "Integrity"]; // in the package's documentation
+  has(names(block(tag, "type Tag struct"), /^\t(\w+) +\S+$/gm).filter((name) => !elsewhere.includes(name)), 10);
+});
+
+test("every function and class, every option of a beacon, every reason", async () => {
+  const types = await read("../beacon.d.ts");
+  has(names(types, /^export function (\w+)/gm), 5, (name) => `\`${name}(`);
+  has(names(types, /^export (?:abstract )?class (\w+)/gm), 5);
+  const options = names(types, /^export interface (\w*BeaconOptions)\b/gm);
+  assert.equal(options.length, 4);
+  has(options.flatMap((name) => names(block(types, `interface ${name} `), /^ {2}(\w+)\?:/gm)), 8, (name) => `\`${name}\``);
+  has(names(block(types, "interface Failure"), /"(\w+)"/g), 6, (name) => `\`${name}\``);
+  const methods = ["PendingBeacon", "PendingGetBeacon", "PendingPostBeacon", "AppendableBeacon", "ReplaceableBeacon"].flatMap((name) =>
+    names(block(types, `class ${name} `), /^ {2}(\w+)\(/gm).filter((m) => m !== "constructor"));
+  has(methods, 6, (name) => `\`${name}(`);
+});
+
+test("every key of the store", async () => {
+  const files = (await readdir(new URL("../src/", import.meta.url))).filter((f) => !f.startsWith("debug"));
+  const text = (await Promise.all(files.map((f) => read(`../src/${f}`)))).join("\n");
+  has(names(text, /["'`](bcn:\w+:?)/g), 3, (key) => `\`${key}`);
+});
+
+test("every file, every fault", async () => {
+  has(names(await read("../client.go"), /= "(_pb\.[\w.]+)"/g), 8, (name) => `\`${name}\``);
+  has(names(block(await read("../src/debug.text.js"), "export const faults ="), /^ {2}(\w+):/gm), 8, (name) => `\`${name}\``);
+});
+
+test("links lead to headings of the page", () => {
+  const anchors = names(page, /^#+ (.+)$/gm).map((h) => h.toLowerCase().replace(/[^\w -]/g, "").replaceAll(" ", "-"));
+  has(names(page, /\]\(#([^)]+)\)/g).filter((a) => anchors.includes(a)), 8);
+  assert.deepEqual(names(page, /\]\(#([^)]+)\)/g).filter((a) => !anchors.includes(a)), []);
+});
+
+test("the examples work", async () => {
+  const blocks = names(page, /```js\n([^]*?)```/g).map((b) => b.replace(/^import (.*) from "\/_pb.mjs";$/m, "const $1 = beacon;"));
+  assert.equal(blocks.length, 2);
+  const w = new World();
+  const tab = await w.open();
+  const editor = { state: { text: "half a sen" } };
+  for (const block of blocks) new Function("beacon", "editor", block)(tab.beacon, editor);
+  editor.onchange();
+  await w.tick(1e3);
+  await tab.hide();
+  await tab.leave();
+  const sent = (path) => w.requests.filter((r) => r.url.includes(path)).map((r) => r.body);
+  assert.deepEqual(sent("/drafts"), ['{"text":"half a sen"}']);
+  assert.ok(sent("https://bills.example/take?_id=").includes('{"tea":2}'));
+  const items = w.items.map(({ e, d }) => ({ e, ...d }));
+  const some = (o) => assert.ok(items.some((i) => Object.entries(o).every(([k, v]) => i[k] === v)), `${JSON.stringify(o)} in ${JSON.stringify(items)}`);
+  some({ e: "log", msg: "added to cart", sku: "A-1" });
+  some({ e: "click", button: "save" });
+  some({ e: "scroll", scrolled: 0.8 });
+});
