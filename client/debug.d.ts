@@ -1,9 +1,9 @@
 /** What the client tells the debug module. */
 export interface DebugHooks {
   readonly options: Record<string, unknown>;
-  readonly session: string | (() => string);
-  /** Calls f with the code of a fault, or with what happens to a beacon. */
-  listen(f: (what: string, detail?: unknown) => void): void;
+  session(): string;
+  /** What was wrong so far, to which the client adds. */
+  readonly told: [what: string, detail?: unknown][];
 }
 
 /** Tells on the console what the client does, and why it does not. For `init({ debug })`. */

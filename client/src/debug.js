@@ -9,9 +9,8 @@ import { failures, faults } from "./debug.text.js";
 /**
  * @typedef {object} Say what the client tells
  * @property {Record<string, any>} options as they were understood
- * @property {string | (() => string)} session
- * @property {(f: (what: string, detail?: any) => void) => void} listen calls f with the
- *	code of a fault, or with what happens to a beacon
+ * @property {() => string} session
+ * @property {[what: string, detail?: any][]} told what was told, to which the client adds
  */
 
 const w = /** @type {any} */ (globalThis.window || globalThis);
@@ -36,19 +35,22 @@ export default (say) => {
     console?.warn(`beacon [${code}]:`, text);
   };
 
-  print("session", typeof say.session === "function" ? say.session() : say.session, "options", options);
+  print("session", say.session(), "options", options);
   if (!w.fetchLater) print("this browser has no fetchLater: beacons go out when the page is hidden or ends, and a page that crashes is made up for by the next visit");
 
-  say.listen((what, detail) => {
-    if (Object.hasOwn(faults, what)) return fault(what, detail);
-    print(what, ...(detail === undefined ? [] : [detail]));
-    if (!Object.hasOwn(failures, detail?.reason)) return;
-    print("given up:", failures[detail.reason]);
-    const { status } = detail;
-    if (status === 404 || (status === 405 && detail.refused === undefined)) fault("path", detail);
-    else if (status) fault("refused", detail);
-    else if (detail.reason === "attempts") fault("network", detail);
-  });
+  /** @param {string} what @param {any} [detail] */
+  const hear = (what, detail) => {
+    // The route answers, but is none of a receiver.
+    const elsewhere = what === "refused" && !detail?.refused && (detail?.status === 404 || detail?.status === 405);
+    if (Object.hasOwn(faults, what)) fault(elsewhere ? "path" : what, detail);
+    else print(what, detail);
+  };
+  for (const [what, detail] of say.told) hear(what, detail);
+  say.told.push = (...more) => {
+    for (const [what, detail] of more) hear(what, detail);
+    return Array.prototype.push.apply(say.told, more);
+  };
+  follow(options, print);
   w.document?.addEventListener?.("securitypolicyviolation", (/** @type {any} */ e) => {
     if (sameAddress(e.blockedURI, options.endpoint)) fault("csp", e);
   });
@@ -63,8 +65,39 @@ export default (say) => {
     fault("storage", { error });
   }
   if (stored === "denied") fault("denied");
-  else if (options.consent !== undefined && options.consent !== "granted") fault("pending");
+  else if (options.consent !== "granted" && !say.session()) fault("pending");
   return ask(options, fault);
+};
+
+/**
+ * Prints what the page calls of the client, and what leaves for the endpoint.
+ * @param {Record<string, any>} options
+ * @param {(...args: unknown[]) => void} print
+ */
+const follow = (options, print) => {
+  const { onerror } = options;
+  options.onerror = (/** @type {any} */ failure) => {
+    print("given up:", failures[failure.reason] ?? failure.reason, failure);
+    onerror?.(failure);
+  };
+  const client = w[Symbol.for("beacon")];
+  for (const name of ["log", "view", "consent", "flush"]) {
+    const f = client?.[name];
+    if (!f) continue;
+    client[name] = (/** @type {unknown[]} */ ...args) => {
+      print(name, ...args);
+      return f(...args);
+    };
+  }
+  try {
+    new w.PerformanceObserver((/** @type {any} */ list) => {
+      for (const { name, initiatorType, responseStatus, duration } of list.getEntries()) {
+        if (sameAddress(name, options.endpoint)) print("request by", initiatorType, "answered", responseStatus || "out of sight", `after ${Math.round(duration)} ms`);
+      }
+    }).observe({ type: "resource", buffered: true });
+  } catch {
+    // Only the network panel knows, then.
+  }
 };
 
 /** @param {string} a as a policy reports it, perhaps an origin alone @param {string} endpoint */

@@ -1,14 +1,12 @@
 /** What the debug file has to say: about a set-up, a refusal, a beacon that was given up. */
 
-const w = /** @type {any} */ (globalThis.window || globalThis);
-
 /** @typedef {(d: any, o: Record<string, any>) => string} Text */
 
 /** What is wrong with a set-up, by code. @type {Record<string, Text>} */
 export const faults = {
   insecure: (_, o) =>
-    `this page is plain http, at ${w.location?.host}. Browsers take it for insecure, so the beacon classes refuse to send (TypeError), fetchLater is not there, and ` +
-    `events go out only if the endpoint (${o.endpoint}) is of the same origin. Use https, or http://localhost: for a phone, forward a port of it to this machine, ` +
+    `this page is plain http. Browsers take it for insecure, so the beacon classes throw (TypeError), fetchLater is not there, and ` +
+    `sessions and events go out only if the endpoint (${o.endpoint}) is of the same origin. Use https, or http://localhost: for a phone, forward a port of it to this machine, ` +
     "or run the server with a certificate that the phone trusts.",
   pending: () =>
     "nothing is sent or stored, because nobody has said yet whether the visitor agrees: data-consent is \"required\". Call beacon.consent(\"granted\") or beacon.consent(\"denied\") " +
@@ -26,7 +24,12 @@ export const faults = {
     "and does the proxy in front pass it on? Handler.ScriptTag writes the right path into the tag.",
   module: () =>
     "the classic script was loaded with type=\"module\", so it cannot see its own tag and does not start. Leave type=\"module\" out, or import { init } from the .mjs file and call it.",
-  option: (d, o) => `${d?.name ?? ""} ${"value" in (d ?? {}) ? `cannot be ${JSON.stringify(d.value)}` : "is no option"}. Known are: ${Object.keys(o).join(", ")}.`,
+  endpoint: (d, o) =>
+    `${o.endpoint} is no address that beacons may be sent to (${d}): it has to be https, or http to this machine; on a page that is plain http also the page's own origin. The client did not start.`,
+  option: (d) =>
+    `${d[0]} cannot be ${JSON.stringify(d[1])}. Known are endpoint, token, consent ("required", "granted"), gpc ("block", "flag"), origins, reliability ("atLeastOnce"), ` +
+    "page (\"path\", \"full\", \"none\", or a function), spa (true, \"hash\"), props (an object, as JSON in a tag), debug and onerror. Of a consent that is not understood nothing is sent.",
+  page: (d) => `the function given as page threw (${d}), so no address is told.`,
   storage: (d) =>
     `this page may not use localStorage (${d?.error || "it is missing"}): a session ends with the page, and what is not delivered when it ends is lost. ` +
     "Private windows, blocked cookies and sandboxed frames without allow-same-origin do that.",

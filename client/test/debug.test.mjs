@@ -7,8 +7,8 @@ import { faults } from "../src/debug.text.js";
 let copies = 0;
 
 /** Runs the debug file on a page that is as page says. */
-async function debug({ options = {}, answer = { status: 204 }, storage = {}, ...page } = {}) {
-  const out = { lines: [], warned: [], asked: [] };
+async function debug({ options = {}, answer = { status: 204 }, storage = {}, session = "s1", told = [], ...page } = {}) {
+  const out = { lines: [], warned: [], asked: [], told, options: { endpoint: "https://example.com/_pb", consent: "granted", gpc: "block", ...options } };
   const document = Object.assign(new EventTarget(), { baseURI: "https://example.com/dir/" });
   globalThis.window = {
     document,
@@ -33,10 +33,11 @@ async function debug({ options = {}, answer = { status: 204 }, storage = {}, ...
   };
   try {
     const { default: start } = await import(`../src/debug.js?${++copies}`);
-    await start({ options: { endpoint: "/_pb", consent: "granted", gpc: "block", ...options }, session: "s1", listen: (f) => (out.tell = f) });
+    await start({ options: out.options, session: () => session, told });
   } finally {
     delete globalThis.window;
   }
+  out.tell = (...of) => out.told.push(of);
   out.codes = () => out.warned.splice(0).map((text) => /\[(\w+)\]/.exec(text)[1]);
   out.policy = (blockedURI) => document.dispatchEvent(Object.assign(new Event("securitypolicyviolation"), { blockedURI, effectiveDirective: "connect-src" }));
   return out;
@@ -45,7 +46,7 @@ async function debug({ options = {}, answer = { status: 204 }, storage = {}, ...
 test("a page where all is well", async () => {
   const d = await debug();
   assert.deepEqual(d.codes(), []);
-  assert.match(d.lines[0], /^beacon: session s1 options .*"\/_pb"/);
+  assert.match(d.lines[0], /^beacon: session s1 options .*"https:.*_pb"/);
   assert.equal(d.lines.length, 1);
   assert.deepEqual(d.asked.map(([url, init]) => [url, init.method, init.body]), [["https://example.com/_pb", "OPTIONS", undefined]]);
 });
@@ -57,7 +58,8 @@ test("what was wrong before it came", async () => {
     ["storage", { storage: null }],
     ["storage", { storage: undefined, localStorage: null }],
     ["denied", { storage: { "bcn:c": "denied" } }],
-    ["pending", { options: { consent: "required" } }],
+    ["pending", { options: { consent: "required" }, session: "" }],
+    ["module", { told: [["module", ""]] }],
     ["path", { answer: { status: 404 } }],
     ["path", { answer: { status: 200 } }], // of an application that answers everything
     ["path", { answer: { status: 0, type: "opaqueredirect" } }],
@@ -69,6 +71,7 @@ test("what was wrong before it came", async () => {
     assert.equal(d.warned.length, 1, code);
     assert.deepEqual(d.codes(), [code]);
   }
+  assert.deepEqual((await debug({ options: { consent: "required" } })).codes(), [], "granted meanwhile");
   assert.deepEqual((await debug({ navigator: { globalPrivacyControl: true }, options: { gpc: "flag" } })).codes(), []);
   const far = await debug({ options: { endpoint: "https://collector.example/_pb" }, answer: null });
   assert.deepEqual(far.codes(), []);
@@ -77,42 +80,74 @@ test("what was wrong before it came", async () => {
 
 test("what the client tells: faults once each, the rest as it comes", async () => {
   const d = await debug();
+  const details = { option: ["colour", "red"], endpoint: new TypeError("not https"), page: new Error("of the page") };
   for (const code of Object.keys(faults)) {
-    d.tell(code, { name: "colour", value: "red", url: "https://example.com/_pb", status: 404 });
-    d.tell(code, { name: "colour", value: "red", url: "https://example.com/_pb", status: 404 });
+    const detail = details[code] ?? { url: "https://example.com/_pb", status: 403 };
+    d.tell(code, detail);
+    d.tell(code, detail);
     assert.equal(d.warned.length, 1, code);
     assert.ok(d.warned[0].length > 60 && !/undefined|\[object/.test(d.warned[0]), d.warned[0]);
     assert.deepEqual(d.codes(), [code]);
   }
-  d.tell("option", { name: "consent", value: "Required" });
+  d.tell("option", ["consent", "Required"]);
   assert.match(d.warned.pop(), /consent cannot be "Required"/);
-  d.tell("option", { name: "colour" });
-  assert.match(d.warned.pop(), /colour is no option.*endpoint, consent/);
   d.lines.length = 0;
-  d.tell("sent", { id: "b1" });
-  d.tell("sent", { id: "b1" });
-  d.tell("hidden");
-  assert.deepEqual(d.lines, ['beacon: sent {"id":"b1"}', 'beacon: sent {"id":"b1"}', "beacon: hidden"]);
+  d.tell("another", 1);
+  assert.deepEqual(d.lines, ["beacon: another 1"]);
+  assert.equal(d.told.length, 2 * Object.keys(faults).length + 2, "the client goes on knowing what was told");
 });
 
-test("why a beacon was given up", async () => {
+test("why a beacon was refused", async () => {
   const d = await debug();
-  const url = "https://example.com/_pb";
   const given = (detail, code, text) => {
-    d.lines.length = d.warned.length = 0;
-    d.tell("failed", { url, ...detail });
-    assert.match(d.lines.join(), /given up: ./);
-    if (code) assert.match(d.warned.join(), new RegExp(`\\[${code}\\].*${text}`));
-    else assert.deepEqual(d.warned, []);
+    d.warned.length = 0;
+    d.tell("refused", { url: "https://example.com/_pb", reason: "status", ...detail });
+    assert.match(d.warned.join(), new RegExp(`\\[${code}\\].*${text}`));
   };
-  given({ reason: "size" });
-  given({ reason: "status", status: 404 }, "path", "no receiver listens there");
-  given({ reason: "status", status: 405 }, "path", "answers 405");
-  given({ reason: "status", status: 405, refused: "method" }, "refused", "does not take this method");
-  given({ reason: "status", status: 403, refused: "origin" }, "refused", "Config.Origins");
-  given({ reason: "status", status: 422 }, "refused", "422");
-  given({ reason: "attempts", status: 503, refused: "unheard-of" }, "refused", "503 .unheard-of");
-  given({ reason: "attempts" }, "network", "cannot be reached");
+  given({ status: 404 }, "path", "no receiver listens there");
+  given({ status: 405 }, "path", "answers 405");
+  given({ status: 405, refused: "method" }, "refused", "does not take this method");
+  given({ status: 403, refused: "origin" }, "refused", "Config.Origins");
+  given({ status: 422 }, "refused", "422");
+  given({ status: 400, refused: "unheard-of" }, "refused", "400 .unheard-of");
+});
+
+test("a log of what the page calls, what leaves and what is given up", async () => {
+  const calls = [];
+  let observer;
+  const client = { log: (...args) => calls.push(args), flush: () => "flushed" };
+  const failed = [];
+  const d = await debug({
+    [Symbol.for("beacon")]: client,
+    options: { onerror: (f) => failed.push(f) },
+    PerformanceObserver: class {
+      constructor(f) {
+        observer = f;
+      }
+      observe() {}
+    },
+  });
+  d.lines.length = 0;
+  client.log("signup", { plan: "pro" });
+  assert.equal(client.flush(), "flushed");
+  assert.deepEqual(calls, [["signup", { plan: "pro" }]]);
+  observer({
+    getEntries: () => [
+      { name: "https://example.com/_pb?_t=1", initiatorType: "beacon", responseStatus: 204, duration: 12.3 },
+      { name: "https://example.com/style.css", initiatorType: "link", responseStatus: 200, duration: 1 },
+      { name: "https://example.com/_pb", initiatorType: "fetch", responseStatus: 0, duration: 1 },
+    ],
+  });
+  const failure = { reason: "size", url: "u" };
+  d.options.onerror(failure);
+  assert.deepEqual(failed, [failure], "the page's own is called too");
+  assert.deepEqual(d.lines, [
+    'beacon: log signup {"plan":"pro"}',
+    "beacon: flush",
+    "beacon: request by beacon answered 204 after 12 ms",
+    "beacon: request by fetch answered out of sight after 1 ms",
+    'beacon: given up: more than 60,000 bytes at the end of the page {"reason":"size","url":"u"}',
+  ]);
 });
 
 test("a policy that forbids the endpoint, and none that forbids something else", async () => {
