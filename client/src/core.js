@@ -11,8 +11,8 @@
  * load, and nothing that a page can call.
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
-import { isBlob, lastChance, life, parked, report, request, send, stamped, unpark, wait } from "./transport.js";
-import { about, aim, drop, emit, gate, gone, save, who } from "./plug.js";
+import { isBlob, lastChance, life, parked, report, request, send, unpark, wait } from "./transport.js";
+import { about, aim, drop, emit, gate, gone, save, stamped, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -21,19 +21,11 @@ import { about, aim, drop, emit, gate, gone, save, who } from "./plug.js";
 
 /** All in state 1. @type {Set<PendingBeacon>} */
 const held = new Set();
-/** To be arranged anew. @type {Set<PendingBeacon>} */
-const changed = new Set();
 /** Whether anybody saw this page. A tab in the background is no page that ends. */
 let seen = !hidden();
 
 /** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
 const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
-
-const settle = () => {
-  const list = [...changed];
-  changed.clear();
-  each(list, arrange);
-};
 
 /** What decides about all beacons changed: policy or connection. */
 export const review = () => {
@@ -51,7 +43,6 @@ export const flush = () => {
 /** @param {unknown} [frozen] no timer runs any more */
 const hide = (frozen) => {
   emit("hide");
-  settle();
   each(held, (b) => {
     if (b._background > 0 && !life._leaving && !frozen) {
       b._hideline = now() + Math.min(b._background, 18e5);
@@ -107,9 +98,6 @@ export const address = (url, any) => {
   return u.href;
 };
 
-/** A number as IDL's long; without one, none. @param {any} n */
-const long = (n) => (n === undefined ? -1 : n | 0);
-
 /**
  * What data is now, whatever the page does to it later.
  * @param {any} data
@@ -155,9 +143,8 @@ const close = (b) => {
 /** Ends what would send b. @param {PendingBeacon} b */
 const release = (b) => {
   clearTimeout(b._timer);
-  clearTimeout(b._soon);
   b._abort?.abort();
-  b._later = b._soon = 0;
+  b._later = 0;
 };
 
 /** Begins a request. @param {PendingBeacon} b @param {any} [view] */
@@ -189,16 +176,24 @@ const touch = (b) => {
     held.add(b);
     restart(b);
   }
-  // To register an envelope takes time. What comes meanwhile is carried over.
-  const wait = b._at + 100 - now();
-  if (b._later && b._mode && wait > 0 && !hidden()) b._soon ||= setTimeout(() => schedule(b), wait);
-  else schedule(b);
+  schedule(b);
 };
 
-/** Changes in a row are registered with the browser once. @param {PendingBeacon} b */
+/**
+ * Changes in a row are registered with the browser once. That takes time, so that an
+ * envelope that is registered waits a moment: what comes meanwhile is carried over.
+ * @param {PendingBeacon} b
+ */
 const schedule = (b) => {
-  if (!changed.size) queueMicrotask(settle);
-  changed.add(b);
+  if (b._due) return;
+  b._due = true;
+  const go = () => {
+    b._due = false;
+    each([b], arrange);
+  };
+  const ms = b._at + 100 - now();
+  if (b._later && b._mode && ms > 0 && !hidden()) setTimeout(go, ms);
+  else queueMicrotask(go);
 };
 
 /** Has b sent when it has to be. @param {PendingBeacon} b */
@@ -230,14 +225,12 @@ const arrange = (b) => {
     b._at = t;
   }
   save(p, !hidden());
-  if (left < Infinity || b._later) {
-    // The browser must not end the wait of a page that is in use.
-    b._timer = setTimeout(() => {
-      // Offline it is better held than sent into the void.
-      if (now() < end) open(b) && arrange(b);
-      else if (!offline()) sendOff(b);
-    }, Math.min(left, 9e5));
-  }
+  // The browser must not end the wait of a page that is in use.
+  b._timer = setTimeout(() => {
+    // Offline it is better held than sent into the void.
+    if (now() < end) each([b], arrange);
+    else if (!offline()) sendOff(b);
+  }, Math.min(left, 9e5));
 };
 
 /**
@@ -284,7 +277,7 @@ const parcel = (b) => {
   const url = b._url;
   return {
     ...b,
-    _url: idParam ? url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}` : url,
+    _url: idParam ? new URL(url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}`).href : url,
     _body: b._mode ? seal(b) : () => data,
     _later: 0,
     _tries: 0,
@@ -312,7 +305,7 @@ const part = (b) => {
   const { _leaving } = life;
   if (offline() ? !(_leaving && b._ids) : b._options.onHidden && !_leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
-  else if (!_leaving || !b._later || b._soon) sendOff(b);
+  else if (!_leaving || !b._later || b._due) sendOff(b);
 };
 
 /**
@@ -340,11 +333,12 @@ export class PendingBeacon {
    */
   constructor(url, options, mode, method = "POST") {
     if (new.target === PendingBeacon) throw new TypeError("abstract");
-    const { timeout, backgroundTimeout, key, idParam } = (this._options = { ...options });
+    const { timeout = -1, backgroundTimeout = -1, key, idParam } = (this._options = { ...options });
     this._url = address(url, this._options._any);
     this._given = `${url}`;
-    this._timeout = long(timeout);
-    this._background = long(backgroundTimeout);
+    // As IDL has it for long.
+    this._timeout = timeout | 0;
+    this._background = backgroundTimeout | 0;
     // As sendBeacon, which can do no other.
     this._options.credentials ||= "include";
     this._options.mode ||= "cors";
@@ -376,7 +370,7 @@ export class PendingBeacon {
 
   set timeout(ms) {
     if (usable(this)) {
-      this._timeout = long(ms);
+      this._timeout = ms | 0;
       restart(this);
     }
   }
@@ -387,7 +381,7 @@ export class PendingBeacon {
 
   set backgroundTimeout(ms) {
     if (usable(this)) {
-      this._background = long(ms);
+      this._background = ms | 0;
       this._hideline = Infinity;
       schedule(this);
     }

@@ -11,7 +11,7 @@ export const {
   navigator: nav = {},
   /** @type {Location} */
   location = {},
-  performance = {},
+  performance,
   crypto,
   Date: clock = Date,
   fetch,
@@ -50,9 +50,9 @@ let slept = 0;
  * still while the machine sleeps: it is set right then.
  */
 export const now = () => {
-  const wall = clock.now();
-  const t = performance.now ? performance.timeOrigin + performance.now() : wall;
-  if (wall - t - slept > 6e4) slept = wall - t;
+  const t = performance.timeOrigin + performance.now();
+  const ahead = clock.now() - t;
+  if (ahead - slept > 6e4) slept = ahead;
   return Math.round(t + slept);
 };
 
@@ -65,6 +65,9 @@ export const page = newId();
 
 /** The length in UTF-8. @param {string} s */
 export const bytes = (s) => new TextEncoder().encode(s).length;
+
+/** @param {string} url @returns {string} without its query */
+export const bare = (url) => url.split("?")[0];
 
 export const hidden = () => doc.visibilityState === "hidden";
 
@@ -84,7 +87,7 @@ export const relisten = () => listeners.map((f) => f()).length;
  */
 export const on = (target, types, f) => {
   const g = (/** @type {any} */ e) => quietly(() => f(e));
-  const listen = () => types.split(" ").map((type) => target.addEventListener?.(type, g, { capture: true, passive: true }));
+  const listen = () => types.split(" ").map((type) => target.addEventListener?.(type, g, true));
   listeners.push(listen);
   listen();
 };

@@ -2,7 +2,7 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
+import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, address, review } from "./core.js";
 import { parked, report, unpark } from "./transport.js";
 import { openStore, purge, storage, store } from "./store.js";
@@ -56,7 +56,7 @@ export const about = () => ({ pv: viewId, page: settings.page === false ? undefi
 export const who = () => ({ sid: sessionId(), gpc: gpc() ? 1 : undefined });
 
 /** The token of this page, for the endpoint that wrote it. @param {string} url */
-export const token = (url) => url.split("?")[0] === target && settings.token;
+export const token = (url) => bare(url) === target && settings.token;
 
 /**
  * The id of the session, which goes on by this: a new one after 30 minutes of
@@ -192,7 +192,7 @@ const beat = () => {
  */
 export const init = (o) => {
   const all = { ...settings, ...o };
-  target = address(all.endpoint).split("?")[0];
+  target = bare(address(all.endpoint));
   settings = all;
   if (!begun || o?.consent) agreed = all.consent === "required" ? "pending" : "granted";
   openStore();

@@ -5,7 +5,7 @@
  * Each record has a key of its own, so that no tab ever rewrites another's. It
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
-import { bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
+import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
 import { isParams, life, parked, wait } from "./transport.js";
 import { gate, settings } from "./session.js";
 
@@ -45,7 +45,7 @@ const orphan = (k) => !k.startsWith(key("")) && !(now() - +storage()[LEASE + k.s
 const renew = () => quietly(() => written.size && !left && (storage()[LEASE + page] = `${now()}`));
 
 /** Says that beacons of this page go to url. @param {string} url */
-export const aim = (url) => targets.add(url.split("?")[0]);
+export const aim = (url) => targets.add(bare(url));
 
 /** Writes a record of p, soon or at once. @param {Parcel} p @param {boolean} [soon] */
 export const save = (p, soon) => {
@@ -126,7 +126,7 @@ const take = () => {
         if (Math.abs(t - _born) < 864e5) {
           // Whoever wrote into the store must not make us send just anywhere. What is
           // for others waits for them.
-          if (n > 19 || !(targets.has(_url.split("?")[0]) || settings.origins?.includes(new URL(_url).origin))) return;
+          if (n > 19 || !(targets.has(bare(_url)) || settings.origins?.includes(new URL(_url).origin))) return;
           n++;
           /** @type {Parcel} */
           const p = {

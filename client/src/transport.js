@@ -3,7 +3,7 @@
  * much may be under way at once, and what is tried again.
  */
 import { bytes, canKeep, clearTimeout, fetch, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
-import { drop, gate, gone, handed, save, saved, settings, token } from "./plug.js";
+import { drop, gate, gone, handed, save, saved, settings, stamped } from "./plug.js";
 
 /**
  * A parcel is a request on its way: what a beacon was when it was sent.
@@ -69,21 +69,6 @@ const sizeOf = (body) =>
   body?.getAll && !body.sort ? [...body].reduce((n, [name, v]) => n + 500 + bytes(name) + sizeOf(v), 0)
   : body?.byteLength ?? (isBlob(body) ? body.size : bytes(`${body ?? ""}`));
 
-/**
- * What leaves: with the token that is the newest then, and that no record has. In a
- * body of the page's own there is no place for it.
- * @param {Parcel} p
- * @param {string} via
- * @returns {[url: string, body: any]}
- */
-export const stamped = ({ _url: url, _mode, _body, _options }, via) => {
-  const body = _body(via);
-  const tok = _options.token || token(url);
-  return !tok ? [url, body]
-    : _mode ? [url, body.replace(',"k"', `,"tok":"${tok}"$&`)]
-    : [url + (url.includes("?") ? "&" : "?") + "_t=" + tok, body];
-};
-
 /** @param {Parcel} p @param {any} body @returns {RequestInit} */
 export const request = (p, body) => ({
   method: p._method,
@@ -133,9 +118,11 @@ export const send = async (p, bye) => {
   requests -= +keepalive;
   const { ok, type, status, headers } = answer || {};
   // A service worker may answer for a server that is away.
-  if (type === "opaque" || (ok && (status === 204 || (type !== "default" && (answer.redirected || answer.url === url))))) drop(p);
-  // But the end of a page rejects what the browser goes on sending.
-  else if (life._leaving && !answer && !p._ids) fail(p, "attempts", 0, error);
+  // And the end of a page rejects what the browser goes on sending.
+  if (
+    type === "opaque" || (ok && (status === 204 || (type !== "default" && (answer.redirected || answer.url === url)))) ||
+    (!answer && life._leaving && !p._ids)
+  ) drop(p);
   else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
