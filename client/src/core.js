@@ -37,7 +37,7 @@ export const review = () => {
 /** Sends all there is, now. */
 export const flush = () => {
   each(held, sendOff);
-  for (const p of parked) if (gate() > 0 && unpark(p)) send(p);
+  for (const p of parked) if (gate() > 0 && !(p._after > now()) && unpark(p)) send(p);
 };
 
 /** @param {unknown} [frozen] no timer runs any more */
@@ -239,7 +239,7 @@ const arrange = (b) => {
  * @param {unknown} d
  * @param {string} [e]
  */
-const add = (b, d, e) => {
+export const add = (b, d, e) => {
   // First: it may run code of the page, which adds items.
   const json = JSON.stringify({ t: now(), e, d: d ?? null });
   if (b._off) return;
