@@ -11,7 +11,7 @@
  * load, and nothing that a page can call.
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
-import { isBlob, lastChance, life, parked, report, request, send, unpark, wait } from "./transport.js";
+import { isBlob, lastChance, life, parked, report, request, send, wait } from "./transport.js";
 import { about, aim, drop, emit, gate, gone, save, stamped, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
@@ -30,14 +30,14 @@ const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
 /** What decides about all beacons changed: policy or connection. */
 export const review = () => {
   each(held, gate() < 0 ? close : arrange);
-  for (const p of parked) wait(p, 2e3);
+  parked.forEach((p) => wait(p, 2e3));
   emit("review");
 };
 
 /** Sends all there is, now. */
 export const flush = () => {
   each(held, sendOff);
-  for (const p of parked) if (gate() > 0 && !(p._after > now()) && unpark(p)) send(p);
+  parked.forEach((p) => wait(p, 0));
 };
 
 /** @param {unknown} [frozen] no timer runs any more */
@@ -55,7 +55,6 @@ const hide = (frozen) => {
 
 /** Not before the first beacon, so that loading this module does nothing. */
 const listen = () => {
-  seen ||= !hidden();
   if (relisten()) return;
   on(doc, "visibilitychange", () => {
     seen = true;
@@ -67,13 +66,12 @@ const listen = () => {
   // All browsers tell that the page is hidden after this, and Firefox loses much of
   // what is sent before.
   on(w, "pagehide", (e) => {
-    life._leaving = true;
-    life._cached = e.persisted;
+    life._leaving = e.persisted ? 2 : 1;
     if (hidden()) hide();
     emit("end");
   });
   on(w, "pageshow", (e) => {
-    life._leaving = life._cached = false;
+    life._leaving = 0;
     if (e.persisted) {
       emit("back");
       review();
@@ -239,7 +237,7 @@ const arrange = (b) => {
  * @param {unknown} d
  * @param {string} [e]
  */
-export const add = (b, d, e) => {
+const add = (b, d, e) => {
   // First: it may run code of the page, which adds items.
   const json = JSON.stringify({ t: now(), e, d: d ?? null });
   if (b._off) return;

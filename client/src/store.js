@@ -69,7 +69,7 @@ export const drop = ({ _id }) => {
  * answer. A page that goes into the back/forward cache is no page that is lost.
  * @param {Parcel} p
  */
-export const handed = (p) => (p._ids && (settings.reliability || !life._cached) ? save : drop)(p);
+export const handed = (p) => (p._ids && (settings.reliability || life._leaving < 2) ? save : drop)(p);
 
 /** Whether there is a record of p as it is. @param {Parcel} p */
 export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
@@ -179,7 +179,7 @@ export const store = {
   end() {
     sync();
     // What the browser holds is the browser's, if it lives on.
-    if (life._cached && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
+    if (life._leaving > 1 && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
     // Whoever comes next may have what is left.
     left = true;
     erase(LEASE + page);

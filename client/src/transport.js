@@ -28,8 +28,8 @@ import { drop, failed, gate, gone, handed, save, saved, stamped } from "./plug.j
  * @property {unknown} [error]
  */
 
-/** Whether this page is about to end, or to enter the back/forward cache (_cached), since pagehide. */
-export const life = { _leaving: false, _cached: false };
+/** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
+export const life = { _leaving: 0 };
 
 /** What waits to be tried again. @type {Set<Parcel>} */
 export const parked = new Set();
@@ -168,7 +168,7 @@ export const unpark = (p) => {
 
 /** The last chance of what the store does not keep for the next visit. */
 export const lastChance = () => {
-  if (offline() && (life._cached || !life._leaving)) return;
+  if (offline() && life._leaving !== 1) return;
   for (const p of [...parked]) {
     if (!p._after && !saved(p) && unpark(p)) {
       p._tries = 5; // what fails now is given up
