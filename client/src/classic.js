@@ -3,17 +3,20 @@
  *
  *	<script src="beacon.min.js" data-endpoint="/_pb" data-consent="required" async></script>
  */
-import { api, replay } from "./api.js";
-import { doc, w } from "./env.js";
-import { warn } from "./say.js";
+import { api } from "./api.js";
+import { doc, quietly, w } from "./env.js";
 
+/** What the page called before the script was there. @type {any[][] | undefined} */
+const q = w.beacon?.q;
+w.beacon = api;
 try {
   // Not doc.currentScript: an <img name="currentScript"> would stand there.
-  const tag = w.Document.prototype.__lookupGetter__("currentScript").call(doc);
-  if (tag) api.init({ ...tag.dataset });
-  else warn("module");
+  api.init({ ...w.Document.prototype.__lookupGetter__("currentScript").call(doc).dataset });
 } catch (e) {
-  warn("endpoint", e);
+  w.console?.warn("beacon:", e);
 }
-replay();
-w.beacon = api;
+if (q?.splice) {
+  // From now on at once.
+  q.push = ([name, ...args]) => quietly(() => api[name](...args));
+  q.splice(0).map(q.push);
+}

@@ -18,6 +18,7 @@ export const {
   /** @type {((url: string, init: RequestInit & {activateAfter?: number}) => {readonly activated: boolean}) | undefined} */
   fetchLater,
   setTimeout,
+  setInterval,
   clearTimeout,
   opener,
 } = w;

@@ -2,30 +2,47 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, setTimeout, w } from "./env.js";
-import { AppendableBeacon, ReplaceableBeacon, add, address, review, flush as sendAll } from "./core.js";
+import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, setInterval, setTimeout, w } from "./env.js";
+import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report, unpark } from "./transport.js";
 import { openStore, purge, storage, store } from "./store.js";
-import { parse } from "./options.js";
-import { told, warn } from "./say.js";
-import { watch } from "./spa.js";
+
+/**
+ * The options of init, and of the script's tag, which has them as text. Nothing but
+ * the very word that asks for more gives more: what is misspelt is told by debug.js.
+ * @typedef {object} InitOptions
+ * @property {string} [endpoint]
+ * @property {string} [token]
+ * @property {"required" | "granted" | "pending" | "denied"} [consent]
+ * @property {"block" | "flag"} [gpc]
+ * @property {string[] | string} [origins]
+ * @property {"atLeastOnce"} [reliability]
+ * @property {"path" | "full" | "none" | boolean | ((url: string) => unknown)} [page]
+ * @property {boolean | "" | "true" | "hash"} [spa]
+ * @property {object | string} [props]
+ * @property {boolean | string | ((tools: object) => unknown)} [debug]
+ * @property {(f: import("./transport.js").Failure) => void} [onerror]
+ */
 
 /** Where a denial is remembered. */
 const DENIED = "bcn:c";
 
-/** @type {import("./options.js").InitOptions} */
-export let settings = { endpoint: "/_pb", consent: "granted" };
+/** @type {InitOptions & {endpoint: string}} */
+export let settings = {
+  endpoint: "/_pb",
+  consent: "granted",
+  // What nobody else hears of. That a visitor does not agree is no fault.
+  onerror: (f) => f.reason !== "consent" && w.console?.warn("beacon:", f),
+};
 let begun = false;
-let awake = false;
-let lan = false; // the endpoint is plain http, as the page is
 let target = ""; // the endpoint, without a query
-/** What the page says of the visitor. @type {boolean | undefined} */
+/** What the page said of the visitor. @type {boolean | undefined} */
 let agreed;
-/** Whether the visitor said no, on this device; unknown until somebody asks, as the store is slow. @type {unknown} */
+/** Whether the visitor said no, on this device. @type {unknown} */
 let denied;
 let viewId = page;
-/** Of the page view: its address, the one before, and what the page calls it. @type {any} */
-let here, from, title, more;
+/** Of the page view: its address, the one before, and what the page says of it. @type {any} */
+let here, from, more;
 /** @type {AppendableBeacon} */
 let events;
 /** @type {ReplaceableBeacon} */
@@ -48,31 +65,27 @@ const gpc = () => nav.globalPrivacyControl === true;
 
 /** May beacons leave? 1 yes, 0 not yet, -1 never. */
 export const gate = () =>
-  (denied ??= quietly(() => storage()[DENIED]) || "") || (begun && settings.gpc !== "flag" && gpc()) ? -1
-  : (agreed ?? settings.consent === "granted") && !doc.prerendering ? 1
-  : 0;
+  denied || (settings.gpc !== "flag" && begun && gpc()) ? -1 : (agreed ?? settings.consent === "granted") && !doc.prerendering ? 1 : 0;
 
 /**
  * What is told of an address: by default the query and the fragment are nobody's
- * business. Routes of the hash kind are paths, with queries of their own.
- * @param {any} url
+ * business. With routes of the hash kind the fragment is a path.
+ * @param {string} url
  */
 const cut = (url) => {
   const { page: how = "path", spa } = settings;
-  try {
-    url = how.call ? how(url)
-      : /^(path|full)$/.test(how) && (spa === "hash" ? url : url.split("#")[0]).replace(how === "path" ? /\?[^#]*/g : "", "");
-  } catch (e) {
-    url = warn("page", e);
-  }
-  return url ? `${url}`.slice(0, 2e3) : undefined;
+  const full = how === "full";
+  const text = quietly(() =>
+    how.call ? how(url) : (full || /path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/, "").replace(spa === "hash" ? "" : /#.*/, ""),
+  );
+  return text ? `${text}`.slice(0, 2e3) : undefined;
 };
 
 /** What an envelope says of the page view, as of its first item. */
 export const about = () => ({ pv: viewId, page: here });
 
 /** What an envelope says of the visitor, as of its sending. */
-export const who = () => ({ sid: sessionId(), gpc: gpc() ? 1 : undefined });
+export const who = () => ({ sid: session() || page, gpc: gpc() ? 1 : undefined });
 
 /** The token of this page, for the endpoint that wrote it. @param {string} url */
 export const token = (url) => bare(url) === target && settings.token;
@@ -81,26 +94,25 @@ export const token = (url) => bare(url) === target && settings.token;
  * The id of the session, which goes on by this: a new one after 30 minutes of
  * nothing or after a day. Where nothing may be stored, this page is all of it.
  */
-const sessionId = () =>
-  quietly(() => {
-    if (!begun || gate() < 1) return;
-    const t = now();
-    // Each change of a beacon asks, and the store is slow.
-    if (t - asked < 1e3) return known;
-    const items = storage();
-    let s = quietly(() => JSON.parse(items["bcn:s"])) || {};
-    // Others may write there too.
-    const good = s.id?.trim?.() && s.id.length < 65 && s.first <= s.last;
-    if (!good || Math.abs(t - s.last) > 18e5 || t - s.first > 864e5) s = { id: s.id ? newId() : page, first: t };
-    // What is sent from a hidden page is no sign of life.
-    if (!s.last || !hidden()) s.last = t;
-    items["bcn:s"] = JSON.stringify(s);
-    asked = t;
-    return (known = s.id);
-  }) || page;
-
-/** The id of the session, if there is one. */
-export const session = () => (begun && gate() > 0 ? sessionId() : "");
+export const session = () => {
+  const t = now();
+  if (!begun || gate() < 1) return "";
+  // Each change of a beacon asks, and the store is slow.
+  if (t - asked > 999)
+    quietly(() => {
+      asked = t;
+      known = page;
+      const items = storage();
+      let s = quietly(() => JSON.parse(items["bcn:s"])) || {};
+      // Others may write there too.
+      if (!(s.id?.length < 65 && s.first <= s.last && Math.abs(t - s.last) < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
+      // What is sent from a hidden page is no sign of life.
+      if (!s.last || !hidden()) s.last = t;
+      items["bcn:s"] = JSON.stringify(s);
+      known = `${s.id}`;
+    });
+  return known;
+};
 
 /** Accounts for the time until now. */
 const account = () => {
@@ -118,10 +130,9 @@ const account = () => {
   if (!visible) start = end = input = t;
 };
 
-/** Something goes on here. */
 const stir = () => {
   // After so long it is another visit.
-  if (visible && !hidden() && now() - end > 18e5) next(undefined, title, more);
+  if (visible && !hidden() && now() - end > 18e5) view();
   account();
 };
 
@@ -131,10 +142,10 @@ const attend = () => {
   input = counted;
 };
 
-/** @param {any} b @param {object} data @param {string} name */
+/** @param {any} b @param {object | undefined} data @param {string} name */
 const put = (b, data, name) => {
   try {
-    add(b, { ...settings.props, ...data }, name);
+    add(b, { .../** @type {object} */ (settings.props), ...data }, name);
   } catch (error) {
     report(b, "data", 0, error);
   }
@@ -143,20 +154,19 @@ const put = (b, data, name) => {
 /** Reports totals, so that a later report makes up for a lost one. */
 const tell = () => {
   account();
-  if (awake && gate() > 0 && visible - reported >= 1e3) {
+  if (totals && gate() > 0 && visible - reported >= 1e3) {
     reported = visible;
-    put(totals, { ...more, start, end, engaged, seen: visible, ref: from, name: title }, "session");
+    put(totals, { ...more, start, end, engaged, seen: visible, ref: from }, "session");
   }
 };
 
-/** @param {string} id @param {string} [ref] */
-const begin = (id, ref) => {
-  const options = { backgroundTimeout: 0, _any: lan };
+/** @param {string} [id] */
+const begin = (id = newId()) => {
+  const { endpoint } = settings;
   viewId = id;
-  from = ref;
   here = cut(location.href || "");
-  totals = new ReplaceableBeacon(settings.endpoint, { ...options, key: "s:" + id });
-  events = new AppendableBeacon(settings.endpoint, { ...options, key: "l:" + id, timeout: 5e3 });
+  totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
+  events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
   visible = engaged = attention = 0;
   reported = -1e3;
   tell();
@@ -167,31 +177,22 @@ const push = () => {
   totals.sendNow();
 };
 
-/** @param {string | undefined} ref @param {string | undefined} name @param {object | undefined} data */
-const next = (ref, name, data) => {
-  push();
-  events.sendNow();
-  title = name;
-  more = data;
-  begin(newId(), ref);
-};
-
 /**
  * Begins a page view. One begins by itself with each page that is loaded.
  * @param {string} [name]
  * @param {object} [data] goes with its reports
  */
 export const view = (name, data) => {
-  if (begun) next(here, name && `${name}`, data);
+  if (!begun) return;
+  push();
+  events.sendNow();
+  from = here;
+  more = { ...data, name };
+  begin();
 };
 
-/** Begins a page view if the address, as it is told, has changed. */
-const look = () => {
-  if (spa() && cut(location.href) !== here) view();
-};
-
-/** @returns {boolean} */
-const spa = () => /^(true|hash|)$/.test(`${settings.spa}`);
+/** In a single-page app, begins a page view if the address, as it is told, has changed. */
+const look = () => /^(true|hash|)$/.test(`${settings.spa ?? 0}`) && cut(location.href) !== here && view();
 
 /**
  * Logs an event. It does not throw, whatever it is given.
@@ -206,8 +207,8 @@ export const log = (msg, data) => {
 
 /** Sends all that waits, now. */
 export const flush = () => {
-  if (begun) tell();
-  if (gate() > 0) sendAll();
+  tell();
+  sendAll();
 };
 
 /** Acts on what the visitor wants. */
@@ -219,7 +220,14 @@ const heed = () => {
     // All that was ever stored, but the denial.
     quietly(() => Object.keys(storage()).map((k) => /^bcn:(?!c$)/.test(k) && delete storage()[k]));
   }
+  tell();
   review();
+};
+
+/** Another tab may have been told no, or yes. */
+const recall = () => {
+  denied = quietly(() => storage()[DENIED]);
+  heed();
 };
 
 /**
@@ -228,60 +236,24 @@ const heed = () => {
  * @param {"granted" | "denied" | "pending"} state
  */
 export const consent = (state) => {
-  parse({ consent: state });
   agreed = state === "granted";
-  if (agreed) remember("");
-  if (state === "denied") remember(state);
+  if (state === "denied") denied = state;
+  else if (agreed) denied = "";
+  quietly(() => (denied ? (storage()[DENIED] = `${denied}`) : delete storage()[DENIED]));
   heed();
-};
-
-/** @param {string} state */
-const remember = (state) =>
-  quietly(() => {
-    denied = state;
-    const items = storage();
-    delete items[DENIED];
-    if (state) items[DENIED] = state;
-  });
-
-/** Another tab, or a page that was shown meanwhile, may have been told no. */
-const again = () => {
-  denied ||= undefined;
-  if (gate() < 0) heed();
-};
-
-/** What begins when the page is shown, as it may be slow. */
-const wake = () => {
-  if (awake) return;
-  awake = true;
-  on(w, "focus blur", stir);
-  on(w, "pointerdown pointermove keydown scroll touchstart", () => {
-    if (now() - input > 1e3) attend();
-  });
-  on(w, "storage", (e) => e.key === DENIED && again());
-  if (spa()) watch(look);
-  setTimeout(() => {
-    if (events.pending && !gate()) warn("pending");
-  }, 1e4);
-  setTimeout(beat, 3e4);
-  if (gate() < 0) heed();
-  else emit("review");
 };
 
 /** What is done when something happens to the page: see emit. @type {Record<string, () => unknown>} */
 const life = {
-  hide() {
-    wake();
-    tell();
-  },
+  hide: tell,
   review: tell,
   beat() {
     stir();
     push();
   },
   back() {
-    again();
-    begin(newId());
+    recall();
+    begin();
   },
   show: attend,
 };
@@ -299,39 +271,40 @@ const beat = () => {
   emit("beat");
 };
 
-/** @param {import("./transport.js").Failure} f */
-export const failed = (f) => {
-  if (/** @type {number} */ (f.status) < 500) warn("refused", f);
-  settings.onerror?.(f);
-};
-
 /**
  * Starts it all; again, it changes options.
- * @param {import("./options.js").InitOptions} [o]
+ * @param {Record<string, any>} [o] InitOptions
  */
 export const init = (o) => {
-  const given = parse(o);
-  const all = { ...settings, ...given };
+  /** @type {any} */
+  const all = { ...settings };
+  for (const k in o) if (o[k] !== undefined) all[k] = o[k];
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
-  const { href, origin } = new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI);
-  const plain = w.isSecureContext === false && origin === w.origin;
-  if (plain) warn("insecure");
-  all.endpoint = address(href, plain);
-  lan = plain;
+  all.endpoint = address(new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI));
+  target = bare(all.endpoint);
+  all.props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
-  target = bare(href);
-  if (given.consent === "denied") remember("denied");
+  const { debug } = all;
+  if (debug?.call) debug(all);
+  else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default(all));
   openStore();
-  const { debug } = given;
-  if (debug?.call) debug({ options: all, session, told });
-  else if (debug != null && `${debug}` !== "false") {
-    import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session, told }));
-  }
-  const first = !begun;
-  if (first) {
+  if (!begun) {
     begun = true;
-    begin(page, cut(doc.referrer || ""));
-    setTimeout(wake, 0);
+    from = cut(doc.referrer || "");
+    begin(page);
+    on(w, "focus blur", stir);
+    on(w, "pointerdown pointermove keydown scroll touchstart", () => {
+      if (now() - input > 1e3) attend();
+    });
+    on(w, "storage", (e) => e.key === DENIED && recall());
+    // After the change, as routers replace what they have just pushed.
+    const soon = () => setTimeout(look);
+    on(w, "popstate hashchange", soon);
+    // Without it, and without a change of the page's functions, it is looked at.
+    if (w.NavigateEvent) on(w.navigation, "currententrychange", soon);
+    else setInterval(look, 1e3);
+    setTimeout(beat, 3e4);
   }
-  if (!first || all.consent !== "granted") heed();
+  if (o?.consent === "denied") consent("denied");
+  else recall();
 };

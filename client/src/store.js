@@ -125,7 +125,7 @@ const take = () => {
         if (Math.abs(t - _born) < 864e5) {
           // Whoever wrote into the store must not make us send just anywhere. What is
           // for others waits for them.
-          if (n > 19 || !(targets.has(bare(_url)) || settings.origins?.includes(new URL(_url).origin))) return;
+          if (n > 19 || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
           n++;
           /** @type {Parcel} */
           const p = {
