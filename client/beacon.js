@@ -4,6 +4,10 @@
  *
  * It runs as it is, as an ES module. dist/ has the same as one small file.
  */
-export { PendingBeacon, PendingGetBeacon, PendingPostBeacon, AppendableBeacon, ReplaceableBeacon } from "./src/core.js";
-export { init, log, view, consent } from "./src/session.js";
-export { install } from "./src/install.js";
+import { api } from "./src/api.js";
+
+export const {
+  PendingBeacon, PendingGetBeacon, PendingPostBeacon, AppendableBeacon, ReplaceableBeacon,
+  init, log, view, consent, flush, install,
+} = api;
+export { api as beacon };

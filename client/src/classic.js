@@ -3,9 +3,17 @@
  *
  *	<script src="beacon.min.js" data-endpoint="/_pb" data-consent="required" async></script>
  */
-import { doc, quietly, w } from "./env.js";
-import { classes, install } from "./install.js";
-import { consent, init, log, view } from "./session.js";
+import { api, replay } from "./api.js";
+import { doc, w } from "./env.js";
+import { warn } from "./say.js";
 
-w.beacon = { ...classes, init, log, view, consent, install };
-quietly(() => init({ .../** @type {HTMLElement} */ (doc.currentScript).dataset }));
+try {
+  // Not doc.currentScript: an <img name="currentScript"> would stand there.
+  const tag = w.Document.prototype.__lookupGetter__("currentScript").call(doc);
+  if (tag) api.init({ ...tag.dataset });
+  else warn("module");
+} catch (e) {
+  warn("endpoint", e);
+}
+replay();
+w.beacon = api;

@@ -237,7 +237,7 @@ const arrange = (b) => {
  * @param {unknown} d
  * @param {string} [e]
  */
-const add = (b, d, e) => {
+export const add = (b, d, e) => {
   // First: it may run code of the page, which adds items.
   const json = JSON.stringify({ t: now(), e, d: d ?? null });
   if (b._off) return;

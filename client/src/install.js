@@ -3,7 +3,7 @@ import { w } from "./env.js";
 
 export const classes = { PendingBeacon, PendingGetBeacon, PendingPostBeacon, AppendableBeacon, ReplaceableBeacon };
 
-/** Makes the classes global, as they are where the browser has them. */
+/** Makes the classes global, as they are where the browser has them: in secure contexts. */
 export const install = () => {
-  Object.assign(w, classes);
+  if (w.isSecureContext !== false) Object.assign(w, classes);
 };

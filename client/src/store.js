@@ -106,11 +106,11 @@ const sync = () => {
   due.clear();
 };
 
-/** Deletes all that the client ever stored. */
+/** Deletes all that the client ever stored but a denial. */
 export const purge = () => {
   due.clear();
   written.clear();
-  quietly(() => records("bcn:").map(([, k]) => erase(k)));
+  quietly(() => records("bcn:").map(([, k]) => k === "bcn:c" || erase(k)));
 };
 
 /** Takes over what pages that are gone left behind. Returns how many. */

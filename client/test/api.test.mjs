@@ -343,7 +343,7 @@ test("install makes the classes global, nothing else does", async () => {
 test("exports", async () => {
   const { beacon } = await new World().open();
   assert.deepEqual(Object.keys(beacon).sort(), [
-    "AppendableBeacon", "PendingBeacon", "PendingGetBeacon", "PendingPostBeacon", "ReplaceableBeacon", "consent", "init", "install", "log", "view",
+    "AppendableBeacon", "PendingBeacon", "PendingGetBeacon", "PendingPostBeacon", "ReplaceableBeacon", "beacon", "consent", "flush", "init", "install", "log", "view",
   ]);
 });
 

@@ -266,6 +266,7 @@ class Tab {
     Object.assign(win, {
       window: win, self: win, globalThis: win,
       document: doc,
+      Document: class Document { get currentScript() { return tab.script; } },
       navigator: this.nav,
       location: Object.defineProperties({}, Object.fromEntries(
         ["origin", "href", "pathname", "search", "hash", "host", "hostname", "protocol"].map((part) => [part, { get: () => at()[part], enumerable: true }]),
@@ -309,11 +310,11 @@ class Tab {
   run(tag = this.options.tag, o) {
     if (!tag) return evaluate(files.module, this.win, o);
     const src = `${new URL(this.doc.baseURI).origin}/_pb.js`;
-    this.doc.currentScript = { dataset: tag, src, getAttribute: (k) => (k === "src" ? src : tag[k.replace("data-", "")] ?? null) };
+    this.script = { dataset: tag, src, getAttribute: (k) => (k === "src" ? src : tag[k.replace("data-", "")] ?? null) };
     try {
       evaluate(files.classic, this.win, o);
     } finally {
-      this.doc.currentScript = null;
+      this.script = null;
     }
     return this.win.beacon;
   }

@@ -1,9 +1,8 @@
-// Sessions, page views, engaged time, the log, consent and GPC.
+// Sessions, page views, engaged time and the log.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { World, idle } from "./harness.mjs";
+import { World } from "./harness.mjs";
 
-const U = "https://example.com/_pb";
 const open = async (w, o) => {
   const tab = await w.open(o);
   tab.beacon.init(o?.init);
@@ -117,7 +116,7 @@ test("the log", async () => {
   assert.deepEqual(logs.map((i) => [i.n, i.d.msg]), [[1, "clicked"], [2, "plain"], [3, "huge"]]);
   assert.deepEqual(logs[0].d, { msg: "clicked", what: "x" });
   const { k, pv, m, page } = logs[0].envelope;
-  assert.deepEqual([k, m, page], [`l:${pv}`, "append", "https://example.com/dir/page?q=1"]);
+  assert.deepEqual([k, m, page], [`l:${pv}`, "append", "https://example.com/dir/page"]);
   assert.ok(w.requests.every((r) => r.url === "https://example.com/collect"));
   tab.beacon.log("last");
   await tab.hide();
@@ -224,125 +223,4 @@ test("prerendered: a page view when it is seen", async () => {
   await w.tick(2_000);
   await tab.leave();
   assert.deepEqual(totals(w).map((t) => t.engaged), [2_000]);
-});
-
-const use = async (w, tab) => {
-  tab.beacon.log("x");
-  const b = new tab.beacon.PendingPostBeacon(U, { timeout: 100 });
-  b.setData("raw");
-  const c = new tab.beacon.PendingPostBeacon(U);
-  c.setData("now");
-  c.sendNow();
-  await w.tick(60_000);
-  return b;
-};
-
-test("consent pending: in memory only", async () => {
-  const w = new World();
-  const tab = await open(w, { init: { consent: "required" }, fetchLater: true });
-  const b = await use(w, tab);
-  assert.equal(b.pending, true);
-  await tab.hide();
-  await tab.show();
-  await tab.leave();
-  assert.deepEqual([w.requests.length, tab.later.length, stored(w)], [0, 0, []]);
-});
-
-test("consent granted: all of it goes", async () => {
-  for (const fetchLater of [false, true]) {
-    const w = new World();
-    const tab = await open(w, { init: { consent: "required" }, fetchLater });
-    await use(w, tab);
-    tab.beacon.consent("granted");
-    await w.tick(3_000);
-    await tab.leave();
-    assert.deepEqual(w.arrived.filter((r) => !r.envelope).map((r) => r.body).sort(), ["now", "raw"]);
-    assert.ok(w.items.some((i) => i.d.msg === "x"));
-    assert.equal(totals(w)[0].engaged, 63_000);
-    assert.ok(stored(w).includes("bcn:s"));
-  }
-});
-
-test("consent denied: dropped, purged, and nothing afterwards", async () => {
-  for (const from of ["required", "granted"]) {
-    const w = new World();
-    w.storage.data.other = "x";
-    w.storage.data["bcn:q:old:1"] = "x";
-    w.respond = () => ({ status: 503 });
-    const tab = await open(w, { init: { consent: from }, fetchLater: true });
-    const b = new tab.beacon.PendingPostBeacon(U);
-    b.setData("x");
-    await w.tick(1_000);
-    tab.beacon.consent("denied");
-    assert.deepEqual([b.pending, tab.later.length, Object.keys(w.storage.data)], [false, 0, ["other"]]);
-    const n = w.requests.length;
-    assert.equal((await use(w, tab)).pending, false);
-    await tab.hide();
-    await tab.show();
-    await tab.leave();
-    assert.deepEqual([w.requests.length, Object.keys(w.storage.data)], [n, ["other"]]);
-  }
-});
-
-test("consent denied, then granted: from then on", async () => {
-  const w = new World();
-  const tab = await open(w, { init: { consent: "required" } });
-  tab.beacon.log("before");
-  tab.beacon.consent("denied");
-  tab.beacon.log("between");
-  tab.beacon.consent("granted");
-  tab.beacon.log("after");
-  await w.tick(10_000);
-  await tab.leave();
-  assert.deepEqual([...new Set(w.items.filter((i) => i.e === "log").map((i) => i.d.msg))], ["after"]);
-});
-
-test("consent granted, then pending: held back", async () => {
-  const w = new World();
-  const tab = await open(w, { fetchLater: true });
-  const b = new tab.beacon.PendingPostBeacon(U);
-  b.setData("x");
-  await idle();
-  tab.beacon.consent("pending");
-  assert.deepEqual([b.pending, tab.later.length], [true, 0]);
-  await w.tick(60_000);
-  assert.equal(w.requests.length, 0);
-  tab.beacon.consent("granted");
-  assert.equal(b.pending, true);
-  await tab.leave();
-  assert.ok(w.requests.some((r) => r.body === "x"));
-});
-
-test("fifty wait for consent", async () => {
-  const w = new World();
-  const errors = [];
-  const tab = await open(w, { init: { consent: "required", onerror: (e) => errors.push(e.reason) } });
-  for (let i = 0; i < 60; i++) tab.beacon.log(`${i}`);
-  for (let i = 0; i < 60; i++) new tab.beacon.PendingGetBeacon("/");
-  assert.ok(errors.length >= 20 && errors.every((r) => r === "consent"));
-  tab.beacon.consent("granted");
-  await tab.leave();
-  assert.deepEqual(new Set(w.items.filter((i) => i.e === "log").map((i) => i.n)).size, 50);
-  assert.ok(w.requests.filter((r) => r.method === "GET").length <= 50);
-});
-
-test("GPC blocks unless it is only flagged", async () => {
-  const w = new World();
-  const tab = await open(w, { gpc: true });
-  await use(w, tab);
-  tab.beacon.consent("granted");
-  await tab.leave();
-  assert.deepEqual([w.requests.length, stored(w)], [0, []]);
-
-  const v = new World();
-  const flagged = await open(v, { gpc: true, init: { gpc: "flag" } });
-  await v.tick(2_000);
-  await flagged.leave();
-  assert.ok(v.requests.length && v.requests.every((r) => r.envelope.gpc === 1));
-
-  const u = new World();
-  const without = await open(u, { gpc: false });
-  await u.tick(2_000);
-  await without.leave();
-  assert.ok(u.requests.length && u.requests.every((r) => !("gpc" in r.envelope)));
 });
