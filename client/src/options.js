@@ -22,7 +22,7 @@ import { warn } from "./say.js";
 
 // Tags may have attributes of two words, which are other tools': data-turbo-track.
 const known =
-  /^((cf|\w+[A-Z]|endpoint|token|debug|props|origins).*|consent:(required|granted|denied|pending)|gpc:(block|flag)|reliability:atLeastOnce|page:(path|full|none|false)|spa:(true|false|hash|)|(onerror|page):.*\W.*)$/s;
+  /^((cf\w*|\w*[A-Z]\w*|endpoint|token|debug|props|origins):.*|consent:(required|granted|denied|pending)|gpc:(block|flag)|reliability:atLeastOnce|page:(path|full|none|false)|spa:(true|false|hash|))$/s;
 
 /**
  * @param {any} given
@@ -33,7 +33,7 @@ export const parse = (given) => {
   for (const name in all) {
     const value = all[name];
     if (value === undefined) delete all[name];
-    else if (!known.test(`${name}:${value}`)) warn("option", [name, value]);
+    else if (!value?.call && !known.test(`${name}:${value}`)) warn("option", [name, value]);
   }
   if (all.origins?.split) all.origins = all.origins.split(/[\s,]+/);
   if (all.props?.split) {

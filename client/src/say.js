@@ -4,11 +4,13 @@
  */
 import { w } from "./env.js";
 
-/** All that was told, for the debug mode, which listens by a push of its own. @type {[what: string, detail: unknown][]} */
+/** All that was told, for the debug mode, which listens by a push of its own. @type {[what: string, detail: unknown, key: string][]} */
 export const told = [];
 
 /** @param {string} what one of the faults in debug.js @param {unknown} [detail] */
 export const warn = (what, detail = "") => {
-  if (!told.some(([before]) => before === what)) w.console?.warn("beacon:", what, detail);
-  told.push([what, detail]);
+  const key = what + detail;
+  if (told.some((t) => t[2] === key)) return;
+  w.console?.warn("beacon:", what, detail);
+  told.push([what, detail, key]);
 };

@@ -90,7 +90,7 @@ const sessionId = () =>
     const items = storage();
     let s = quietly(() => JSON.parse(items["bcn:s"])) || {};
     // Others may write there too.
-    const good = s.id?.split && s.id.length < 65 && s.first <= s.last;
+    const good = s.id?.trim?.() && s.id.length < 65 && s.first <= s.last;
     if (!good || Math.abs(t - s.last) > 18e5 || t - s.first > 864e5) s = { id: s.id ? newId() : page, first: t };
     // What is sent from a hidden page is no sign of life.
     if (!s.last || !hidden()) s.last = t;

@@ -224,3 +224,160 @@ test("prerendered: a page view when it is seen", async () => {
   await tab.leave();
   assert.deepEqual(totals(w).map((t) => t.engaged), [2_000]);
 });
+
+test("the address of a page view is the one it began with", async () => {
+  const w = new World();
+  const tab = await open(w);
+  await w.tick(35_000);
+  tab.win.history.pushState(null, "", "/other");
+  tab.beacon.log("x");
+  await w.tick(35_000);
+  tab.beacon.view();
+  await w.tick(35_000);
+  await tab.leave();
+  const pages = new Map();
+  for (const i of w.items) pages.set(i.envelope.pv, [...(pages.get(i.envelope.pv) || []), i.envelope.page]);
+  assert.deepEqual([...pages.values()].map((p) => [...new Set(p)]), [["https://example.com/dir/page"], ["https://example.com/other"]]);
+});
+
+test("view(name, data), and where the visitor came from", async () => {
+  const w = new World();
+  const tab = await w.open({ referrer: "https://other.example/a?b=c" });
+  tab.beacon.view("before init");
+  tab.beacon.init();
+  await w.tick(2_000);
+  tab.beacon.view("cart", { items: 3, engaged: -1, name: "theirs" });
+  await w.tick(2_000);
+  tab.beacon.view();
+  await w.tick(2_000);
+  await tab.leave();
+  const last = totals(w).map(({ name, ref, items, engaged }) => ({ name, ref, items, engaged }));
+  const here = "https://example.com/dir/page";
+  assert.deepEqual(last, [
+    { name: undefined, ref: "https://other.example/a", items: undefined, engaged: 2_000 },
+    { name: "cart", ref: here, items: 3, engaged: 2_000 },
+    { name: undefined, ref: here, items: undefined, engaged: 2_000 },
+  ]);
+});
+
+test("another visit of the same page keeps its name, and comes from nowhere", async () => {
+  const w = new World();
+  const tab = await w.open({ referrer: "https://other.example/" });
+  tab.beacon.init();
+  await w.tick(2_000);
+  tab.beacon.view("cart", { items: 3 });
+  await w.tick(2_000);
+  await tab.hide();
+  await w.tick(31 * 60_000);
+  await tab.show();
+  await w.tick(2_000);
+  await tab.leave({ persisted: true });
+  await tab.restore();
+  await w.tick(2_000);
+  await tab.leave();
+  assert.deepEqual(totals(w).map(({ name, ref, items }) => [name, ref, items]), [
+    [undefined, "https://other.example/", undefined], ["cart", "https://example.com/dir/page", 3], ["cart", undefined, 3], ["cart", undefined, 3],
+  ]);
+});
+
+test("log's own message is the one that counts", async () => {
+  const w = new World();
+  const tab = await open(w);
+  tab.beacon.log("click", { msg: "x", y: 1 });
+  await w.tick(6_000);
+  assert.deepEqual(w.items.find((i) => i.e === "log").d, { msg: "click", y: 1 });
+});
+
+/** The machine sleeps: no timer runs, and the clock has gone on afterwards. */
+const sleep = async (w, ms) => {
+  for (const timer of w.timers) timer.at = Math.max(timer.at, w.time + ms);
+  w.time += ms;
+};
+
+test("time asleep is neither seen nor engaged", async () => {
+  for (const wakes of ["timer", "focus", "pointermove"]) {
+    const w = new World();
+    const tab = await open(w);
+    await w.tick(40_000);
+    await sleep(w, 20 * 60_000);
+    if (wakes !== "timer") tab.win.emit(wakes);
+    await w.tick(50_000);
+    await tab.leave();
+    const [view, ...rest] = totals(w);
+    assert.equal(rest.length, 0);
+    // Up to half a minute before it is not known either.
+    assert.ok(view.seen > 75_000 && view.seen <= 90_000, `${wakes}: ${view.seen}`);
+    assert.equal(view.engaged, wakes === "pointermove" ? view.seen : 30_000);
+  }
+});
+
+test("after a night's sleep it is another visit", async () => {
+  for (const wakes of ["timer", "focus", "pointermove", "blur"]) {
+    const w = new World();
+    const tab = await open(w);
+    await w.tick(40_000);
+    await sleep(w, 8 * 3_600_000);
+    if (wakes !== "timer") tab.win.emit(wakes);
+    await w.tick(50_000);
+    await tab.leave();
+    const all = totals(w);
+    assert.equal(all.length, 2, wakes);
+    assert.notEqual(all[0].sid, all[1].sid);
+    assert.ok(all[0].seen >= 30_000 && all[0].seen <= 40_000, `${wakes}: ${all[0].seen}`);
+    assert.ok(all[1].seen >= 45_000 && all[1].seen <= 50_000, `${wakes}: ${all[1].seen}`);
+  }
+});
+
+test("a session of the store that cannot be is not gone on with", async () => {
+  const now = new World().time;
+  const good = { id: "abcdef", first: now - 60_000, last: now - 1_000 };
+  for (const [bad, s] of Object.entries({
+    long: { ...good, id: "x".repeat(65) }, huge: { ...good, id: "x".repeat(70_000) },
+    number: { ...good, id: 5 }, object: { ...good, id: { length: 3 } }, list: { ...good, id: ["a"] }, none: { ...good, id: undefined }, empty: { ...good, id: "" },
+    future: { ...good, first: now + 3_600_000, last: now + 3_600_000 }, "future beginning": { ...good, first: now + 60_000 }, "future end": { ...good, last: now + 86_400_000 },
+    texts: { ...good, first: "x", last: "y" }, "no times": { id: "abcdef" }, "no object": 5, list2: [], null: null,
+  })) {
+    const w = new World();
+    w.storage.data["bcn:s"] = JSON.stringify(s);
+    const tab = await open(w);
+    await w.tick(2_000);
+    await tab.leave();
+    const { sid } = totals(w)[0];
+    assert.ok(typeof sid === "string" && sid.length > 0 && sid.length < 65 && sid !== s?.id, `${bad}: ${sid}`);
+    assert.equal(JSON.parse(w.storage.data["bcn:s"]).id, sid);
+    const next = await open(w);
+    assert.equal(next.beacon.beacon.session, sid, `${bad}: it lasts`);
+  }
+  const w = new World();
+  w.storage.data["bcn:s"] = JSON.stringify(good);
+  assert.equal((await open(w)).beacon.beacon.session, "abcdef");
+  w.storage.data["bcn:s"] = "no JSON";
+  assert.match((await open(w)).beacon.beacon.session, /^\w+$/);
+});
+
+test("starting touches neither the store nor input", async () => {
+  const w = new World();
+  const reads = [];
+  const tab = await w.open();
+  const { storage } = tab;
+  Object.defineProperty(tab, "storage", { get: () => (reads.push(1), storage) });
+  const listens = [];
+  const add = tab.win.addEventListener;
+  tab.win.addEventListener = function (type, f, o) {
+    listens.push([type, o]);
+    add.call(this, type, f, o);
+  };
+  tab.beacon.init();
+  assert.deepEqual([reads.length, listens.filter(([type]) => /pointer|scroll|key|touch/.test(type))], [0, []]);
+  await w.tick(1);
+  assert.ok(reads.length > 0);
+  const input = listens.filter(([type]) => /pointer|scroll|key|touch/.test(type));
+  assert.ok(input.length === 5 && input.every(([, o]) => o.passive === true && o.capture === true));
+});
+
+test("a page that ends before it has wholly started is reported", async () => {
+  const w = new World();
+  const tab = await open(w);
+  await tab.leave();
+  assert.equal(totals(w).length, 1);
+});
