@@ -216,6 +216,8 @@ const heed = () => {
   if (gate() < 0) {
     purge();
     parked.forEach(unpark);
+    // All that was ever stored, but the denial.
+    quietly(() => Object.keys(storage()).map((k) => /^bcn:(?!c$)/.test(k) && delete storage()[k]));
   }
   review();
 };

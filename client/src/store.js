@@ -106,11 +106,10 @@ const sync = () => {
   due.clear();
 };
 
-/** Deletes all that the client ever stored but a denial. */
+/** What is to be written or was is nothing any more. */
 export const purge = () => {
   due.clear();
   written.clear();
-  quietly(() => records("bcn:").map(([, k]) => k === "bcn:c" || erase(k)));
 };
 
 /** Takes over what pages that are gone left behind. Returns how many. */
