@@ -231,18 +231,17 @@ export const consent = (state) => {
   parse({ consent: state });
   agreed = state === "granted";
   if (agreed) remember("");
-  if (state === "denied") remember(state);
-  heed();
+  else if (state === "denied") remember(state);
+  else heed();
 };
 
-/** @param {string} state */
-const remember = (state) =>
-  quietly(() => {
-    denied = state;
-    const items = storage();
-    delete items[DENIED];
-    if (state) items[DENIED] = state;
-  });
+/** @param {any} state */
+const remember = (state) => {
+  denied = state;
+  quietly(() => delete storage()[DENIED]);
+  heed(); // which makes room
+  if (denied) quietly(() => (storage()[DENIED] = denied));
+};
 
 /** Another tab, or a page that was shown meanwhile, may have been told no. */
 const again = () => {

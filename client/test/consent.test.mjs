@@ -195,6 +195,18 @@ test("a denial is remembered on the device, whatever the next page's tag says", 
   assert.ok(w.requests.length > before);
 });
 
+test("a denial finds room in a full store", async () => {
+  const w = new World();
+  const [a, b] = [await open(w), await open(w)];
+  await w.tick(1_000);
+  w.storage.quota = Object.entries(w.storage.data).reduce((sum, [k, v]) => sum + k.length + v.length, 0);
+  a.beacon.consent("denied");
+  b.beacon.log("x");
+  await w.tick(6_000);
+  assert.deepEqual([stored(w), w.storage.data["bcn:c"]], [["bcn:c"], "denied"]);
+  assert.ok(!w.items.some((i) => i.d.msg === "x"));
+});
+
 test("a denial holds for beacons of a page that has not called init yet", async () => {
   const w = new World();
   w.storage.data["bcn:c"] = "denied";
