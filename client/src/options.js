@@ -3,6 +3,7 @@
  * known is told; it never counts as leave to do more, as everybody who reads an
  * option asks for the very word that gives it.
  */
+import { quietly } from "./env.js";
 import { warn } from "./say.js";
 
 /**
@@ -36,13 +37,6 @@ export const parse = (given) => {
     else if (!value?.call && !known.test(`${name}:${value}`)) warn("option", [name, value]);
   }
   if (all.origins?.split) all.origins = all.origins.split(/[\s,]+/);
-  if (all.props?.split) {
-    try {
-      all.props = JSON.parse(all.props);
-    } catch {
-      warn("option", ["props", all.props]);
-      delete all.props;
-    }
-  }
+  if (all.props?.split) all.props = quietly(() => JSON.parse(all.props)) ?? warn("option", ["props", all.props]);
   return all;
 };

@@ -191,7 +191,7 @@ const look = () => {
 };
 
 /** @returns {boolean} */
-const spa = () => /^(true|hash|)$/.test(`${settings.spa}`);
+const spa = () => /^(true|hash|)$/.test(/** @type {any} */ (settings.spa));
 
 /**
  * Logs an event. It does not throw, whatever it is given.
@@ -321,10 +321,11 @@ export const init = (o) => {
   target = bare(href);
   if (given.consent === "denied") remember("denied");
   openStore();
-  const { debug } = given;
-  if (debug?.call) debug({ options: all, session, told });
-  else if (debug != null && `${debug}` !== "false") {
-    import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session, told }));
+  const { debug = "false" } = given;
+  if (`${debug}` !== "false") {
+    const tools = { options: all, session, told };
+    if (debug.call) debug(tools);
+    else import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default(tools));
   }
   const first = !begun;
   if (first) {
