@@ -9,7 +9,7 @@ import { warn } from "./say.js";
 
 try {
   // Not doc.currentScript: an <img name="currentScript"> would stand there.
-  const tag = w.Document.prototype.__lookupGetter__("currentScript").call(doc);
+  const tag = Reflect.get(w.Document.prototype, "currentScript", doc);
   if (tag) api.init({ ...tag.dataset });
   else warn("module");
 } catch (e) {
