@@ -236,6 +236,20 @@ test("a denial reaches the other tabs at once", async () => {
   assert.deepEqual([w.requests.length, stored(w)], [n, ["bcn:c"]]);
 });
 
+test("what another tab grants does not lift the denial of this page", async () => {
+  const w = new World();
+  const [a, b] = [await open(w), await open(w)];
+  a.beacon.consent("denied");
+  await w.tick(1);
+  a.beacon.consent("granted");
+  await w.tick(1);
+  const b2 = new b.beacon.PendingPostBeacon(U, { timeout: 1 });
+  b2.setData("of the other tab");
+  await w.tick(100);
+  assert.equal(b2.pending, false);
+  assert.ok(!w.requests.some((r) => r.body === "of the other tab"));
+});
+
 test("a page from the back/forward cache hears of a denial it has missed", async () => {
   const w = new World();
   const tab = await open(w);
