@@ -124,30 +124,73 @@ export interface InitOptions {
    * for what is still to be sent. It is not stored.
    */
   token?: string;
-  /** `required`: nothing is stored or sent before `consent("granted")`. Default: `granted` */
-  consent?: "required" | "granted";
+  /**
+   * `required`: nothing is stored or sent before `consent("granted")`. `denied` is a
+   * denial, as by `consent`. What is none of these words does not grant. Default: `granted`
+   */
+  consent?: "required" | "granted" | "pending" | "denied";
   /** What Global Privacy Control does: nothing is sent, or it is sent with a flag. Default: `block` */
   gpc?: "block" | "flag";
-  /** Other origins that stored beacons may be sent to by a later page. */
-  origins?: string[];
+  /** Other origins that stored beacons may be sent to by a later page. As text: separated by spaces or commas. */
+  origins?: string[] | string;
   /** Send what the browser took, but may have lost, once more on the next visit. */
   reliability?: "atLeastOnce";
-  /** Whether to send the address of the page. Default: true */
-  page?: boolean;
+  /**
+   * What is sent of the address of the page, and of the referrer: origin and path, all
+   * but the fragment, nothing, or what a function makes of it. Default: `path`
+   */
+  page?: "path" | "full" | "none" | false | ((url: string) => string | null | undefined | false);
+  /**
+   * Whether a change of the address begins a page view, as `page` tells it. With `hash`
+   * the fragment is part of it. It has to be there when the client starts. Default: false
+   */
+  spa?: boolean | "hash";
+  /** Goes with every event. As text: JSON. */
+  props?: object | string;
+  /**
+   * Tells what the client does: true loads the file of the debug mode from beside the
+   * endpoint, text from there, and a function is that of the module `debug`.
+   */
+  debug?: boolean | string | ((hooks: any) => unknown);
   /** Called with what could not be delivered. */
   onerror?: (failure: Failure) => void;
 }
 
 /**
- * Starts: sessions, page views, engaged time, the crash store.
- * @throws TypeError unless the endpoint is https, or http to this machine
+ * Starts: sessions, page views, engaged time, the crash store. Again, it changes
+ * options; the next page view has them, and what the page said by `consent` stays.
+ * @throws TypeError unless the endpoint is https, or http to this machine, or http to
+ *	the origin of a page that is http itself
  */
 export function init(options?: InitOptions): void;
 /** Logs an event of the page view. Does not throw. Before `init` it does nothing. */
 export function log(message: string, data?: object): void;
-/** Begins a page view, in a page that changes without being loaded. */
-export function view(): void;
-/** Says whether the visitor agrees to be recorded. */
+/** Begins a page view, in a page that changes without being loaded. The data go with its reports. */
+export function view(name?: string, data?: object): void;
+/**
+ * Says whether the visitor agrees to be recorded. A denial is remembered on the device,
+ * for all tabs, until a page says `granted`.
+ */
 export function consent(state: "granted" | "denied" | "pending"): void;
-/** Makes the classes global. */
+/** Sends all that waits, now. */
+export function flush(): void;
+/** Makes the classes global, in secure contexts. */
 export function install(): void;
+
+/** The client of a page, of which there is one however often the script is there. */
+export interface Beacon {
+  readonly init: typeof init;
+  readonly log: typeof log;
+  readonly view: typeof view;
+  readonly consent: typeof consent;
+  readonly flush: typeof flush;
+  readonly install: typeof install;
+  readonly PendingBeacon: typeof PendingBeacon;
+  readonly PendingGetBeacon: typeof PendingGetBeacon;
+  readonly PendingPostBeacon: typeof PendingPostBeacon;
+  readonly AppendableBeacon: typeof AppendableBeacon;
+  readonly ReplaceableBeacon: typeof ReplaceableBeacon;
+  /** The id of the session, or "" if there is none. */
+  readonly session: string;
+}
+export const beacon: Beacon;

@@ -11,7 +11,7 @@ const q = w.beacon?.q;
 w.beacon = api;
 try {
   // Not doc.currentScript: an <img name="currentScript"> would stand there.
-  api.init({ ...w.Document.prototype.__lookupGetter__("currentScript").call(doc).dataset });
+  api.init({ ...Reflect.get(w.Document.prototype, "currentScript", doc).dataset });
 } catch (e) {
   w.console?.warn("beacon:", e);
 }

@@ -285,8 +285,8 @@ export const init = (o) => {
   all.props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
   const { debug } = all;
-  if (debug?.call) debug(all);
-  else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default(all));
+  if (debug?.call) debug({ options: all, session });
+  else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
   openStore();
   if (!begun) {
     begun = true;

@@ -195,6 +195,18 @@ test("a denial is remembered on the device, whatever the next page's tag says", 
   assert.ok(w.requests.length > before);
 });
 
+test("a denial finds room in a full store", async () => {
+  const w = new World();
+  const [a, b] = [await open(w), await open(w)];
+  await w.tick(1_000);
+  w.storage.quota = Object.entries(w.storage.data).reduce((sum, [k, v]) => sum + k.length + v.length, 0);
+  a.beacon.consent("denied");
+  b.beacon.log("x");
+  await w.tick(6_000);
+  assert.deepEqual([stored(w), w.storage.data["bcn:c"]], [["bcn:c"], "denied"]);
+  assert.ok(!w.items.some((i) => i.d.msg === "x"));
+});
+
 test("a denial holds for beacons of a page that has not called init yet", async () => {
   const w = new World();
   w.storage.data["bcn:c"] = "denied";
@@ -222,6 +234,20 @@ test("a denial reaches the other tabs at once", async () => {
   await w.tick(60_000);
   for (const tab of [a, b, c]) await tab.leave();
   assert.deepEqual([w.requests.length, stored(w)], [n, ["bcn:c"]]);
+});
+
+test("what another tab grants does not lift the denial of this page", async () => {
+  const w = new World();
+  const [a, b] = [await open(w), await open(w)];
+  a.beacon.consent("denied");
+  await w.tick(1);
+  a.beacon.consent("granted");
+  await w.tick(1);
+  const b2 = new b.beacon.PendingPostBeacon(U, { timeout: 1 });
+  b2.setData("of the other tab");
+  await w.tick(100);
+  assert.equal(b2.pending, false);
+  assert.ok(!w.requests.some((r) => r.body === "of the other tab"));
 });
 
 test("a page from the back/forward cache hears of a denial it has missed", async () => {

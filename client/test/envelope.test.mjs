@@ -27,6 +27,16 @@ const scenarios = {
     a.sendNow();
     return w.requests;
   },
+  async view(w) {
+    const tab = await w.open({ referrer: "https://other.example/a?b" });
+    tab.beacon.init({ props: { plan: "pro" }, page: "full" });
+    await w.tick(2_000);
+    tab.beacon.view("cart", { items: 3 });
+    tab.beacon.log("bought", { n: 1 });
+    await w.tick(3_000);
+    await tab.leave();
+    return w.requests;
+  },
   async replace(w) {
     const { beacon } = await w.open();
     beacon.init();

@@ -1,6 +1,6 @@
 // Checked by tsc --strict --noEmit; not run.
 import {
-  AppendableBeacon, PendingBeacon, PendingGetBeacon, PendingPostBeacon, ReplaceableBeacon, consent, init, install, log, view,
+  AppendableBeacon, PendingBeacon, PendingGetBeacon, PendingPostBeacon, ReplaceableBeacon, beacon, consent, flush, init, install, log, view,
 } from "../beacon.js";
 import type { Failure, InitOptions } from "../beacon.js";
 
@@ -35,13 +35,33 @@ new ReplaceableBeacon("/", { onerror: (f: Failure) => f.reason }).replaceData([1
 // @ts-expect-error no such option
 new AppendableBeacon("/", { idParam: "x" });
 
-const options: InitOptions = { endpoint: "/_pb", token: "v1.x.y", consent: "required", gpc: "flag", origins: [], reliability: "atLeastOnce", page: false };
+const options: InitOptions = {
+  endpoint: "/_pb", token: "v1.x.y", consent: "required", gpc: "flag", origins: [], reliability: "atLeastOnce", page: "full", spa: "hash", props: { plan: "pro" }, debug: true,
+  onerror: (f) => f.reason,
+};
 init(options);
 init();
+init({ page: (url) => url.slice(1), spa: true, origins: "https://a.example https://b.example", props: '{"a":1}', debug: () => {} });
+init({ page: false });
+// @ts-expect-error no such word
+init({ page: "all" });
+// @ts-expect-error no such word
+init({ consent: "Required" });
+// @ts-expect-error no such option
+init({ colour: 1 });
 log("x", { y: 1 });
 view();
+view("name", { a: 1 });
+// @ts-expect-error the data come second
+view({ a: 1 });
 consent("granted");
 // @ts-expect-error no such state
 consent("maybe");
+flush();
 install();
-export { method, pending };
+beacon.log("x");
+new beacon.PendingGetBeacon("/").sendNow();
+const session: string = beacon.session;
+// @ts-expect-error read-only
+beacon.session = "x";
+export { method, pending, session };
