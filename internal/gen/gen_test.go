@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/andybalholm/brotli"
+	"github.com/evanw/esbuild/pkg/api"
 )
 
 const client = "../../client"
@@ -153,6 +154,25 @@ func TestForbidden(t *testing.T) {
 	for _, s := range []string{`eval("x")`, `new Function("x")`, `e.innerHTML=x`, `on("beforeunload")`, `on('unload')`, `on("pagehide unload")`} {
 		if !forbidden.MatchString(s) {
 			t.Errorf("%s is allowed", s)
+		}
+	}
+}
+
+// TestOwnNames: what the source marks as its own gets other names, and what the browser
+// calls so does not.
+func TestOwnNames(t *testing.T) {
+	dir := t.TempDir()
+	source := "export const f = (o) => [o._own, o.__lookupGetter__, o.of_all];"
+	if err := os.WriteFile(filepath.Join(dir, "a.js"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	js, err := build(dir, output{name: "a.min.js", source: "a.js", format: api.FormatESModule})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, kept := range map[string]bool{"_own": false, ".__lookupGetter__": true, ".of_all": true} {
+		if strings.Contains(string(js), name) != kept {
+			t.Errorf("%s: %s", name, js)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func build(dir string, o output) ([]byte, error) {
 		MinifyWhitespace:  true,
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
-		MangleProps:       "^_", // what the source marks as its own
+		MangleProps:       "^_[a-z]", // what the source marks as its own: not __proto__ and the like
 		Plugins:           o.plugins(),
 	}
 	if o.inline {
