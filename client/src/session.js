@@ -35,6 +35,7 @@ export let settings = {
   onerror: (f) => f.reason !== "consent" && w.console?.warn("beacon:", f),
 };
 let begun = false;
+let spa = false;
 let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
 let agreed;
@@ -76,7 +77,7 @@ const cut = (url) => {
   const { page: how = "path", spa } = settings;
   const full = how === "full";
   const text = quietly(() =>
-    how.call ? how(url) : (full || /path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/, "").replace(spa === "hash" ? "" : /#.*/, ""),
+    how.call ? how(url) : (full || /path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/g, "").replace(spa === "hash" ? "" : /#.*/, ""),
   );
   return text ? `${text}`.slice(0, 2e3) : undefined;
 };
@@ -132,7 +133,7 @@ const account = () => {
 
 const stir = () => {
   // After so long it is another visit.
-  if (visible && !hidden() && now() - end > 18e5) view();
+  if (visible && !hidden() && now() - end > 18e5) turn();
   account();
 };
 
@@ -177,22 +178,26 @@ const push = () => {
   totals.sendNow();
 };
 
+/** Begins another page view. @param {string} [ref] @param {object} [data] */
+const turn = (ref, data = more) => {
+  push();
+  events.sendNow();
+  from = ref;
+  more = data;
+  begin();
+};
+
 /**
  * Begins a page view. One begins by itself with each page that is loaded.
  * @param {string} [name]
  * @param {object} [data] goes with its reports
  */
 export const view = (name, data) => {
-  if (!begun) return;
-  push();
-  events.sendNow();
-  from = here;
-  more = { ...data, name };
-  begin();
+  if (begun) turn(here, { ...data, name });
 };
 
 /** In a single-page app, begins a page view if the address, as it is told, has changed. */
-const look = () => /^(true|hash|)$/.test(`${settings.spa ?? 0}`) && cut(location.href) !== here && view();
+const look = () => spa && cut(location.href) !== here && view();
 
 /**
  * Logs an event. It does not throw, whatever it is given.
@@ -224,9 +229,9 @@ const heed = () => {
   review();
 };
 
-/** Another tab may have been told no, or yes. */
+/** Another tab may have been told no. */
 const recall = () => {
-  denied = quietly(() => storage()[DENIED]);
+  denied ||= quietly(() => storage()[DENIED]);
   heed();
 };
 
@@ -239,8 +244,8 @@ export const consent = (state) => {
   agreed = state === "granted";
   if (state === "denied") denied = state;
   else if (agreed) denied = "";
-  quietly(() => (denied ? (storage()[DENIED] = `${denied}`) : delete storage()[DENIED]));
-  heed();
+  heed(); // which makes room
+  quietly(() => (denied ? (storage()[DENIED] = state) : delete storage()[DENIED]));
 };
 
 /** What is done when something happens to the page: see emit. @type {Record<string, () => unknown>} */
@@ -297,12 +302,14 @@ export const init = (o) => {
       if (now() - input > 1e3) attend();
     });
     on(w, "storage", (e) => e.key === DENIED && recall());
-    // After the change, as routers replace what they have just pushed.
-    const soon = () => setTimeout(look);
-    on(w, "popstate hashchange", soon);
-    // Without it, and without a change of the page's functions, it is looked at.
-    if (w.NavigateEvent) on(w.navigation, "currententrychange", soon);
-    else setInterval(look, 1e3);
+    spa = /^(true|hash|)$/.test(`${all.spa ?? 0}`);
+    if (spa) {
+      // After the change, as routers replace what they have just pushed.
+      on(w, "popstate hashchange", () => setTimeout(look));
+      if (w.NavigateEvent) on(w.navigation, "currententrychange", () => setTimeout(look));
+      // The page's own functions are left as they are.
+      else setInterval(look, 500);
+    }
     setTimeout(beat, 3e4);
   }
   if (o?.consent === "denied") consent("denied");

@@ -3,7 +3,7 @@
  * much may be under way at once, and what is tried again.
  */
 import { bytes, canKeep, clearTimeout, fetch, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
-import { drop, failed, gate, gone, handed, save, saved, stamped } from "./plug.js";
+import { drop, gate, gone, handed, save, saved, settings, stamped } from "./plug.js";
 
 /**
  * A parcel is a request on its way: what a beacon was when it was sent.
@@ -47,7 +47,7 @@ let telling = false;
 export const report = (p, reason, status, error) => {
   if (telling) return;
   telling = true;
-  quietly(() => (p._options.onerror || failed)({ reason, url: p._url, status, error }));
+  quietly(() => (p._options.onerror || settings.onerror)?.({ reason, url: p._url, status, error }));
   telling = false;
 };
 

@@ -288,6 +288,13 @@ class Tab {
         return tab.fetch(url, init);
       },
       Request: this.options.keepalive === false ? class Request {} : class Request { get keepalive() { return true; } },
+      setInterval: (f, ms) => {
+        const again = () => {
+          world.after(ms, again, tab);
+          f();
+        };
+        world.after(ms, again, tab);
+      },
       setTimeout: (f, ms) => world.after(ms, f, tab),
       clearTimeout: (timer) => {
         world.timers = world.timers.filter((t) => t !== timer);
