@@ -96,7 +96,9 @@ async function run(seed) {
   const gone = async (how) => {
     const i = tabs.indexOf(tab);
     if (!stores || fullEver || denied) unsaved(tab);
+    const { length } = tab.list;
     await how(tab);
+    if (fullEver) for (const x of tab.list.slice(length)) x.excused = true; // made in onerror of a page that ends
     await open(i);
   };
   const actions = {
