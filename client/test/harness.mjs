@@ -169,7 +169,7 @@ class Tab {
   }
 
   get connected() {
-    return this.nav.onLine || this.options.lies;
+    return this.nav.onLine || !!this.options.lies;
   }
 
   /** Of a page that ends: what the browser takes and does not send. */
