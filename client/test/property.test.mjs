@@ -179,7 +179,7 @@ async function run(seed) {
     },
     async deny() {
       if (random() < 0.7) return;
-      tabs.forEach(excuse);
+      for (const x of made) x.excused = true;
       tab.beacon.consent("denied");
       await w.tick(w.storage.lag + 1); // the other tab hears of it
       denied = true;
