@@ -195,6 +195,24 @@ test("B20: offline by mistake: at the end what has ids is sent and kept, the res
   assert.deepEqual([numbers(w, "a"), times(w, "raw")], [[1], 1]);
 });
 
+test("B20: offline into the back/forward cache: what has ids is not taken for sent", async () => {
+  for (const engine of [{}, { keepalive: false }]) {
+    for (const back of [false, true]) {
+      const w = new World();
+      const tab = await visit(w, { ...engine, onLine: false });
+      append(tab.beacon, 1);
+      await w.tick(1_000);
+      await tab.leave({ persisted: true });
+      if (back) {
+        await tab.restore();
+        await tab.online(true);
+        await w.tick(10_000);
+      } else await later(w, engine);
+      assert.deepEqual(numbers(w, "a"), [1], JSON.stringify({ engine, back }));
+    }
+  }
+});
+
 test("B20: offline indeed: all comes with the next visit, once", async () => {
   const w = new World();
   const tab = await visit(w, { onLine: false });

@@ -169,7 +169,7 @@ class Tab {
   }
 
   get connected() {
-    return this.nav.onLine || this.options.lies;
+    return this.nav.onLine || !!this.options.lies;
   }
 
   /** Of a page that ends: what the browser takes and does not send. */
@@ -208,6 +208,7 @@ class Tab {
 
   async fetch(url, init = {}) {
     const { world } = this;
+    init = { ...init, keepalive: !!init.keepalive }; // as browsers understand it
     const keepalive = init.keepalive && this.options.keepalive !== false;
     const size = keepalive ? bodySize(init.body) : 0;
     if (this.inflight + size > 65_536) throw new TypeError("too much in flight");

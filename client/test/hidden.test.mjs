@@ -136,17 +136,48 @@ test("B11: what is too large for the end of a page is sent while it is only hidd
 });
 
 test("B10: document.open() takes all listeners away, and the heartbeat brings them back", async () => {
-  for (const how of ["hide", "leave"]) {
+  for (const how of ["hide", "leave", "online"]) {
     const w = new World();
     const tab = await visit(w);
     await w.tick(1_000);
-    tab.reopen();
     post(tab.beacon, "x");
     append(tab.beacon, 1);
+    if (how === "online") {
+      await tab.online(false);
+      post(tab.beacon, "waits").sendNow();
+    }
+    tab.reopen();
     await w.tick(35_000);
     assert.equal(times(w, "x"), 0);
+    await tab[how](true);
+    await w.tick(10_000);
+    if (how === "online") assert.equal(times(w, "waits"), 1);
+    else assert.deepEqual([times(w, "x"), numbers(w, "a")], [1, [1]], how);
+  }
+});
+
+test("B10: a beacon that is made then is enough too", async () => {
+  const w = new World();
+  const tab = await w.open();
+  post(tab.beacon, "x");
+  tab.reopen();
+  append(tab.beacon, 1);
+  await tab.leave();
+  assert.deepEqual([times(w, "x"), numbers(w, "a")], [1, [1]]);
+});
+
+test("onHidden: store and a browser that holds it too: no twin", async () => {
+  for (const how of ["leave", "crash"]) {
+    const w = new World();
+    const tab = await visit(w, { fetchLater: true });
+    const b = post(tab.beacon, "x", { onHidden: "store" });
+    await w.tick(1_000);
+    await tab.hide();
+    assert.equal(b.pending, true);
+    await w.tick(1_000);
     await tab[how]();
-    assert.deepEqual([times(w, "x"), numbers(w, "a")], [1, [1]], how);
+    await later(w);
+    assert.equal(times(w, "x"), 1, how);
   }
 });
 

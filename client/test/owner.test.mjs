@@ -127,6 +127,30 @@ for (const [pause, stop] of Object.entries(pauses)) {
   });
 }
 
+test("B5, B21: suspended while a record was about to be written again, and taken over: it is not written anew", async () => {
+  for (const change of ["online", "setData"]) {
+    const w = new World();
+    const one = await visit(w);
+    const b = post(one.beacon, "raw", { timeout: 1_000_000 });
+    await w.tick(1_000);
+    if (change === "online") await one.online(true);
+    else b.setData("new");
+    await idle();
+    one.frozen = true;
+    await w.tick(200_000);
+    const two = await visit(w);
+    await w.tick(80_000);
+    assert.equal(times(w, "raw"), 1, "taken over");
+    one.frozen = false;
+    await w.tick(1_000);
+    assert.deepEqual([recorded(w, "raw"), recorded(w, "new")], [[], []]);
+    await one.leave();
+    await two.leave();
+    await later(w);
+    assert.deepEqual([times(w, "raw"), times(w, "new")], [1, 0], change);
+  }
+});
+
 test("B19: after a sleep the clock is right again", async () => {
   const w = new World();
   const one = await visit(w);

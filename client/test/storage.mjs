@@ -32,8 +32,9 @@ export function localStorage(store, tab) {
     put(store.data, k, v);
     for (const other of store.pages) {
       if (other === page || !other.tab.alive) continue;
-      // Its process hears of it even while the page stands still.
-      if (store.lag) tab.world.after(store.lag, () => put(other.data, k, v));
+      // Its process hears of it even while the page stands still. In the end all have
+      // what is on the disk, also where two wrote at once.
+      if (store.lag) tab.world.after(store.lag, () => put(other.data, k, store.data[k] ?? null));
       tab.world.after(store.lag, () => {
         other.tab.win.emit("storage", { key: k, oldValue, newValue: v, storageArea: other.tab.win.localStorage, url: tab.doc.baseURI });
       }, other.tab);
