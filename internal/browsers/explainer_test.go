@@ -118,6 +118,7 @@ type recorder struct {
 	mu     sync.Mutex
 	got    []request
 	stored []beacon.Event
+	missed bool // something did not come, so that there is no use in long waits
 }
 
 func newRecorder(t *testing.T) *recorder {
@@ -259,8 +260,13 @@ const moment = 300 * time.Millisecond
 // await waits for n requests for path.
 func (x *explainer) await(t *testing.T, path string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); len(x.requests(path)) < n; time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(patience)
+	if x.missed {
+		deadline = time.Now().Add(moment)
+	}
+	for ; len(x.requests(path)) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
+			x.missed = true
 			t.Fatalf("%s: %d requests came, want %d; all there were: %v", path, len(x.requests(path)), n, x.all())
 		}
 	}
