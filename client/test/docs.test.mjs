@@ -29,8 +29,8 @@ const block = (text, start) => {
 };
 
 test("every option of init, as an attribute of the tag", async () => {
-  const options = names(await read("../src/options.js"), /@property \{.*\} \[(\w+)\]/g);
-  has(options.filter((name) => name !== "onerror"), 10, (name) => `\`data-${name}\``);
+  const options = names(block(await read("../beacon.d.ts"), "interface InitOptions"), /^ {2}(\w+)\?:/gm);
+  has(options.filter((name) => name !== "onerror"), 7, (name) => `\`data-${name}\``);
   assert.ok(options.includes("onerror") && page.includes("`onerror`, an option of `init`"));
 });
 

@@ -60,7 +60,7 @@ func (x *explainer) life() {
 	x.t.Run("a series has every item once", func(t *testing.T) {
 		x.await(t, "/mute/life/series", 1)
 		items := map[int]string{}
-		time.Sleep(moment)
+		time.Sleep(lull)
 		for _, q := range x.requests("/mute/life/series") {
 			var envelope struct {
 				Ev []struct {

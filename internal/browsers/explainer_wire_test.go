@@ -160,16 +160,15 @@ func (x *explainer) redirects() {
 		x.t.Run(way, func(t *testing.T) {
 			p := x.open("redirects=" + way)
 			type hop struct {
-				code       int
-				from, to   string
-				fromOrigin string
-				method     string
-				body       string
+				code     int
+				from, to string
+				method   string
+				body     string
 			}
 			var hops []hop
 			for _, origins := range [][2]string{{x.near, x.near}, {x.near, x.beside}, {x.beside, x.beside}} {
 				for _, code := range []int{302, 307, 308} {
-					h := hop{code: code, fromOrigin: origins[0], to: origins[1], method: "POST", body: "kept"}
+					h := hop{code: code, from: origins[0], to: origins[1], method: "POST", body: "kept"}
 					if code == 302 {
 						h.method, h.body = "GET", ""
 					}
@@ -180,14 +179,14 @@ func (x *explainer) redirects() {
 			for i, h := range hops {
 				target := fmt.Sprintf("%s/listed/%s/%d", h.to, way, i)
 				p.Eval(fmt.Sprintf(`const b = new B.PendingPostBeacon("%s/redirect/%d/%s/%d?to=" + encodeURIComponent(%s)); b.setData("kept"); held.push(b)`,
-					h.fromOrigin, h.code, way, i, quote(target)), nil)
+					h.from, h.code, way, i, quote(target)), nil)
 			}
 			p.Eval(x.send(way), nil)
 			if way == "end" {
 				x.leave(p)
 			}
 			for i, h := range hops {
-				t.Run(fmt.Sprintf("%d %v", h.code, [2]bool{h.fromOrigin == x.near, h.to == x.near}), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%d %v", h.code, [2]bool{h.from == x.near, h.to == x.near}), func(t *testing.T) {
 					got := x.one(t, fmt.Sprintf("/listed/%s/%d", way, i))
 					if got.Method != h.method || got.Body != h.body {
 						t.Errorf("got %v, want %s %q", got, h.method, h.body)
