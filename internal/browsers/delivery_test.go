@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// trials is how often each end of a page is tried: few in CI, 50 for the table of
-// the README (BEACON_TRIALS=50).
+// trials is how often each end of a page is tried: few in CI, 50 for the table of the
+// README, which takes more than an hour:
+//
+//	BEACON_TRIALS=50 go test -timeout 3h -run 'Delivery|FourTabs|Killed|Quit|UnderLoad' .
 func trials() int {
 	n, err := strconv.Atoi(os.Getenv("BEACON_TRIALS"))
 	if err != nil {
