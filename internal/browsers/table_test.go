@@ -56,13 +56,6 @@ func (r *table) add(s *store, kind, mark string) {
 	r.tally[kind].add(s, kind, mark)
 }
 
-func (r *table) twins() (n int) {
-	for _, c := range r.tally {
-		n += c.twins
-	}
-	return n
-}
-
 // printed has all tables in the order of their ends, for [TestMain].
 var printed []*table
 
@@ -77,7 +70,7 @@ func (r *table) print(when string) {
 			fmt.Fprintf(&b, " (%d twice)", c.twins)
 		}
 	}
-	fmt.Printf("delivery: %-28s %-22s%s\n", r.config.name, r.end, b.String())
+	fmt.Printf("delivery: %-28s %-26s%s\n", r.config.name, r.end, b.String())
 }
 
 // check fails t where fewer than a share of a kind is stored, or one of a page's own
