@@ -60,20 +60,20 @@ func TestClobbering(t *testing.T) {
 			mark := "clobbered by " + kind
 			p := f.open(b, "/"+kind+"?name=currentScript")
 			p.Eval(`beacon.log("`+mark+` before consent")`, nil)
-			time.Sleep(moment(1))
+			time.Sleep(pause(1))
 			p.Close()
 			f.eventually(t, 0, mark, 0)
 
 			p = f.open(b, "/"+kind+"?name=currentScript")
 			p.Eval(`beacon.consent("granted"); beacon.log("`+mark+` with consent")`, nil)
-			time.Sleep(moment(1))
+			time.Sleep(pause(1))
 			p.Close()
 			f.eventually(t, 1, mark, 5*time.Second)
 		}
 		// The client may fall silent for these, but nothing may go astray.
 		for _, name := range []string{"baseURI", "hasFocus", "addEventListener", "prerendering", "visibilityState", "cookie", "referrer", "documentElement"} {
 			p := b.For(t).Open(f.near + "/img?name=" + name)
-			time.Sleep(moment(1))
+			time.Sleep(pause(1))
 			p.Eval(`globalThis.beacon?.log?.("astray before consent")`, nil)
 			p.Close()
 		}
@@ -111,7 +111,7 @@ func TestBase(t *testing.T) {
 		})
 		p := f.open(b, "/")
 		p.Eval(`beacon.log("said at home"); globalThis.held = new beacon.ReplaceableBeacon("/_pb"); held.replaceData("held at home")`, nil)
-		time.Sleep(moment(1))
+		time.Sleep(pause(1))
 		p.Close()
 		f.eventually(t, 1, "said at home", 10*time.Second)
 		f.eventually(t, 1, "held at home", 10*time.Second)
@@ -138,13 +138,13 @@ func TestPage(t *testing.T) {
 		p.Click("a")
 		p.WaitFor(`return location.pathname === "/first" && ` + strings.TrimPrefix(ready, "return "))
 		p.Eval(`beacon.log("said")`, nil)
-		time.Sleep(moment(1))
+		time.Sleep(pause(1))
 		p.Close()
 		f.eventually(t, 1, "said", 10*time.Second)
 		for path, want := range map[string]string{"/false": "", "/none": "", "/full": f.near + "/full?query=1"} {
 			p := f.open(b.For(t), path+"?query=1#fragment")
 			p.Eval(`beacon.log("said at `+path+`")`, nil)
-			time.Sleep(moment(1))
+			time.Sleep(pause(1))
 			p.Close()
 			f.eventually(t, 1, "said at "+path, 10*time.Second)
 			if e := f.find("said at " + path); e.Page != want {

@@ -2,6 +2,8 @@ package browsers
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -86,4 +88,41 @@ func closeAll(pages []*Page) {
 		})
 	}
 	wait.Wait()
+}
+
+// TestClosedUnderLoad closes tabs of Firefox on a machine that has better things to do:
+// what goes by one of the browser's functions only was lost then.
+func TestClosedUnderLoad(t *testing.T) {
+	c := config{"firefox", Firefox, ""}
+	s, b, r := newStore(t), Start(t, c.engine), newTable(c, "close-under-load")
+	n := 3 * trials()
+	if n >= 150 {
+		done := make(chan bool)
+		defer close(done)
+		for range 2 * runtime.NumCPU() {
+			go func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+				}
+			}()
+		}
+	}
+	e := end{name: r.end, run: simple(func(_ *trial, p *Page) { p.Close() })}
+	x := &trial{s: s, b: b, c: c, r: r}
+	for i := range n {
+		e.run(x, i)
+	}
+	s.settle()
+	for i := range n {
+		for _, kind := range kinds {
+			r.add(s, kind, r.mark(i))
+		}
+	}
+	r.print("")
+	r.check(t, 148.0/150, nil)
+	fmt.Printf("delivery: %-28s load %s\n", c.name, load())
 }

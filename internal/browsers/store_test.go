@@ -59,6 +59,10 @@ func newStore(t *testing.T) *store {
 			http.NotFound(w, r)
 			return
 		default:
+			if strings.HasPrefix(r.URL.Path, "/page/isolated") { // which makes the clock of Chromium finer
+				w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+				w.Header().Set("Cross-Origin-Embedder-Policy", "require-corp")
+			}
 			if q.Has("without-fetchlater") {
 				content = "<script>delete globalThis.fetchLater</script>"
 			}
