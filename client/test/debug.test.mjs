@@ -1,16 +1,16 @@
 // The file that data-debug loads: a sentence for each fault, and a log of what happens.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./harness.mjs"; // gives each copy of the file its own modules
+import { evaluate } from "./link.mjs";
 import { faults } from "../src/debug.text.js";
 
-let copies = 0;
+const file = process.env.CLIENT === "dist" ? "dist/debug.min.mjs" : "src/debug.js";
 
 /** Runs the debug file on a page that is as page says. */
 async function debug({ options = {}, answer = { status: 204 }, storage = {}, session = "s1", told = [], ...page } = {}) {
   const out = { lines: [], warned: [], asked: [], told, options: { endpoint: "https://example.com/_pb", consent: "granted", gpc: "block", ...options } };
   const document = Object.assign(new EventTarget(), { baseURI: "https://example.com/dir/" });
-  globalThis.window = {
+  const window = {
     document,
     location: { host: "example.com", origin: "https://example.com" },
     isSecureContext: true,
@@ -31,12 +31,9 @@ async function debug({ options = {}, answer = { status: 204 }, storage = {}, ses
     },
     ...page,
   };
-  try {
-    const { default: start } = await import(`../src/debug.js?${++copies}`);
-    await start({ options: out.options, session: () => session, told });
-  } finally {
-    delete globalThis.window;
-  }
+  window.globalThis = window.window = window;
+  const { default: start } = evaluate(file, window);
+  await start({ options: out.options, session: () => session, told });
   out.tell = (...of) => out.told.push(of);
   out.codes = () => out.warned.splice(0).map((text) => /\[(\w+)\]/.exec(text)[1]);
   out.policy = (blockedURI) => document.dispatchEvent(Object.assign(new Event("securitypolicyviolation"), { blockedURI, effectiveDirective: "connect-src" }));
@@ -73,6 +70,8 @@ test("what was wrong before it came", async () => {
   }
   assert.deepEqual((await debug({ options: { consent: "required" } })).codes(), [], "granted meanwhile");
   assert.deepEqual((await debug({ navigator: { globalPrivacyControl: true }, options: { gpc: "flag" } })).codes(), []);
+  assert.deepEqual((await debug({ isSecureContext: undefined })).codes(), [], "a browser that does not say");
+  assert.match((await debug({ answer: { status: 0 } })).warned.join(), /answers with a redirect/);
   const far = await debug({ options: { endpoint: "https://collector.example/_pb" }, answer: null });
   assert.deepEqual(far.codes(), []);
   assert.deepEqual(far.asked, [], "another origin need not allow the question");
