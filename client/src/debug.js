@@ -15,6 +15,9 @@ import { failures, faults } from "./debug.text.js";
 
 const w = /** @type {any} */ (globalThis.window || globalThis);
 
+/** Marks the question of this file, in the query, among what leaves for the endpoint. */
+const OWN = "_debug";
+
 /**
  * Starts telling.
  * @param {Say} say
@@ -92,7 +95,7 @@ const follow = (options, print) => {
   try {
     new w.PerformanceObserver((/** @type {any} */ list) => {
       for (const { name, initiatorType, responseStatus, duration } of list.getEntries()) {
-        if (sameAddress(name, options.endpoint)) print("request by", initiatorType, "answered", responseStatus || "out of sight", `after ${Math.round(duration)} ms`);
+        if (sameAddress(name, options.endpoint) && !name.endsWith(OWN)) print("request by", initiatorType, "answered", responseStatus || "out of sight", `after ${Math.round(duration)} ms`);
       }
     }).observe({ type: "resource", buffered: true });
   } catch {
@@ -123,8 +126,8 @@ const ask = async (options, fault) => {
   try {
     const { href, origin } = new URL(url, w.document.baseURI);
     if (origin !== w.location.origin) return;
-    url = href;
-    const { status, headers } = await w.fetch(url, { method: "OPTIONS", credentials: "omit", cache: "no-store", redirect: "manual" });
+    url = href.split("#")[0];
+    const { status, headers } = await w.fetch(url + (url.includes("?") ? "&" : "?") + OWN, { method: "OPTIONS", credentials: "omit", cache: "no-store", redirect: "manual" });
     const refused = headers.get("Beacon-Refused");
     if (refused) fault("refused", { url, status, refused });
     else if (status !== 204) fault("path", { url, status: status || "with a redirect" });

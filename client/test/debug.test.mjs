@@ -45,7 +45,7 @@ test("a page where all is well", async () => {
   assert.deepEqual(d.codes(), []);
   assert.match(d.lines[0], /^beacon: session s1 options .*"https:.*_pb"/);
   assert.equal(d.lines.length, 1);
-  assert.deepEqual(d.asked.map(([url, init]) => [url, init.method, init.body]), [["https://example.com/_pb", "OPTIONS", undefined]]);
+  assert.deepEqual(d.asked.map(([url, init]) => [url, init.method, init.body]), [["https://example.com/_pb?_debug", "OPTIONS", undefined]]);
 });
 
 test("what was wrong before it came", async () => {
@@ -133,6 +133,7 @@ test("a log of what the page calls, what leaves and what is given up", async () 
   observer({
     getEntries: () => [
       { name: "https://example.com/_pb?_t=1", initiatorType: "beacon", responseStatus: 204, duration: 12.3 },
+      { name: "https://example.com/_pb?_debug", initiatorType: "fetch", responseStatus: 204, duration: 1 },
       { name: "https://example.com/style.css", initiatorType: "link", responseStatus: 200, duration: 1 },
       { name: "https://example.com/_pb", initiatorType: "fetch", responseStatus: 0, duration: 1 },
     ],
