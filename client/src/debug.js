@@ -4,6 +4,7 @@
  * it, so it may be long where the client has to be short.
  */
 
+import { mistakes } from "./debug.options.js";
 import { failures, faults } from "./debug.text.js";
 
 /**
@@ -53,6 +54,7 @@ export default (say) => {
     for (const [what, detail] of more) hear(what, detail);
     return Array.prototype.push.apply(say.told, more);
   };
+  for (const mistake of mistakes(options)) fault("option", mistake);
   follow(options, print);
   w.document?.addEventListener?.("securitypolicyviolation", (/** @type {any} */ e) => {
     if (sameAddress(e.blockedURI, options.endpoint)) fault("csp", e);
@@ -81,7 +83,7 @@ const follow = (options, print) => {
   const { onerror } = options;
   options.onerror = (/** @type {any} */ failure) => {
     print("given up:", failures[failure.reason] ?? failure.reason, failure);
-    onerror?.(failure);
+    if (typeof onerror === "function") onerror(failure);
   };
   const client = w[Symbol.for("beacon")];
   for (const name of ["log", "view", "consent", "flush"]) {

@@ -77,6 +77,30 @@ test("what was wrong before it came", async () => {
   assert.deepEqual(far.asked, [], "another origin need not allow the question");
 });
 
+test("options: names and values that are none", async () => {
+  const wrong = {
+    consent: ["Required", ""], gpc: ["no", true], origins: ["example.com", "https://a.example/path", ["https://a.example", "b"]], reliability: ["always", true],
+    page: ["query", true], spa: ["yes", 1], props: ["{", "[]", 1, "1"], debug: [1], onerror: ["f"], endpoint: [1], token: [1], colour: ["red", ""], constructor: ["x"],
+  };
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const d = await debug({ options: { [name]: value } });
+      assert.ok(d.codes().includes("option"), `${name}: ${JSON.stringify(value)}`);
+    }
+  }
+  const right = {
+    consent: ["required", "granted", undefined], gpc: ["flag"], origins: ["https://a.example http://localhost:8080/, https://b.example", ["https://a.example"], []], reliability: ["atLeastOnce"],
+    page: ["path", "full", "none", "false", false, () => ""], spa: ["", "true", true, "hash", false], props: ['{"a":1}', {}], debug: ["", "true", "/d.mjs", true, () => {}], onerror: [() => {}],
+    turboTrack: ["reload"], token: ["v1.x.y"],
+  };
+  for (const [name, values] of Object.entries(right)) {
+    for (const value of values) {
+      const d = await debug({ options: { [name]: value } });
+      assert.deepEqual(d.codes(), [], `${name}: ${JSON.stringify(value)}`);
+    }
+  }
+});
+
 test("what the client tells: faults once each, the rest as it comes", async () => {
   const d = await debug();
   const details = { option: ["colour", "red"], endpoint: new TypeError("not https"), page: new Error("of the page") };
