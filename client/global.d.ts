@@ -1,6 +1,8 @@
 import type { Beacon } from "./beacon.js";
 
+export type { Beacon };
+
 declare global {
-  /** What the classic script makes global. While it is still to come, the queue stub has the functions. */
+  /** Of the classic script. While it is still to come, the queue stub has the functions. */
   var beacon: Beacon;
 }

@@ -35,11 +35,12 @@ const right = {
  */
 export const mistakes = (options) =>
   Object.entries(options).filter(([name, value]) => {
+    if (value === undefined) return false;
     // Attributes of two words are other tools': data-turbo-track.
-    if (value === undefined || (!Object.hasOwn(right, name) && /[A-Z]/.test(name))) return false;
+    if (!Object.hasOwn(right, name)) return !/[A-Z]/.test(name);
     try {
       return !right[name](value);
     } catch {
-      return true; // no such option, or no such origin, or not JSON
+      return true; // no such origin, or not JSON
     }
   });

@@ -88,6 +88,8 @@ test("options: names and values that are none", async () => {
       assert.ok(d.codes().includes("option"), `${name}: ${JSON.stringify(value)}`);
     }
   }
+  const d = await debug({ options: { onerror: "f" } });
+  d.options.onerror({ reason: "size" }); // does not throw
   const right = {
     consent: ["required", "granted", undefined], gpc: ["flag"], origins: ["https://a.example http://localhost:8080/, https://b.example", ["https://a.example"], []], reliability: ["atLeastOnce"],
     page: ["path", "full", "none", "false", false, () => ""], spa: ["", "true", true, "hash", false], props: ['{"a":1}', {}], debug: ["", "true", "/d.mjs", true, () => {}], onerror: [() => {}],
