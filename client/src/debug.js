@@ -4,6 +4,7 @@
  * it, so it may be long where the client has to be short.
  */
 
+import { mistakes } from "./debug.options.js";
 import { failures, faults } from "./debug.text.js";
 
 /**
@@ -14,6 +15,9 @@ import { failures, faults } from "./debug.text.js";
  */
 
 const w = /** @type {any} */ (globalThis.window || globalThis);
+
+/** Marks the question of this file, in the query, among what leaves for the endpoint. */
+const OWN = "_debug";
 
 /**
  * Starts telling.
@@ -50,6 +54,7 @@ export default (say) => {
     for (const [what, detail] of more) hear(what, detail);
     return Array.prototype.push.apply(say.told, more);
   };
+  for (const mistake of mistakes(options)) fault("option", mistake);
   follow(options, print);
   w.document?.addEventListener?.("securitypolicyviolation", (/** @type {any} */ e) => {
     if (sameAddress(e.blockedURI, options.endpoint)) fault("csp", e);
@@ -78,7 +83,7 @@ const follow = (options, print) => {
   const { onerror } = options;
   options.onerror = (/** @type {any} */ failure) => {
     print("given up:", failures[failure.reason] ?? failure.reason, failure);
-    onerror?.(failure);
+    if (typeof onerror === "function") onerror(failure);
   };
   const client = w[Symbol.for("beacon")];
   for (const name of ["log", "view", "consent", "flush"]) {
@@ -92,7 +97,7 @@ const follow = (options, print) => {
   try {
     new w.PerformanceObserver((/** @type {any} */ list) => {
       for (const { name, initiatorType, responseStatus, duration } of list.getEntries()) {
-        if (sameAddress(name, options.endpoint)) print("request by", initiatorType, "answered", responseStatus || "out of sight", `after ${Math.round(duration)} ms`);
+        if (sameAddress(name, options.endpoint) && !name.endsWith(OWN)) print("request by", initiatorType, "answered", responseStatus || "out of sight", `after ${Math.round(duration)} ms`);
       }
     }).observe({ type: "resource", buffered: true });
   } catch {
@@ -123,8 +128,8 @@ const ask = async (options, fault) => {
   try {
     const { href, origin } = new URL(url, w.document.baseURI);
     if (origin !== w.location.origin) return;
-    url = href;
-    const { status, headers } = await w.fetch(url, { method: "OPTIONS", credentials: "omit", cache: "no-store", redirect: "manual" });
+    url = href.split("#")[0];
+    const { status, headers } = await w.fetch(url + (url.includes("?") ? "&" : "?") + OWN, { method: "OPTIONS", credentials: "omit", cache: "no-store", redirect: "manual" });
     const refused = headers.get("Beacon-Refused");
     if (refused) fault("refused", { url, status, refused });
     else if (status !== 204) fault("path", { url, status: status || "with a redirect" });

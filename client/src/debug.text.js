@@ -4,10 +4,9 @@
 
 /** What is wrong with a set-up, by code. @type {Record<string, Text>} */
 export const faults = {
-  insecure: (_, o) =>
-    `this page is plain http. Browsers take it for insecure, so the beacon classes throw (TypeError), fetchLater is not there, and ` +
-    `sessions and events go out only if the endpoint (${o.endpoint}) is of the same origin. Use https, or http://localhost: for a phone, forward a port of it to this machine, ` +
-    "or run the server with a certificate that the phone trusts.",
+  insecure: () =>
+    "this page is plain http. Browsers take it for insecure, so beacons may not be made (TypeError) and the client does not report. Use https, or http://localhost: for a phone, " +
+    "forward a port of it to this machine, or run the server with a certificate that the phone trusts.",
   pending: () =>
     "nothing is sent or stored, because nobody has said yet whether the visitor agrees: data-consent is \"required\". Call beacon.consent(\"granted\") or beacon.consent(\"denied\") " +
     "once it is known, on every page. Until then up to 50 beacons wait in memory.",

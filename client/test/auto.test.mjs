@@ -2,7 +2,7 @@
 // such as shadow trees, labels and middle clicks, internal/browsers tests.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./harness.mjs"; // gives each copy of a script its own modules
+import { evaluate } from "./link.mjs";
 
 /** As much of an element as a delegated listener asks for. */
 class Element {
@@ -28,9 +28,14 @@ class Element {
   }
 }
 
-let copies = 0;
+const files =
+  process.env.CLIENT === "dist"
+    ? { "auto.js": "dist/auto.min.mjs", "auto.classic.js": "dist/auto.min.js" }
+    : { "auto.js": "src/auto.entry.js", "auto.classic.js": "src/auto.classic.js" };
 
 class Page extends EventTarget {
+  globalThis = this;
+  window = this;
   Element = Element;
   Document = class {
     get currentScript() {
@@ -53,14 +58,9 @@ class Page extends EventTarget {
     return (msg, data) => this.logged.push([msg, data]);
   }
 
-  /** Imports a copy of its own, as each script of a page is one. */
-  async load(file) {
-    globalThis.window = this;
-    try {
-      return await import(`../src/${file}?${++copies}`);
-    } finally {
-      delete globalThis.window;
-    }
+  /** Runs a file with modules of its own, as each script of a page does. */
+  load(file) {
+    return evaluate(files[file], this);
   }
 
   fire(type, el, props) {
@@ -78,7 +78,7 @@ class Page extends EventTarget {
 
 const start = async (options) => {
   const page = new Page();
-  const { auto } = await page.load("auto.js");
+  const { auto } = page.load("auto.js");
   page.auto = auto;
   page.stop = auto({ log: page.log, ...options });
   return page;
@@ -97,16 +97,21 @@ test("a link that leads away is told without its query", async () => {
   assert.deepEqual(page.fire("auxclick", link, { button: 2 }), [], "with the right button");
   assert.deepEqual(page.click(a("mailto:jo@example.com?subject=hello")), [["outbound", { url: "mailto:" }]]);
   assert.deepEqual(page.click(a("tel:+15551234")), [["outbound", { url: "tel:" }]]);
-  for (const href of ["/next", "?page=2", "#top", "https://example.com/x", "javascript:void 0", "blob:https://example.com/1", "about:blank", "https://[", ""]) {
+  for (const href of ["/next", "?page=2", "#top", "https://example.com/x", "javascript:void 0", "javascript:open.pdf", "blob:https://example.com/1", "about:blank", "https://[", ""]) {
     assert.deepEqual(page.click(a(href)), [], href);
   }
   assert.deepEqual(page.click(new Element("p")), []);
+  assert.deepEqual(page.click(new Element("a", { name: "here" }, link)), want, "one without an address leads nowhere");
+  page.location.host = ""; // of a srcdoc frame
+  assert.deepEqual(page.click(a("/next")), []);
+  assert.deepEqual(page.click(link), want);
 });
 
 test("options", async () => {
   assert.deepEqual((await start({ outbound: false })).click(a("https://other.example/")), []);
   const inside = await start({ internal: ["other.example"] });
   assert.deepEqual(inside.click(a("https://shop.other.example/")), []);
+  assert.deepEqual(inside.click(a("https://other.example/")), []);
   assert.deepEqual(inside.click(a("https://another.example/")), [["outbound", { url: "https://another.example/" }]]);
   const whole = await start({ url: (url) => url.search });
   assert.deepEqual(whole.click(a("https://other.example/?ref=1")), [["outbound", { url: "?ref=1" }]]);
@@ -140,6 +145,7 @@ test("forms, and nothing of what is in them", async () => {
   assert.deepEqual(page.fire("submit", form)[0][1].id, "login");
   assert.deepEqual(page.click(new Element("a", { href: "https://other.example/" }, form)).length, 1);
   assert.deepEqual((await start({ forms: false })).fire("submit", form), []);
+  assert.deepEqual(page.fire("submit", new Element("div", { action: "/x" })), [], "an event that only has the name");
 });
 
 test("what the page marks", async () => {
@@ -155,7 +161,11 @@ test("what the page marks", async () => {
   const form = new Element("form", { "data-beacon-event": "search", "data-beacon-where": "top", id: "s" });
   assert.deepEqual(page.click(new Element("input", {}, form)), [], "a form is told when it is submitted");
   assert.deepEqual(page.fire("submit", form), [["search", { id: "s", name: undefined, action: undefined, where: "top" }]]);
+  assert.deepEqual(page.click(a("https://[", {}, around)), [["card", {}]]);
+  const named = await start({ forms: false });
+  assert.equal(named.fire("submit", form)[0][0], "search");
   const off = await start({ events: false });
+  assert.equal(off.fire("submit", form)[0][0], "form");
   assert.deepEqual(off.click(button), []);
   assert.deepEqual(off.click(link), [["outbound", { url: "https://other.example/x" }]]);
 });
@@ -182,7 +192,7 @@ test("nothing is thrown into the page, and no click is held up", async () => {
 
 test("one of it on a page, which can end and begin again", async () => {
   const page = await start();
-  const { auto: second } = await page.load("auto.js");
+  const { auto: second } = page.load("auto.js");
   second({ log: page.log, outbound: false });
   assert.deepEqual(page.click(a("https://other.example/")), [], "the last options count");
   const stop = second({ log: page.log });
@@ -192,6 +202,7 @@ test("one of it on a page, which can end and begin again", async () => {
   page.auto({ log: page.log });
   assert.equal(page.click(a("https://other.example/")).length, 1);
   stop(); // of an earlier one
+  page.auto({ log: page.log });
   assert.equal(page.click(a("https://other.example/")).length, 1);
 });
 
@@ -205,13 +216,13 @@ test("without a log it is the one of the page's client", async () => {
 });
 
 test("on a server it does nothing", async () => {
-  const { auto } = await import(`../src/auto.js?${++copies}`);
+  const { auto } = await import("../" + files["auto.js"]);
   auto({})();
 });
 
 test("the classic script: its tag's options, and a client that comes later", async () => {
   const page = new Page({ dataset: { downloads: "stl, obj", internal: "a.example b.example", forms: "false", colour: "red" } });
-  await page.load("auto.classic.js");
+  page.load("auto.classic.js");
   assert.deepEqual(page.warned, ["beacon: automatic events have no data-colour"]);
   page.click(a("https://other.example/1"));
   page.click(a("https://www.b.example/"));

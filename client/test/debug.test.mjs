@@ -1,16 +1,16 @@
 // The file that data-debug loads: a sentence for each fault, and a log of what happens.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import "./harness.mjs"; // gives each copy of the file its own modules
+import { evaluate } from "./link.mjs";
 import { faults } from "../src/debug.text.js";
 
-let copies = 0;
+const file = process.env.CLIENT === "dist" ? "dist/debug.min.mjs" : "src/debug.js";
 
 /** Runs the debug file on a page that is as page says. */
 async function debug({ options = {}, answer = { status: 204 }, storage = {}, session = "s1", told = [], ...page } = {}) {
   const out = { lines: [], warned: [], asked: [], told, options: { endpoint: "https://example.com/_pb", consent: "granted", gpc: "block", ...options } };
   const document = Object.assign(new EventTarget(), { baseURI: "https://example.com/dir/" });
-  globalThis.window = {
+  const window = {
     document,
     location: { host: "example.com", origin: "https://example.com" },
     isSecureContext: true,
@@ -31,12 +31,9 @@ async function debug({ options = {}, answer = { status: 204 }, storage = {}, ses
     },
     ...page,
   };
-  try {
-    const { default: start } = await import(`../src/debug.js?${++copies}`);
-    await start({ options: out.options, session: () => session, told });
-  } finally {
-    delete globalThis.window;
-  }
+  window.globalThis = window.window = window;
+  const { default: start } = evaluate(file, window);
+  await start({ options: out.options, session: () => session, told });
   out.tell = (...of) => out.told.push(of);
   out.codes = () => out.warned.splice(0).map((text) => /\[(\w+)\]/.exec(text)[1]);
   out.policy = (blockedURI) => document.dispatchEvent(Object.assign(new Event("securitypolicyviolation"), { blockedURI, effectiveDirective: "connect-src" }));
@@ -48,7 +45,7 @@ test("a page where all is well", async () => {
   assert.deepEqual(d.codes(), []);
   assert.match(d.lines[0], /^beacon: session s1 options .*"https:.*_pb"/);
   assert.equal(d.lines.length, 1);
-  assert.deepEqual(d.asked.map(([url, init]) => [url, init.method, init.body]), [["https://example.com/_pb", "OPTIONS", undefined]]);
+  assert.deepEqual(d.asked.map(([url, init]) => [url, init.method, init.body]), [["https://example.com/_pb?_debug", "OPTIONS", undefined]]);
 });
 
 test("what was wrong before it came", async () => {
@@ -73,9 +70,37 @@ test("what was wrong before it came", async () => {
   }
   assert.deepEqual((await debug({ options: { consent: "required" } })).codes(), [], "granted meanwhile");
   assert.deepEqual((await debug({ navigator: { globalPrivacyControl: true }, options: { gpc: "flag" } })).codes(), []);
+  assert.deepEqual((await debug({ isSecureContext: undefined })).codes(), [], "a browser that does not say");
+  assert.match((await debug({ answer: { status: 0 } })).warned.join(), /answers with a redirect/);
   const far = await debug({ options: { endpoint: "https://collector.example/_pb" }, answer: null });
   assert.deepEqual(far.codes(), []);
   assert.deepEqual(far.asked, [], "another origin need not allow the question");
+});
+
+test("options: names and values that are none", async () => {
+  const wrong = {
+    consent: ["Required", ""], gpc: ["no", true], origins: ["example.com", "https://a.example/path", ["https://a.example", "b"]], reliability: ["always", true],
+    page: ["query", true], spa: ["yes", 1], props: ["{", "[]", 1, "1"], debug: [1], onerror: ["f"], endpoint: [1], token: [1], colour: ["red", ""], constructor: ["x"],
+  };
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const d = await debug({ options: { [name]: value } });
+      assert.ok(d.codes().includes("option"), `${name}: ${JSON.stringify(value)}`);
+    }
+  }
+  const d = await debug({ options: { onerror: "f" } });
+  d.options.onerror({ reason: "size" }); // does not throw
+  const right = {
+    consent: ["required", "granted", undefined], gpc: ["flag"], origins: ["https://a.example http://localhost:8080/, https://b.example", ["https://a.example"], []], reliability: ["atLeastOnce"],
+    page: ["path", "full", "none", "false", false, () => ""], spa: ["", "true", true, "hash", false], props: ['{"a":1}', {}], debug: ["", "true", "/d.mjs", true, () => {}], onerror: [() => {}],
+    turboTrack: ["reload"], token: ["v1.x.y"],
+  };
+  for (const [name, values] of Object.entries(right)) {
+    for (const value of values) {
+      const d = await debug({ options: { [name]: value } });
+      assert.deepEqual(d.codes(), [], `${name}: ${JSON.stringify(value)}`);
+    }
+  }
 });
 
 test("what the client tells: faults once each, the rest as it comes", async () => {
@@ -134,6 +159,7 @@ test("a log of what the page calls, what leaves and what is given up", async () 
   observer({
     getEntries: () => [
       { name: "https://example.com/_pb?_t=1", initiatorType: "beacon", responseStatus: 204, duration: 12.3 },
+      { name: "https://example.com/_pb?_debug", initiatorType: "fetch", responseStatus: 204, duration: 1 },
       { name: "https://example.com/style.css", initiatorType: "link", responseStatus: 200, duration: 1 },
       { name: "https://example.com/_pb", initiatorType: "fetch", responseStatus: 0, duration: 1 },
     ],

@@ -207,37 +207,39 @@ func testVitals(t *testing.T, k kitchen, b *Browser) {
 		const p = document.createElement("p"); p.style.height = "200px"; document.body.prepend(p);
 		await new Promise(done => setTimeout(done, 500))`, nil)
 	p.Navigate(url + "/away")
-	last := func(wait int) map[string][]float64 {
-		var values map[string][]float64 // of each metric, of its series the last
+	// Of each metric, the last event of each of its series.
+	last := func(wait int) map[string][]beacon.Event {
 		for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-			values = map[string][]float64{}
-			series, n := "", 0
+			metrics, n, series := map[string][]beacon.Event{}, 0, ""
 			for _, e := range s.all("vital") {
-				var d struct {
-					Name  string
-					Value float64
-				}
+				var d struct{ Name string }
 				if err := json.Unmarshal(fmt.Append(nil, e.Body), &d); err != nil || e.Mode != beacon.ModeReplace {
 					t.Fatalf("%s: %v, mode %v", e.Body, err, e.Mode)
 				}
-				if e.Series != series {
-					values[d.Name] = append(values[d.Name], 0)
+				of := metrics[d.Name]
+				if e.Series == series && len(of) > 0 {
+					of[len(of)-1] = e
+				} else {
+					metrics[d.Name] = append(of, e)
 					n++
 				}
 				series = e.Series
-				values[d.Name][len(values[d.Name])-1] = d.Value
 			}
 			if n >= wait || time.Now().After(deadline) {
-				return values
+				return metrics
 			}
 		}
 	}
 	time.Sleep(300 * time.Millisecond)
 	got := last(5)
 	for _, name := range []string{"CLS", "FCP", "INP", "LCP", "TTFB"} {
-		if len(got[name]) != 1 || got[name][0] <= 0 {
-			t.Errorf("%s: %v, want one value", name, got[name])
+		var d struct{ Value float64 }
+		if len(got[name]) != 1 || json.Unmarshal(fmt.Append(nil, got[name][0].Body), &d) != nil || d.Value <= 0 {
+			t.Errorf("%s: %+v, want one value", name, got[name])
 		}
+	}
+	if cls := got["CLS"]; len(cls) == 1 && cls[0].Seq < 2 {
+		t.Errorf("CLS is value %d of its series: it began as 0", cls[0].Seq)
 	}
 	// A browser is free not to keep the page, which is then measured as another one.
 	p.Eval(`history.back()`, nil)
@@ -245,7 +247,7 @@ func testVitals(t *testing.T, k kitchen, b *Browser) {
 	time.Sleep(500 * time.Millisecond)
 	p.Navigate(url + "/away")
 	if got := last(8); len(got["LCP"]) != 2 || len(got["CLS"]) != 2 {
-		t.Errorf("shown twice, got %v", got)
+		t.Errorf("shown twice, got %+v", got)
 	}
 }
 
@@ -315,7 +317,7 @@ func testHTMX(t *testing.T, k kitchen, b *Browser) {
 
 func testTurbo(t *testing.T, k kitchen, b *Browser) {
 	page := strings.Replace(k.read(t, "turbo.html"), "</body>", `<a id="out" href="https://other.example/" onclick="event.preventDefault()">out</a>
-		<script>globalThis.bodies = (globalThis.bodies || 0) + 1</script><script src="/_pb.js" data-spa></script></body>`, 1)
+		<script>globalThis.bodies = (globalThis.bodies || 0) + 1</script><script src="/_pb.js"></script></body>`, 1)
 	s, url := serve(t, page, map[string]string{"/turbo.js": k.read(t, "node_modules/@hotwired/turbo/dist/turbo.es2017-umd.js")})
 	p := b.Open(url + "/start")
 	p.WaitFor(ready)
