@@ -84,13 +84,12 @@ const listen = () => {
 /**
  * The URL that beacons may go to, as it is now: a page changes its own.
  * @param {any} url
- * @param {unknown} [any] whether TLS is no matter
  * @returns {string} absolute, without fragment: nobody gets that, and the query comes to its end
  */
-export const address = (url, any) => {
+export const address = (url) => {
   const u = url != null && new URL(url, doc.baseURI);
   // Like the browser: what does not leave the machine needs no TLS.
-  if (!any && !/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) throw new TypeError("not https: " + url);
+  if (!/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) throw new TypeError("not https: " + url);
   u.hash = "";
   aim(u.href);
   return u.href;
@@ -277,7 +276,6 @@ const parcel = (b) => {
     ...b,
     _url: idParam ? new URL(url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}`).href : url,
     _body: b._mode ? seal(b) : () => data,
-    _later: 0,
     _tries: 0,
   };
 };
@@ -292,9 +290,9 @@ const seal = (b) => {
 /** @param {PendingBeacon} b */
 const sendOff = (b) => {
   if (!open(b)) return;
-  const p = b._state && parcel(b);
+  const { _state } = b;
   close(b);
-  if (p) send(p, life._leaving || hidden());
+  if (_state) send(parcel(b), life._leaving || hidden());
 };
 
 /** When the page is hidden, or ends. @param {PendingBeacon} b */
@@ -312,8 +310,6 @@ const part = (b) => {
  * @property {number} [backgroundTimeout]
  * @property {"include" | "same-origin"} [credentials]
  * @property {boolean} [sendEmpty]
- * @property {"cors" | "no-cors"} [mode]
- * @property {unknown} [_any]
  * @property {string} [idParam]
  * @property {string} [token]
  * @property {"store"} [onHidden]
@@ -332,14 +328,13 @@ export class PendingBeacon {
   constructor(url, options, mode, method = "POST") {
     if (new.target === PendingBeacon) throw new TypeError("abstract");
     const { timeout = -1, backgroundTimeout = -1, key, idParam } = (this._options = { ...options });
-    this._url = address(url, this._options._any);
+    this._url = address(url);
     this._given = `${url}`;
     // As IDL has it for long.
     this._timeout = timeout | 0;
     this._background = backgroundTimeout | 0;
     // As sendBeacon, which can do no other.
     this._options.credentials ||= "include";
-    this._options.mode ||= "cors";
     this._ids = mode || idParam;
     this._mode = mode;
     this._method = method;

@@ -11,7 +11,7 @@ import { failures, faults } from "./debug.text.js";
  * @typedef {object} Say what the client tells
  * @property {Record<string, any>} options as they were understood
  * @property {() => string} session
- * @property {[what: string, detail?: any][]} told what was told, to which the client adds
+ * @property {[what: string, detail?: any][]} [told] what was told, to which the client adds
  */
 
 const w = /** @type {any} */ (globalThis.window || globalThis);
@@ -49,13 +49,14 @@ export default (say) => {
     if (Object.hasOwn(faults, what)) fault(elsewhere ? "path" : what, detail);
     else print(what, detail);
   };
-  for (const [what, detail] of say.told) hear(what, detail);
-  say.told.push = (...more) => {
+  const { told: earlier = [] } = say;
+  for (const [what, detail] of earlier) hear(what, detail);
+  earlier.push = (...more) => {
     for (const [what, detail] of more) hear(what, detail);
-    return Array.prototype.push.apply(say.told, more);
+    return Array.prototype.push.apply(earlier, more);
   };
   for (const mistake of mistakes(options)) fault("option", mistake);
-  follow(options, print);
+  follow(options, hear, print);
   w.document?.addEventListener?.("securitypolicyviolation", (/** @type {any} */ e) => {
     if (sameAddress(e.blockedURI, options.endpoint)) fault("csp", e);
   });
@@ -77,11 +78,13 @@ export default (say) => {
 /**
  * Prints what the page calls of the client, and what leaves for the endpoint.
  * @param {Record<string, any>} options
+ * @param {(what: string, detail: any) => void} hear
  * @param {(...args: unknown[]) => void} print
  */
-const follow = (options, print) => {
+const follow = (options, hear, print) => {
   const { onerror } = options;
   options.onerror = (/** @type {any} */ failure) => {
+    if (failure.status < 500) hear("refused", failure);
     print("given up:", failures[failure.reason] ?? failure.reason, failure);
     if (typeof onerror === "function") onerror(failure);
   };

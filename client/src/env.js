@@ -88,7 +88,7 @@ export const relisten = () => listeners.map((f) => f()).length;
  */
 export const on = (target, types, f) => {
   const g = (/** @type {any} */ e) => quietly(() => f(e));
-  const listen = () => types.split(" ").map((type) => target.addEventListener?.(type, g, { capture: true, passive: true }));
+  const listen = () => types.split(" ").map((type) => target.addEventListener?.(type, g, true));
   listeners.push(listen);
   listen();
 };

@@ -2,7 +2,7 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, setInterval, setTimeout, w } from "./env.js";
+import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report, unpark } from "./transport.js";
 import { openStore, purge, storage, store } from "./store.js";
@@ -39,11 +39,12 @@ let spa = false;
 let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
 let agreed;
-/** Whether the visitor said no, on this device. @type {unknown} */
+/** Whether the visitor said no, on this device; unknown until somebody asks, as the store is slow. @type {unknown} */
 let denied;
+let awake = false;
 let viewId = page;
-/** Of the page view: its address, the one before, and what the page says of it. @type {any} */
-let here, from, more;
+/** Of the page view: its address, the one before, what the page says of it, and of all. @type {any} */
+let here, from, more, props;
 /** @type {AppendableBeacon} */
 let events;
 /** @type {ReplaceableBeacon} */
@@ -66,7 +67,7 @@ const gpc = () => nav.globalPrivacyControl === true;
 
 /** May beacons leave? 1 yes, 0 not yet, -1 never. */
 export const gate = () =>
-  denied || (settings.gpc !== "flag" && begun && gpc()) ? -1 : (agreed ?? settings.consent === "granted") && !doc.prerendering ? 1 : 0;
+  (denied ??= quietly(() => storage()[DENIED]) || "") || (settings.gpc !== "flag" && begun && gpc()) ? -1 : (agreed ?? settings.consent === "granted") && !doc.prerendering ? 1 : 0;
 
 /**
  * What is told of an address: by default the query and the fragment are nobody's
@@ -109,8 +110,9 @@ export const session = () => {
       if (!(s.id?.length < 65 && s.first <= s.last && Math.abs(t - s.last) < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
       // What is sent from a hidden page is no sign of life.
       if (!s.last || !hidden()) s.last = t;
+      s.id = `${s.id}`;
       items["bcn:s"] = JSON.stringify(s);
-      known = `${s.id}`;
+      known = s.id;
     });
   return known;
 };
@@ -146,7 +148,7 @@ const attend = () => {
 /** @param {any} b @param {object | undefined} data @param {string} name */
 const put = (b, data, name) => {
   try {
-    add(b, { .../** @type {object} */ (settings.props), ...data }, name);
+    add(b, { ...props, ...data }, name);
   } catch (error) {
     report(b, "data", 0, error);
   }
@@ -155,7 +157,7 @@ const put = (b, data, name) => {
 /** Reports totals, so that a later report makes up for a lost one. */
 const tell = () => {
   account();
-  if (totals && gate() > 0 && visible - reported >= 1e3) {
+  if (awake && gate() > 0 && visible - reported >= 1e3) {
     reported = visible;
     put(totals, { ...more, start, end, engaged, seen: visible, ref: from }, "session");
   }
@@ -231,7 +233,7 @@ const heed = () => {
 
 /** Another tab may have been told no. */
 const recall = () => {
-  denied ||= quietly(() => storage()[DENIED]);
+  denied ||= undefined;
   heed();
 };
 
@@ -245,12 +247,15 @@ export const consent = (state) => {
   if (state === "denied") denied = state;
   else if (agreed) denied = "";
   heed(); // which makes room
-  quietly(() => (denied ? (storage()[DENIED] = state) : delete storage()[DENIED]));
+  quietly(() => (denied ? (storage()[DENIED] = "denied") : delete storage()[DENIED]));
 };
 
 /** What is done when something happens to the page: see emit. @type {Record<string, () => unknown>} */
 const life = {
-  hide: tell,
+  hide() {
+    wake();
+    tell();
+  },
   review: tell,
   beat() {
     stir();
@@ -271,8 +276,29 @@ const life = {
  */
 export const emit = (event) => begun && [store, life].map((to) => quietly(() => to[event]?.()));
 
+/** What can wait until the page has what it needs to be shown. */
+const wake = () => {
+  if (awake) return;
+  awake = true;
+  on(w, "focus blur", stir);
+  on(w, "pointerdown pointermove keydown scroll touchstart", () => {
+    if (now() - input > 1e3) attend();
+  });
+  on(w, "storage", (e) => e.key === DENIED && recall());
+  if (spa) {
+    // After the change, as routers replace what they have just pushed.
+    on(w, "popstate hashchange", () => setTimeout(look));
+    if (w.NavigateEvent) on(w.navigation, "currententrychange", () => setTimeout(look));
+    // The page's own functions are left as they are.
+    else setInterval(look, 500);
+  }
+  setTimeout(beat, 3e4);
+  heed();
+};
+
 const beat = () => {
   setTimeout(beat, 3e4);
+  relisten();
   emit("beat");
 };
 
@@ -287,7 +313,7 @@ export const init = (o) => {
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
   all.endpoint = address(new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI));
   target = bare(all.endpoint);
-  all.props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
+  props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
   const { debug } = all;
   if (debug?.call) debug({ options: all, session });
@@ -296,22 +322,10 @@ export const init = (o) => {
   if (!begun) {
     begun = true;
     from = cut(doc.referrer || "");
-    begin(page);
-    on(w, "focus blur", stir);
-    on(w, "pointerdown pointermove keydown scroll touchstart", () => {
-      if (now() - input > 1e3) attend();
-    });
-    on(w, "storage", (e) => e.key === DENIED && recall());
     spa = /^(true|hash|)$/.test(`${all.spa ?? 0}`);
-    if (spa) {
-      // After the change, as routers replace what they have just pushed.
-      on(w, "popstate hashchange", () => setTimeout(look));
-      if (w.NavigateEvent) on(w.navigation, "currententrychange", () => setTimeout(look));
-      // The page's own functions are left as they are.
-      else setInterval(look, 500);
-    }
-    setTimeout(beat, 3e4);
+    begin(page);
+    setTimeout(wake);
   }
   if (o?.consent === "denied") consent("denied");
-  else recall();
+  else if (awake) heed();
 };

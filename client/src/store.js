@@ -69,13 +69,13 @@ export const drop = ({ _id }) => {
  * answer. A page that goes into the back/forward cache is no page that is lost.
  * @param {Parcel} p
  */
-export const handed = (p) => (p._ids && (settings.reliability || life._leaving < 2) ? save : drop)(p);
+export const handed = (p) => (p._ids && (settings.reliability || life._leaving < 2 || offline()) ? save : drop)(p);
 
 /** Whether there is a record of p as it is. @param {Parcel} p */
 export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
 
 /** Whether another page has taken the record of p over, and sends it. @param {Parcel} p */
-export const gone = (p) => saved(p) && quietly(() => storage()[key(p._id)] == null);
+export const gone = (p) => (p._ids ? saved(p) : written.has(p._id)) && quietly(() => storage()[key(p._id)] == null);
 
 const sync = () => {
   for (const [id, p] of due) {
@@ -83,10 +83,10 @@ const sync = () => {
       const body = p._body("rec");
       const form = !!isParams(body);
       // Other types do not last.
-      if (body != null && !form && typeof body !== "string") return;
+      if ((body != null && !form && typeof body !== "string") || gone(p)) return;
       // Its time comes first, by which records are sorted.
       const text = JSON.stringify([
-        p._born, id, p._url, p._method, form ? `${body}` : body, form, p._mode, p._ids, p._options.credentials, p._options.mode, p._tries, p._after,
+        p._born, id, p._url, p._method, form ? `${body}` : body, form, p._mode, p._ids, p._options.credentials, p._tries, p._after,
       ]);
       // The oldest make room, but none of another page that lives. Ours: the rest of
       // the store is the page's.
@@ -120,7 +120,7 @@ const take = () => {
     .filter(([, k]) => orphan(k))
     .map(([v, k]) =>
       quietly(() => {
-        const [_born, _id, url, _method, body, form, _mode, _ids, credentials, mode, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
+        const [_born, _id, url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
         const _url = `${url}`;
         if (Math.abs(t - _born) < 864e5) {
           // Whoever wrote into the store must not make us send just anywhere. What is
@@ -134,7 +134,7 @@ const take = () => {
             _after: Math.max(+_after || 0, t + 500),
             _method: _method === "GET" ? _method : "POST",
             _body: () => (form ? new URLSearchParams(body) : body),
-            _options: { credentials, mode },
+            _options: { credentials },
             _tries: +_tries || 0,
           };
           erase(k);
@@ -187,5 +187,6 @@ export const store = {
   back() {
     left = false;
     renew();
+    for (const p of parked) save(p);
   },
 };

@@ -2,7 +2,7 @@
  * How bodies leave the page: which of the browser's functions takes them, how
  * much may be under way at once, and what is tried again.
  */
-import { bytes, canKeep, clearTimeout, fetch, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
+import { bytes, canKeep, clearTimeout, fetch, location, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
 import { drop, gate, gone, handed, save, saved, settings, stamped } from "./plug.js";
 
 /**
@@ -74,7 +74,6 @@ export const request = (p, body) => ({
   method: p._method,
   body,
   credentials: p._options.credentials,
-  mode: p._options.mode,
   cache: "no-store",
 });
 
@@ -94,10 +93,10 @@ export const send = async (p, bye) => {
   if (now() - p._born > 864e5) return fail(p, "expired");
   const [url, body] = stamped(p, bye ? "bye" : "now");
   let size = sizeOf(body);
-  const keepalive = canKeep && busy + size <= 6e4 && (bye || requests < 9);
+  const keepalive = canKeep && busy + size <= 6e4 && (!!bye || requests < 9);
   if (bye && !keepalive) {
     // It always includes cookies, and there will be no answer.
-    if (size <= 6e4 && p._method > "P" && p._options.credentials === "include" && quietly(() => sendBeacon?.(url, body))) return handed(p);
+    if (size <= 6e4 && !offline() && p._method > "P" && p._options.credentials === "include" && quietly(() => sendBeacon?.(url, body))) return handed(p);
     if (_leaving) return size > 6e4 ? fail(p, "size") : park(p);
   }
   // Without ids, a record that outlives the request would be sent as a twin.
@@ -118,11 +117,10 @@ export const send = async (p, bye) => {
   requests -= +keepalive;
   const { ok, type, status, headers } = answer || {};
   // A service worker may answer for a server that is away.
-  // And the end of a page rejects what the browser goes on sending.
-  if (
-    type === "opaque" || (ok && (status === 204 || (type !== "default" && (answer.redirected || answer.url === url)))) ||
-    (!answer && life._leaving && !p._ids)
-  ) drop(p);
+  if (ok && (status === 204 || (type !== "default" && (answer.redirected || answer.url === url)))) drop(p);
+  // The end of a page rejects what the browser goes on sending, and another origin may
+  // take it and not let us know: of those there must be no twins.
+  else if (!answer && !p._ids && (life._leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
   else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);

@@ -146,14 +146,11 @@ for (const [value, sends] of Object.entries(fates)) {
       await tab.leave();
       assert.equal(w.requests.length > 0, sends);
       assert.deepEqual(stored(w).includes("bcn:s"), sends);
-      const warned = tab.warnings.filter(([, , what]) => what === "option").map((a) => a[3]);
-      const known = ["granted", "required", "pending", "denied"].includes(value);
-      assert.deepEqual(warned, known ? [] : [["consent", value === "null" && via === "init" ? null : value]]);
     });
   }
 }
 
-test("consent() of something else is pending, and told", async () => {
+test("consent() of something else is pending", async () => {
   const w = new World();
   const tab = await open(w);
   tab.beacon.consent("grantd");
@@ -161,7 +158,6 @@ test("consent() of something else is pending, and told", async () => {
   await w.tick(40_000);
   await tab.leave();
   assert.equal(w.requests.length, 0);
-  assert.deepEqual(tab.warnings.filter((a) => a[2] === "option").map((a) => a[3]), [["consent", "grantd"]]);
 });
 
 test("a denial is remembered on the device, whatever the next page's tag says", async () => {
@@ -293,14 +289,3 @@ test("init again, or a tag that runs again, does not take back what the page sai
   assert.ok(!w.items.some((i) => i.d.msg === "y"));
 });
 
-test("consent that is never given is told, if something waits for it", async () => {
-  for (const waits of [true, false]) {
-    const w = new World();
-    const tab = await open(w, { init: { consent: "required" } });
-    if (waits) tab.beacon.log("x");
-    await w.tick(9_000);
-    assert.deepEqual(tab.warnings, []);
-    await w.tick(60_000);
-    assert.deepEqual(tab.warnings.map((a) => a[2]), waits ? ["pending"] : []);
-  }
-});

@@ -129,35 +129,14 @@ for (const kind of Object.keys(kinds)) {
   });
 }
 
-test("nobody sees that History is watched", async () => {
-  class History {
-    pushState(state, title, url = null) {
-      if (this !== history) throw new TypeError("Illegal invocation");
-      if (url === "throw") throw new DOMException("no", "SecurityError");
-      return [state, title, url];
-    }
-
-    replaceState() {}
-  }
-  History.prototype.pushState.mark = {};
-  const history = new History();
-  const { pushState } = history;
+test("the page's History is left as it is", async () => {
+  const history = { pushState() {}, replaceState() {} };
+  const before = { ...history };
   const w = new World();
   const tab = await w.open({ globals: { history } });
   tab.beacon.init({ spa: true });
-  await w.tick(1);
-  const watched = history.pushState;
-  assert.notEqual(watched, pushState);
-  assert.deepEqual([watched.name, watched.length, watched.mark], ["pushState", 2, pushState.mark]);
-  assert.match(Function.prototype.toString.call(watched), /pushState|native code/);
-  assert.deepEqual(history.pushState(1, "t", "/x"), [1, "t", "/x"]);
-  assert.throws(() => history.pushState(1, "t", "throw"), { name: "SecurityError" });
-  assert.throws(() => watched.call({}, 1, "t"), TypeError);
-  // Once, however often it is asked for.
-  tab.beacon.init({ spa: true });
-  tab.run({ spa: "" });
-  await w.tick(1);
-  assert.equal(history.pushState, watched);
+  await w.tick(1_000);
+  assert.deepEqual({ ...history }, before);
 });
 
 test("without the option History is left alone", async () => {

@@ -18,7 +18,7 @@ test("by fetch, in use and at the end", async () => {
   await tab.leave();
   assert.deepEqual(w.requests.map((r) => [r.kind, r.body]), [["fetch", "1"], ["fetch", "2"]]);
   const { init } = w.requests[0];
-  assert.deepEqual([init.method, init.keepalive, init.credentials, init.cache, init.mode], ["POST", true, "include", "no-store", "cors"]);
+  assert.deepEqual([init.method, init.keepalive, init.credentials, init.cache, init.mode], ["POST", true, "include", "no-store", undefined]);
 });
 
 test("credentials same-origin ends by fetch with keepalive", async () => {
