@@ -107,7 +107,7 @@ export const session = () => {
       const items = storage();
       let s = quietly(() => JSON.parse(items["bcn:s"])) || {};
       // Others may write there too.
-      if (!(s.id?.length < 65 && s.first <= s.last && Math.abs(t - s.last) < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
+      if (!(s.id && s.id.length < 65 && s.first <= s.last && Math.abs(t - s.last) < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
       // What is sent from a hidden page is no sign of life.
       if (!s.last || !hidden()) s.last = t;
       s.id = `${s.id}`;
