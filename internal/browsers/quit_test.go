@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -97,16 +98,11 @@ func TestClosedUnderLoad(t *testing.T) {
 	s, b, r := newStore(t), Start(t, c.engine), newTable(c, "close-under-load")
 	n := 3 * trials()
 	if n >= 150 {
-		done := make(chan bool)
-		defer close(done)
+		var done atomic.Bool
+		defer done.Store(true)
 		for range 2 * runtime.NumCPU() {
 			go func() {
-				for {
-					select {
-					case <-done:
-						return
-					default:
-					}
+				for !done.Load() {
 				}
 			}()
 		}
