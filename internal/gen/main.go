@@ -8,12 +8,14 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -106,8 +108,7 @@ func open(dir string, o output) (t *template, original []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err = newTemplate(original, properties)
-	return t, original, err
+	return newTemplate(original, properties)
 }
 
 // build returns the content of o, made from the source in dir.
@@ -173,11 +174,18 @@ func run(dir string) error {
 }
 
 func main() {
+	seek := flag.Bool("search", false, "first search for names that compress better, and keep them in names.json")
+	each := flag.Duration("each", 50*time.Second, "how long to search for each file, two at a time")
+	flag.Parse()
 	dir := "../../client"
-	if len(os.Args) > 1 {
-		dir = os.Args[1]
+	if flag.NArg() > 0 {
+		dir = flag.Arg(0)
 	}
-	if err := run(dir); err != nil {
+	err := run
+	if *seek {
+		err = func(dir string) error { return errors.Join(searchAll(dir, "names.json", *each)) }
+	}
+	if err := err(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}

@@ -91,16 +91,21 @@ func (t *template) check(chosen []string, original []byte) error {
 			chosen[i] = fmt.Sprintf(propMark, i-first)
 		}
 	}
-	ours, err := canonical(t.render(chosen))
+	return alike(t.render(chosen), original)
+}
+
+// alike returns an error if two scripts differ by more than names.
+func alike(script, original []byte) error {
+	ours, err := canonical(script)
 	if err != nil {
-		return fmt.Errorf("with the names chosen: %w", err)
+		return fmt.Errorf("with other names: %w", err)
 	}
 	theirs, err := canonical(original)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(ours, theirs) {
-		return errors.New("with the names chosen the script means something else")
+		return errors.New("with other names the script means something else")
 	}
 	return nil
 }

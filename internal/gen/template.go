@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/js"
 )
 
@@ -40,63 +39,76 @@ var marks = regexp.MustCompile(`\$\$(p?)(\d+)\$`)
 // word is what may be the name of something, in a string too: rather one too many.
 var word = regexp.MustCompile(`[\p{L}\p{Nl}$_][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{Pc}$]*`)
 
-// newTemplate finds the names in script, in which properties are marks already, for
-// the given keys.
-func newTemplate(script []byte, properties []string) (*template, error) {
-	tree, err := js.Parse(parse.NewInputBytes(slices.Clone(script)), js.Options{})
+// newTemplate finds the names in script, in which properties are marks already, for the
+// given keys. It returns the template, and script with the names of the source, which has
+// the same meaning.
+func newTemplate(script []byte, properties []string) (t *template, same []byte, err error) {
+	apart, err := unique(string(script))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t := &template{}
-	var scopes scopes
-	js.Walk(&scopes, tree)
+	if err := alike([]byte(apart), script); err != nil {
+		return nil, nil, err
+	}
+	if apart, err = inline(apart); err != nil {
+		return nil, nil, err
+	}
+	tree, err := parseJS(apart)
+	if err != nil {
+		return nil, nil, err
+	}
+	t = &template{}
+	list := scopes(tree)
 	index := map[*js.Var]int{}
+	names := map[*js.Var][]byte{}
 	seen := map[string]int{}
-	for _, s := range scopes.list {
+	for _, s := range list {
 		for _, v := range s.Declared {
 			if _, ok := index[v]; ok || v.Decl == js.PrivateDecl {
 				continue
 			}
-			key := s.owner + string(v.Data)
+			key := number.ReplaceAllString(s.owner+string(v.Data), "")
 			if seen[key]++; seen[key] > 1 {
 				key += "#" + strconv.Itoa(seen[key])
 			}
 			index[v] = len(t.names)
+			names[v] = fmt.Appendf(nil, mark, index[v])
 			t.names = append(t.names, name{key: key, taken: map[string]bool{}})
 		}
 	}
-	t.meetings(scopes.list, index)
-	for _, statement := range tree.List {
-		export, ok := statement.(*js.ExportStmt)
-		if !ok {
-			continue
-		}
-		for i, a := range export.List {
-			for _, v := range tree.Declared {
-				local := a.Name
-				if local == nil {
-					local = a.Binding
-				}
-				if string(v.Data) == string(local) {
-					export.List[i].Name = fmt.Appendf(nil, mark, index[v])
-				}
-			}
-		}
-	}
-	for v, i := range index {
-		v.Data = fmt.Appendf(nil, mark, i)
-	}
-	js.Walk(linked{}, tree)
+	t.meetings(list, index)
+	rename(tree, names)
 	first := len(t.names)
 	for _, key := range properties {
 		t.names = append(t.names, name{key: key, property: true, taken: map[string]bool{}})
 	}
 	out, err := second(tree.JSString(), false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t.cut(string(out), first)
-	return t, nil
+	return t, []byte(apart), nil
+}
+
+// number makes the names of variables that the source calls alike different.
+var number = regexp.MustCompile(`\$\$\d+`)
+
+// unique gives the variables of script names of which there are no two.
+func unique(script string) (string, error) {
+	tree, err := parseJS(script)
+	if err != nil {
+		return "", err
+	}
+	names := map[*js.Var][]byte{}
+	for _, s := range scopes(tree) {
+		for _, v := range s.Declared {
+			if _, ok := names[v]; !ok && v.Decl != js.PrivateDecl {
+				names[v] = fmt.Appendf(nil, "%s$$%d", v.Data, len(names))
+			}
+		}
+	}
+	rename(tree, names)
+	return tree.JSString(), nil
 }
 
 // meetings notes which names may not be alike: what a scope declares, with one another
@@ -112,9 +124,7 @@ func (t *template) meetings(list []scope, index map[*js.Var]int) {
 		}
 		all := slices.Clone(inside)
 		for _, v := range s.Undeclared {
-			for v.Link != nil {
-				v = v.Link
-			}
+			v = root(v)
 			if i, ok := index[v]; ok {
 				all = append(all, i)
 				continue
@@ -180,60 +190,3 @@ func (t *template) renderTo(out []byte, chosen []string) []byte {
 	}
 	return append(out, t.text[len(t.text)-1]...)
 }
-
-// linked gives each use of a variable the name of that: {a: a} is printed by it.
-type linked struct{}
-
-func (l linked) Enter(n js.INode) js.IVisitor {
-	if v, ok := n.(*js.Var); ok {
-		v.Data = v.Name()
-	}
-	return l
-}
-
-func (linked) Exit(js.INode) {}
-
-// A scope is one of a script, and what the source calls what it belongs to.
-type scope struct {
-	*js.Scope
-	owner string
-}
-
-// scopes collects those of a tree.
-type scopes struct {
-	list  []scope
-	owner string
-	sub   *scopes // where to collect, if not here
-}
-
-func (s *scopes) Enter(n js.INode) js.IVisitor {
-	root := s
-	if s.sub != nil {
-		root = s.sub
-	}
-	within := func(owner []byte) js.IVisitor {
-		return &scopes{sub: root, owner: string(owner) + "/"}
-	}
-	switch n := n.(type) {
-	case *js.BlockStmt:
-		root.list = append(root.list, scope{&n.Scope, s.owner})
-	case *js.SwitchStmt:
-		root.list = append(root.list, scope{&n.Scope, s.owner})
-	case *js.BindingElement:
-		if v, ok := n.Binding.(*js.Var); ok {
-			switch n.Default.(type) {
-			case *js.ArrowFunc, *js.FuncDecl, *js.ClassDecl:
-				return within(v.Data)
-			}
-		}
-	case *js.MethodDecl:
-		return within(n.Name.Literal.Data)
-	case *js.FuncDecl:
-		if n.Name != nil {
-			return within(n.Name.Data)
-		}
-	}
-	return s
-}
-
-func (s *scopes) Exit(js.INode) {}
