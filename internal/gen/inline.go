@@ -9,6 +9,7 @@ import (
 // inline puts each arrow function that is called in one place, and is nothing else, into
 // that place: its name need not be written, nor those of its parameters for which there is
 // one. The variables of script must all have different names, as unique gives them.
+// And what is then not needed is left out.
 func inline(script string) (string, error) {
 	for {
 		tree, err := parseJS(script)
@@ -16,7 +17,8 @@ func inline(script string) (string, error) {
 			return "", err
 		}
 		if !inlineOne(tree) {
-			return script, nil
+			drop(tree)
+			return tree.JSString(), nil
 		}
 		script = tree.JSString()
 	}
@@ -24,58 +26,20 @@ func inline(script string) (string, error) {
 
 // inlineOne does that with the first function that it can be done with.
 func inlineOne(tree *js.AST) bool {
-	uses, assigned, calls := map[*js.Var]int{}, map[*js.Var]bool{}, map[*js.Var]*js.CallExpr{}
-	for v := range exported(tree) {
-		uses[v]++
-	}
-	walk(tree, func(n js.INode) {
-		switch n := n.(type) {
-		case *js.Var:
-			uses[root(n)]++
-		case *js.CallExpr:
-			if f, ok := n.X.(*js.Var); ok && !n.Optional {
-				calls[root(f)] = n
-			}
-		case *js.UnaryExpr:
-			if f, ok := n.X.(*js.Var); ok && n.Op >= js.PreIncrToken && n.Op <= js.PostDecrToken {
-				assigned[root(f)] = true
-			}
-		case *js.BinaryExpr:
-			if assigns[n.Op] {
-				walk(n.X, func(n js.INode) { // a pattern, too
-					if v, ok := n.(*js.Var); ok {
-						assigned[root(v)] = true
-					}
-				})
-			}
-		case *js.ForInStmt:
-			if v, ok := n.Init.(*js.Var); ok {
-				assigned[root(v)] = true
-			}
-		case *js.ForOfStmt:
-			if v, ok := n.Init.(*js.Var); ok {
-				assigned[root(v)] = true
-			}
-		}
-	})
+	u := usesIn(tree)
 	done := false
 	walk(tree, func(n js.INode) {
 		block, ok := n.(*js.BlockStmt)
 		for i := 0; ok && !done && i < len(block.List); i++ {
 			d, ok := block.List[i].(*js.VarDecl)
 			for j := 0; ok && !done && j < len(d.List); j++ {
-				f, _ := d.List[j].Binding.(*js.Var)
-				arrow, ok := d.List[j].Default.(*js.ArrowFunc)
-				if !ok || f == nil || uses[f] != 2 || assigned[f] || calls[f] == nil || placed(arrow, f) {
+				if f, ok := d.List[j].Binding.(*js.Var); !ok || !u.move(f, d.List[j].Default) {
 					continue
 				}
 				done = true
 				if d.List = slices.Delete(d.List, j, j+1); len(d.List) == 0 {
 					block.List = slices.Delete(block.List, i, i+1)
 				}
-				call := calls[f]
-				call.X = &js.GroupExpr{X: arrow}
-				merge(arrow, call, assigned)
 			}
 		}
 	})
@@ -83,13 +47,44 @@ func inlineOne(tree *js.AST) bool {
 	return done
 }
 
-// placed reports whether f, which arrow is the value of, means something else, or nothing,
-// in another place.
-func placed(arrow *js.ArrowFunc, f *js.Var) (yes bool) {
+// move puts value, which f stands for, into the place of f, if it has one and means
+// the same there.
+func (u *uses) move(f *js.Var, value js.IExpr) bool {
+	if u.count[f] != 2 || u.assigned[f] || mentions(value, f) {
+		return false
+	}
+	arrow, ok := value.(*js.ArrowFunc)
+	if call := u.calls[f]; ok && call != nil && !placed(arrow) {
+		call.X = &js.GroupExpr{X: arrow}
+		u.merge(arrow, call)
+		return true
+	}
+	// As a value it must be made once, as it was.
+	if place := u.values[f]; place != nil && u.once[f] && (ok || u.plain(value)) {
+		*place = value
+		return true
+	}
+	return false
+}
+
+// plain reports whether value is a class that is the same whenever it is made.
+func (u *uses) plain(value js.IExpr) bool {
+	class, ok := value.(*js.ClassDecl)
+	if !ok {
+		return false
+	}
+	if parent, ok := class.Extends.(*js.Var); class.Extends != nil && (!ok || u.assigned[root(parent)]) {
+		return false
+	}
+	return !slices.ContainsFunc(class.List, func(e js.ClassElement) bool { return e.Method == nil || e.Method.Name.Computed != nil })
+}
+
+// placed reports whether arrow means something else in another function.
+func placed(arrow *js.ArrowFunc) (yes bool) {
 	walk(arrow, func(n js.INode) {
 		switch n := n.(type) {
 		case *js.Var:
-			yes = yes || root(n) == f || string(n.Name()) == "arguments"
+			yes = yes || string(n.Name()) == "arguments"
 		case *js.LiteralExpr:
 			yes = yes || n.TokenType == js.ThisToken || n.TokenType == js.SuperToken
 		case *js.NewTargetExpr:
@@ -99,9 +94,18 @@ func placed(arrow *js.ArrowFunc, f *js.Var) (yes bool) {
 	return yes
 }
 
+func mentions(n js.INode, f *js.Var) (yes bool) {
+	walk(n, func(n js.INode) {
+		if v, ok := n.(*js.Var); ok && root(v) == f {
+			yes = true
+		}
+	})
+	return yes
+}
+
 // merge leaves out the parameters that are only another name of a variable: neither
 // changes.
-func merge(arrow *js.ArrowFunc, call *js.CallExpr, assigned map[*js.Var]bool) {
+func (u *uses) merge(arrow *js.ArrowFunc, call *js.CallExpr) {
 	params, args := &arrow.Params, &call.Args
 	if params.Rest != nil || slices.ContainsFunc(args.List, func(a js.Arg) bool { return a.Rest }) {
 		return
@@ -112,18 +116,11 @@ func merge(arrow *js.ArrowFunc, call *js.CallExpr, assigned map[*js.Var]bool) {
 		if !ok || !isName || params.List[i].Default != nil {
 			continue
 		}
-		if param, arg = root(param), root(arg); arg.Decl == js.NoDecl || assigned[arg] || assigned[param] {
+		if param, arg = root(param), root(arg); arg.Decl == js.NoDecl || u.assigned[arg] || u.assigned[param] {
 			continue
 		}
 		param.Data = arg.Data
 		params.List = slices.Delete(params.List, i, i+1)
 		args.List = slices.Delete(args.List, i, i+1)
 	}
-}
-
-var assigns = map[js.TokenType]bool{
-	js.EqToken: true, js.AddEqToken: true, js.SubEqToken: true, js.MulEqToken: true, js.ExpEqToken: true,
-	js.DivEqToken: true, js.ModEqToken: true, js.LtLtEqToken: true, js.GtGtEqToken: true, js.GtGtGtEqToken: true,
-	js.BitAndEqToken: true, js.BitOrEqToken: true, js.BitXorEqToken: true,
-	js.AndEqToken: true, js.OrEqToken: true, js.NullishEqToken: true,
 }

@@ -3,6 +3,11 @@
 // the client:
 //
 //	go run . [../../client]
+//
+// After a change that is to stay, names that compress better can be searched for, which
+// takes minutes, and are then in names.json for the next build:
+//
+//	go run . -search && go run .
 package main
 
 import (
@@ -174,18 +179,18 @@ func run(dir string) error {
 }
 
 func main() {
-	seek := flag.Bool("search", false, "first search for names that compress better, and keep them in names.json")
+	seek := flag.Bool("search", false, "search for names that compress better, and write them to names.json")
 	each := flag.Duration("each", 50*time.Second, "how long to search for each file, two at a time")
 	flag.Parse()
 	dir := "../../client"
 	if flag.NArg() > 0 {
 		dir = flag.Arg(0)
 	}
-	err := run
+	do := run
 	if *seek {
-		err = func(dir string) error { return errors.Join(searchAll(dir, "names.json", *each)) }
+		do = func(dir string) error { return searchAll(dir, "names.json", *each) }
 	}
-	if err := err(dir); err != nil {
+	if err := do(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
