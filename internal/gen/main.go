@@ -101,7 +101,7 @@ func bundle(dir string, o output, cache map[string]any) ([]byte, map[string]any,
 
 // open returns o with its names still to be chosen, and with names of esbuild's.
 func open(dir string, o output) (t *template, original []byte, err error) {
-	_, cache, err := bundle(dir, o, nil)
+	_, cache, err := bundle(dir, o, map[string]any{})
 	if err != nil {
 		return nil, nil, err
 	}
