@@ -3,15 +3,24 @@
 // the client:
 //
 //	go run . [../../client]
+//
+// After a change that is to stay, names that compress better can be searched for, which
+// takes minutes, and are then in names.json for the next build:
+//
+//	go run . -search && go run .
 package main
 
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"time"
 
 	"github.com/evanw/esbuild/pkg/api"
 )
@@ -57,11 +66,12 @@ func (o output) plugins() []api.Plugin {
 	}}}
 }
 
-// build returns the content of o, made from the source in dir.
-func build(dir string, o output) ([]byte, error) {
+// bundle returns o made of the source in dir: but for what is inline with the source's
+// own names, and properties called as in cache, to which new ones are added.
+func bundle(dir string, o output, cache map[string]any) ([]byte, map[string]any, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	options := api.BuildOptions{
 		AbsWorkingDir:     dir,
@@ -72,9 +82,10 @@ func build(dir string, o output) ([]byte, error) {
 		Target:            api.ES2022,
 		Charset:           api.CharsetUTF8,
 		MinifyWhitespace:  true,
-		MinifyIdentifiers: true,
+		MinifyIdentifiers: o.inline,
 		MinifySyntax:      true,
 		MangleProps:       "^_[a-z]", // what the source marks as its own: not __proto__ and the like
+		MangleCache:       cache,
 		Plugins:           o.plugins(),
 	}
 	if o.inline {
@@ -83,13 +94,47 @@ func build(dir string, o output) ([]byte, error) {
 	}
 	r := api.Build(options)
 	if len(r.Errors) > 0 {
-		return nil, errors.New(api.FormatMessages(r.Errors, api.FormatMessagesOptions{})[0])
+		return nil, nil, errors.New(api.FormatMessages(r.Errors, api.FormatMessagesOptions{})[0])
 	}
-	js := r.OutputFiles[0].Contents
+	return r.OutputFiles[0].Contents, r.MangleCache, nil
+}
+
+// open returns o with its names still to be chosen, and with names of esbuild's.
+func open(dir string, o output) (t *template, original []byte, err error) {
+	_, cache, err := bundle(dir, o, map[string]any{})
+	if err != nil {
+		return nil, nil, err
+	}
+	properties := slices.Sorted(maps.Keys(cache))
+	for i, p := range properties {
+		cache[p] = fmt.Sprintf(propMark, i)
+	}
+	original, _, err = bundle(dir, o, cache)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newTemplate(original, properties)
+}
+
+// build returns the content of o, made from the source in dir.
+func build(dir string, o output) ([]byte, error) {
 	if o.inline {
-		js = bytes.TrimRight(js, ";\n") // the end of the element ends it
+		js, _, err := bundle(dir, o, nil)
+		return bytes.TrimRight(js, ";\n"), err // the end of the element ends it
 	}
-	return js, nil
+	known, err := foundNames()
+	if err != nil {
+		return nil, err
+	}
+	t, original, err := open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	chosen := t.choose(known[o.name])
+	if err := t.check(chosen, original); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.name, err)
+	}
+	return bytes.TrimRight(t.render(chosen), "\n"), nil
 }
 
 // files returns what dist is to hold, by name.
@@ -134,11 +179,18 @@ func run(dir string) error {
 }
 
 func main() {
+	seek := flag.Bool("search", false, "search for names that compress better, and write them to names.json")
+	each := flag.Duration("each", 50*time.Second, "how long to search for each file, two at a time")
+	flag.Parse()
 	dir := "../../client"
-	if len(os.Args) > 1 {
-		dir = os.Args[1]
+	if flag.NArg() > 0 {
+		dir = flag.Arg(0)
 	}
-	if err := run(dir); err != nil {
+	do := run
+	if *seek {
+		do = func(dir string) error { return searchAll(dir, "names.json", *each) }
+	}
+	if err := do(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
