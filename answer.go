@@ -99,9 +99,10 @@ func (a *answers) guard(name string, hook func()) {
 // gif is a transparent image of one pixel.
 const gif = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
-// answer tells the browser that its beacon was taken.
-func (a *answers) answer(w http.ResponseWriter, r *http.Request) {
-	if a.taken != nil {
+// answer tells the browser that its beacon was taken. An envelope gets a plain 204: that
+// of another status may be a service worker's, for a server that is away.
+func (a *answers) answer(w http.ResponseWriter, r *http.Request, envelope bool) {
+	if a.taken != nil && !envelope {
 		a.guard("Answer", func() { a.taken(w, r) })
 		return
 	}

@@ -239,11 +239,16 @@ func TestAnswer(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+	// The client takes nothing else for a yes.
+	envelope := `{"v":1,"m":"append","k":"k","b":"b","r":1,"sid":"s","pv":"v","via":"now","at":1,"ev":[{"n":1,"t":1,"d":1}]}`
+	if res := serve(h, beacontest.NewRequest("/", beacon.Text(envelope))); res.StatusCode != 204 {
+		t.Errorf("an envelope: %d", res.StatusCode)
+	}
 	rec.Fail(io.ErrClosedPipe)
 	if res := serve(h, beacontest.NewRequest("/", beacon.Text("x"))); res.StatusCode != 503 {
 		t.Errorf("not taken: %d", res.StatusCode)
 	}
-	if st := h.Stats(); st.Delivered != 2 || st.Dropped != 1 || st.Failed != 1 || st.Received != 4 {
+	if st := h.Stats(); st.Delivered != 3 || st.Dropped != 1 || st.Failed != 1 || st.Received != 5 {
 		t.Errorf("%+v", st)
 	}
 }

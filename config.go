@@ -114,8 +114,9 @@ type Config struct {
 
 	// Answer, if set, answers requests that were taken, or dropped on purpose: some
 	// clients send a beacon again until they get a 200, or a JSON object. By default
-	// that is 204, or 200 and a transparent image for an <img>. CORS headers are set
-	// already. Concurrency is as for Sink.
+	// that is 204, or 200 and a transparent image for an <img>. The envelopes of the
+	// browser client are always answered 204. CORS headers are set already. Concurrency
+	// is as for Sink.
 	Answer func(w http.ResponseWriter, r *http.Request)
 
 	// MaxBody is the size in bytes of a body as sent; default 1 MiB.

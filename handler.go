@@ -80,7 +80,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.enter(w, r)
 	defer h.leave(&a)
 	if h.receive(w, r, &a) {
-		h.answers.answer(w, r)
+		h.answers.answer(w, r, a.own)
 	}
 }
 
@@ -92,6 +92,7 @@ type arrival struct {
 	late        bool // it came after Shutdown was called
 	counted     bool // in the statistics
 	unread      bool // taken, or rather dropped, without its body
+	own         bool // an envelope of the client's, which takes nothing but 204 for a yes
 	events      []Event
 }
 
@@ -185,7 +186,7 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	if err := a.body.Read(h.cfg.OnRefused != nil); err != nil {
 		return bodyRefusal(err)
 	}
-	events, err := h.decode(r, &a.body)
+	events, err := h.decode(r, a)
 	if err != nil {
 		return err
 	}
@@ -216,7 +217,8 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 }
 
 // decode decodes the body that was read. The memory that this takes is reserved before.
-func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
+func (h *Handler) decode(r *http.Request, a *arrival) ([]Event, error) {
+	body := &a.body
 	lim := bounds{Limits: h.cfg.Limits, free: unclaimed, hold: func(n int64) error {
 		if err := body.HoldMore(n); err != nil {
 			return bodyRefusal(err)
@@ -241,6 +243,7 @@ func (h *Handler) decode(r *http.Request, body *intake.Body) ([]Event, error) {
 	if err := h.tokens.verify(&e, token, c.body); err != nil {
 		return nil, err
 	}
+	a.own = wire.MaybeEnvelope(c.body)
 	return decode(&e, own.Header, c, &lim)
 }
 

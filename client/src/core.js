@@ -12,7 +12,7 @@
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, life, parked, report, request, send, wait } from "./transport.js";
-import { about, aim, drop, emit, gate, gone, save, stamped, who } from "./plug.js";
+import { about, aim, drop, emit, gate, gone, save, saved, stamped, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -200,7 +200,7 @@ const arrange = (b) => {
   if (gate() < 1) return;
   if (!hidden()) b._hideline = Infinity;
   // A page that is hidden may be killed, and the browser too.
-  else if (life._leaving || (seen && !(b._background > 0))) return part(b);
+  else if (life._leaving || ((seen || b._mode) && !(b._background > 0))) return part(b);
   const t = now();
   const end = Math.min(b._deadline, b._hideline);
   const left = Math.max(0, end - t);
@@ -299,6 +299,9 @@ const sendOff = (b) => {
 const part = (b) => {
   if (gate() < 1) return;
   const { _leaving } = life;
+  // Firefox ends tabs in the background too soon for what they send then, so that what
+  // has a record is left to it.
+  if (_leaving && !seen && !b._ids && saved(b)) return;
   if (offline() ? !(_leaving && b._ids) : b._options.onHidden && !_leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
   else if (!_leaving || !b._later || b._due) sendOff(b);

@@ -115,12 +115,13 @@ export const send = async (p, bye) => {
   }
   busy -= size;
   requests -= +keepalive;
-  const { ok, type, status, headers } = answer || {};
-  // A service worker may answer for a server that is away.
-  if (ok && (status === 204 || (type !== "default" && (answer.redirected || answer.url === url)))) drop(p);
+  const { ok, status, headers } = answer || {};
+  // A service worker that answers for a server that is away says 200, and the server
+  // says 204 to envelopes.
+  if (status === 204 || (ok && !p._mode)) drop(p);
   // The end of a page rejects what the browser goes on sending, and another origin may
   // take it and not let us know: of those there must be no twins.
-  else if (!answer && !p._ids && (life._leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
+  else if (!answer && !p._ids && (bye || life._leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
   else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
