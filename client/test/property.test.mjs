@@ -22,13 +22,13 @@ async function run(seed) {
   const w = new World({ seed, storage: fakeStorage({ lag: two && random() < 0.5 ? pick(250) : 0 }) });
   const engine = { fetchLater, quota: () => random() < 0.1, locks: two || random() < 0.8, shared: random() < 0.5, keepalive: random() < 0.95 };
   let bad = 0; // share of requests that fail
-  let worker = false; // a service worker answers
+  let worker = false; // a service worker answers, which only an envelope can tell
   let fullEver = false;
   let denied = false;
   w.respond = (r) => {
     const x = random();
     if (r.kind === "beacon") return { refused: x < bad / 2 };
-    if (worker) return of([{ type: "default", url: "" }, { url: "https://example.com/offline" }].map((a) => ({ ...a, status: 200, arrived: false })));
+    if (worker && r.envelope) return of([{ type: "default", url: "" }, { url: "https://example.com/offline" }].map((a) => ({ ...a, status: 200, arrived: false })));
     if (x < bad / 3) return { status: of([408, 429, 500, 503]), headers: random() < 0.3 ? { "Retry-After": `${pick(100)}` } : {} };
     if (x < bad * 0.66) return { rejected: true, arrived: !!r.envelope && random() < 0.5 };
     if (x < bad * 0.7) return { status: 400 };
