@@ -85,19 +85,29 @@ func TestCheck(t *testing.T) {
 	chosen := tmpl.choose(nil)
 	wrong := 0
 	for i, n := range tmpl.names {
-		for _, j := range n.meets {
-			old := chosen[i]
-			chosen[i] = chosen[j]
-			if tmpl.check(chosen, original) == nil {
-				t.Errorf("%s and %s are both called %s", n.key, tmpl.names[j].key, chosen[j])
-			}
-			chosen[i] = old
-			wrong++
-			break
+		if len(n.meets) == 0 {
+			continue
 		}
+		old, other := chosen[i], n.meets[0]
+		chosen[i] = chosen[other]
+		if tmpl.check(chosen, original) == nil {
+			t.Errorf("%s and %s are both called %s", n.key, tmpl.names[other].key, chosen[i])
+		}
+		chosen[i] = old
+		wrong++
 	}
 	if wrong < 50 {
 		t.Errorf("only %d names were made wrong", wrong)
+	}
+}
+
+// TestMarks: a script that has what stands for a name is none to find names in.
+func TestMarks(t *testing.T) {
+	if _, _, err := newTemplate([]byte("let a='$$0$';b(a,a)"), nil); err == nil {
+		t.Error("no error")
+	}
+	if _, _, err := newTemplate([]byte("let a='$$';b(a,a)"), nil); err != nil {
+		t.Error(err)
 	}
 }
 

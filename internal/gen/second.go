@@ -10,7 +10,12 @@ import (
 
 // second minifies a script once more: in a bundle each module is still by itself.
 func second(script string, identifiers bool) ([]byte, error) {
+	format := api.FormatDefault
+	if identifiers {
+		format = api.FormatESModule // or those of a script would be everybody's
+	}
 	r := api.Transform(script, api.TransformOptions{
+		Format:            format,
 		Target:            api.ES2022,
 		Charset:           api.CharsetUTF8,
 		MinifyWhitespace:  true,

@@ -43,6 +43,11 @@ var word = regexp.MustCompile(`[\p{L}\p{Nl}$_][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{P
 // given keys. It returns the template, and script with the names of the source, which has
 // the same meaning.
 func newTemplate(script []byte, properties []string) (t *template, same []byte, err error) {
+	for _, m := range marks.FindAllSubmatch(script, -1) {
+		if len(m[1]) == 0 {
+			return nil, nil, fmt.Errorf("the source has a %s, which stands for a name here", m[0])
+		}
+	}
 	apart, err := unique(string(script))
 	if err != nil {
 		return nil, nil, err
