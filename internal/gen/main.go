@@ -5,9 +5,10 @@
 //	go run . [../../client]
 //
 // After a change that is to stay, names that compress better can be searched for, which
-// takes minutes, and are then in names.json for the next build:
+// takes minutes, and are then in names.json for the next build. It goes on from those that
+// are there; without them it begins anew, which after large changes is better:
 //
-//	go run . -search && go run .
+//	echo '{}' >names.json && go run . -search && go run .
 package main
 
 import (
@@ -180,7 +181,7 @@ func run(dir string) error {
 
 func main() {
 	seek := flag.Bool("search", false, "search for names that compress better, and write them to names.json")
-	each := flag.Duration("each", 50*time.Second, "how long to search for each file, two at a time")
+	long := flag.Duration("long", 200*time.Second, "how long to search, on two processors")
 	flag.Parse()
 	dir := "../../client"
 	if flag.NArg() > 0 {
@@ -188,7 +189,7 @@ func main() {
 	}
 	do := run
 	if *seek {
-		do = func(dir string) error { return searchAll(dir, "names.json", *each) }
+		do = func(dir string) error { return searchAll(dir, "names.json", *long) }
 	}
 	if err := do(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "gen:", err)

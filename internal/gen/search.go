@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -163,63 +164,82 @@ func (s *search) climb(long time.Duration) {
 	}
 }
 
-// run starts from the names that are known, if those are better than new ones.
-func (s *search) run(long time.Duration) {
-	known, least := slices.Clone(s.names), both(s.bits(), s.brotli())
-	s.names = s.t.choose(nil)
-	s.cool(long / 3)
-	if both(s.bits(), s.brotli()) > least {
-		s.names = known
+// run goes on from the names that are known. Only where there are none it pays to cool.
+func (s *search) run(known bool, long time.Duration) {
+	if !known {
+		names, least := slices.Clone(s.names), both(s.bits(), s.brotli())
+		if s.cool(long / 3); both(s.bits(), s.brotli()) > least {
+			s.names = names
+		}
+		long -= long / 3
 	}
-	s.climb(long * 2 / 3)
+	s.climb(long)
 }
 
-// searchAll searches for names for all outputs, two at a time, and writes them to path.
-func searchAll(dir, path string, each time.Duration) error {
+// A job is an output to search names for.
+type job struct {
+	output
+	*search
+	original []byte
+	known    bool
+}
+
+// jobs returns those of the client in dir, and what they come to in bits.
+func jobs(dir string) (list []job, total int, err error) {
 	known, err := foundNames()
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	var (
-		wait   sync.WaitGroup
-		mu     sync.Mutex
-		failed error
-		turn   = make(chan bool, 2)
-		fresh  = map[string]map[string]string{}
-	)
 	for _, o := range outputs() {
 		if o.inline {
 			continue
 		}
 		t, original, err := open(dir, o)
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
+		s := newSearch(t, known[o.name])
+		total += s.bits()
+		list = append(list, job{o, s, original, known[o.name] != nil})
+	}
+	return list, total, nil
+}
+
+// searchAll searches for names for all outputs, two at a time, and writes them to path.
+// Each gets as much of the time as it has of the bits.
+func searchAll(dir, path string, long time.Duration) error {
+	list, total, err := jobs(dir)
+	if err != nil {
+		return err
+	}
+	var wait sync.WaitGroup
+	turn := make(chan bool, 2)
+	names, failed := make([]map[string]string, len(list)), make([]error, len(list))
+	for i, j := range list {
 		wait.Go(func() {
 			turn <- true
 			defer func() { <-turn }()
-			s := newSearch(t, known[o.name])
-			bits, brotli := s.bits(), s.brotli()
-			s.run(each)
-			names := map[string]string{}
-			for i, n := range t.names {
-				names[n.key] = s.names[i]
+			bits, brotli := j.bits(), j.brotli()
+			j.run(j.known, time.Duration(float64(2*long)*float64(bits)/float64(total)))
+			names[i] = map[string]string{}
+			for k, n := range j.t.names {
+				names[i][n.key] = j.names[k]
 			}
-			err := t.check(s.names, original)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed = fmt.Errorf("%s: %w", o.name, err)
+			if err := j.t.check(j.names, j.original); err != nil {
+				failed[i] = fmt.Errorf("%s: %w", j.name, err)
 			}
-			fresh[o.name] = names
-			fmt.Printf("%-20s gzip %d -> %d, br %d -> %d\n", o.name, gzipSize(bits), gzipSize(s.bits()), brotli/8, s.brotli()/8)
+			fmt.Printf("%-20s gzip %d -> %d, br %d -> %d\n", j.name, gzipSize(bits), gzipSize(j.bits()), brotli/8, j.brotli()/8)
 		})
 	}
 	wait.Wait()
-	if failed != nil {
-		return failed
+	if err := errors.Join(failed...); err != nil {
+		return err
 	}
-	content, err := json.MarshalIndent(fresh, "", "\t")
+	found := map[string]map[string]string{}
+	for i, j := range list {
+		found[j.name] = names[i]
+	}
+	content, err := json.MarshalIndent(found, "", "\t")
 	if err != nil {
 		return err
 	}
