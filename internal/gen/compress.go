@@ -3,26 +3,20 @@ package main
 import (
 	"bytes"
 	"io"
-	"time"
 
 	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
 )
 
 // compressors make what is served to those that accept it, by the ending of its name.
 // Neither is the standard library's, of which the output can change with its version:
-// these change with go.mod, so what is built can be compared.
+// these change with go.mod or not at all, so what is built can be compared.
 var compressors = map[string]func([]byte) ([]byte, error){
 	".br": compress(func(w io.Writer) (io.WriteCloser, error) {
 		// The smallest window that all of a file fits into: the least that a
 		// browser has to set aside.
 		return brotli.NewWriterOptions(w, brotli.WriterOptions{Quality: brotli.BestCompression, LGWin: 16}), nil
 	}),
-	".gz": compress(func(w io.Writer) (io.WriteCloser, error) {
-		z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
-		z.ModTime = time.Unix(0, 0) // which is none
-		return z, err
-	}),
+	".gz": gzipOf,
 }
 
 func compress(to func(io.Writer) (io.WriteCloser, error)) func([]byte) ([]byte, error) {

@@ -10,7 +10,13 @@ type deflater struct {
 	prev    []int32
 	literal [286]int
 	dist    [30]int
+
+	keep   bool
+	tokens []token // if they are to be kept
 }
+
+// A token is a byte, or a match if it has a distance.
+type token struct{ value, dist int }
 
 // The limits of zlib's level 9.
 const (
@@ -19,12 +25,14 @@ const (
 	goodLen  = 32
 	chain    = 4096
 	tooFar   = 4096
+	maxDist  = 32768 - maxMatch - minMatch - 1
 )
 
 // extra bits of length and distance codes
 var (
 	lengthCode [maxMatch + 1]int
 	lengthBits [286]int
+	lengthBase [286]int
 	distBits   [30]int
 )
 
@@ -35,7 +43,7 @@ func init() {
 		if code >= 265 {
 			extra = (code - 261) / 4
 		}
-		lengthBits[code] = extra
+		lengthBits[code], lengthBase[code] = extra, length
 		for range 1 << extra {
 			if length <= maxMatch {
 				lengthCode[length] = code
@@ -43,7 +51,7 @@ func init() {
 			length++
 		}
 	}
-	lengthCode[maxMatch] = 285
+	lengthCode[maxMatch], lengthBase[285] = 285, maxMatch
 	for code := range distBits {
 		distBits[code] = max(0, code/2-1)
 	}
@@ -68,7 +76,16 @@ func (d *deflater) size(b []byte) int {
 	}
 	d.prev = d.prev[:len(b)]
 	total := 0
+	single := func(c byte) {
+		d.literal[c]++
+		if d.keep {
+			d.tokens = append(d.tokens, token{value: int(c)})
+		}
+	}
 	match := func(length, dist int) {
+		if d.keep {
+			d.tokens = append(d.tokens, token{length, dist})
+		}
 		l, c := lengthCode[length], distCode(dist)
 		d.literal[l]++
 		d.dist[c]++
@@ -93,12 +110,12 @@ func (d *deflater) size(b []byte) int {
 			continue
 		}
 		if waiting {
-			d.literal[b[i-1]]++
+			single(b[i-1])
 		}
 		waiting, prevLen, prevDist = true, length, dist
 	}
 	if waiting {
-		d.literal[b[len(b)-1]]++
+		single(b[len(b)-1])
 	}
 	d.literal[256]++
 	ll, dl := codeLengths(d.literal[:], 15), codeLengths(d.dist[:], 15)
@@ -108,7 +125,7 @@ func (d *deflater) size(b []byte) int {
 	for i, n := range d.dist {
 		total += n * dl[i]
 	}
-	return total + headerBits(ll, dl)
+	return total + newHeader(ll, dl).bits()
 }
 
 // insert remembers what stands at i, and returns where the like stood last, or -1.
@@ -130,7 +147,7 @@ func (d *deflater) longest(b []byte, i, at, best int) (length, dist int) {
 		left /= 4
 	}
 	most := min(maxMatch, len(b)-i)
-	for ; at >= 0 && left > 0 && length < most; left-- {
+	for ; at >= max(0, i-maxDist) && left > 0 && length < most; left-- {
 		if b[at+length] == b[i+length] && b[at] == b[i] && b[at+1] == b[i+1] {
 			n := 2
 			for n < most && b[at+n] == b[i+n] {

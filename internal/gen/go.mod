@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/andybalholm/brotli v1.2.8
 	github.com/evanw/esbuild v0.28.2
-	github.com/klauspost/compress v1.20.3
 	github.com/tdewolff/parse/v2 v2.8.20
 )
 

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // codeLengths returns the lengths of a Huffman code for symbols that occur so often, none
 // longer than limit.
@@ -70,8 +73,21 @@ func codeLengths(counts []int, limit int) []int {
 	return lengths
 }
 
-// headerBits returns what it takes to say the lengths of both codes of a block.
-func headerBits(literal, dist []int) int {
+// lengthOrder is the order in which the lengths of the codes of lengths are told.
+var lengthOrder = []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
+
+// A header is what is said before a block: the lengths of its two codes.
+type header struct {
+	literal, dist int      // how many of them
+	symbols       [][2]int // in a code of their own, with how often more
+	lengths       []int    // of that
+	told          int      // of lengths
+}
+
+// repeatBits are the bits that follow the symbols for what is repeated.
+var repeatBits = map[int]int{16: 2, 17: 3, 18: 7}
+
+func newHeader(literal, dist []int) (h header) {
 	trim := func(list []int, least int) []int {
 		n := len(list)
 		for n > least && list[n-1] == 0 {
@@ -79,43 +95,71 @@ func headerBits(literal, dist []int) int {
 		}
 		return list[:n]
 	}
+	literal, dist = trim(literal, 257), trim(dist, 1)
+	h.literal, h.dist = len(literal), len(dist)
 	counts := make([]int, 19)
-	total := 0
-	for _, list := range [][]int{trim(literal, 257), trim(dist, 1)} {
+	say := func(symbol, more int) {
+		h.symbols = append(h.symbols, [2]int{symbol, more})
+		counts[symbol]++
+	}
+	for _, list := range [][]int{literal, dist} {
 		for i := 0; i < len(list); {
-			n := 1
-			for i+n < len(list) && list[i+n] == list[i] {
+			v, n := list[i], 1
+			for i+n < len(list) && list[i+n] == v {
 				n++
 			}
 			i += n
-			if v := list[i-1]; v != 0 {
-				counts[v]++
-				for n--; n >= 3; n -= min(n, 6) {
-					counts[16]++
-					total += 2
+			if v != 0 {
+				say(v, 0)
+				n--
+			}
+			for n > 0 {
+				switch m := min(n, 138); {
+				case n < 3:
+					say(v, 0)
+					n--
+				case v != 0:
+					m = min(n, 6)
+					say(16, m-3)
+					n -= m
+				case n < 11:
+					say(17, n-3)
+					n = 0
+				default:
+					say(18, m-11)
+					n -= m
 				}
-				counts[v] += n
-				continue
 			}
-			for ; n >= 11; n -= min(n, 138) {
-				counts[18]++
-				total += 7
-			}
-			if n >= 3 {
-				counts[17]++
-				total, n = total+3, 0
-			}
-			counts[0] += n
 		}
 	}
-	lengths := codeLengths(counts, 7)
-	for i, n := range counts {
-		total += n * lengths[i]
+	h.lengths = codeLengths(counts, 7)
+	for h.told = len(lengthOrder); h.told > 4 && h.lengths[lengthOrder[h.told-1]] == 0; {
+		h.told--
 	}
-	order := []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
-	n := len(order)
-	for n > 4 && lengths[order[n-1]] == 0 {
-		n--
+	return h
+}
+
+// bits returns what it takes to say h.
+func (h header) bits() int {
+	total := 3 + 14 + 3*h.told
+	for _, s := range h.symbols {
+		total += h.lengths[s[0]] + repeatBits[s[0]]
 	}
-	return total + 3 + 14 + 3*n
+	return total
+}
+
+// codes returns the codes of those lengths, the first bit lowest.
+func codes(lengths []int) []uint {
+	list := make([]uint, len(lengths))
+	code := uint(0)
+	for n := 1; n <= 15; n++ {
+		for s, length := range lengths {
+			if length == n {
+				list[s] = bits.Reverse(code) >> (bits.UintSize - n)
+				code++
+			}
+		}
+		code <<= 1
+	}
+	return list
 }
