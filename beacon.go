@@ -109,7 +109,8 @@ type Event struct {
 	// Page is the page it came from, as the browser worded it: the Referer
 	// header, a report's URL, or a ping's origin page. Referrer policies cut it
 	// to the origin or leave it out; it is unverified client text and not
-	// always parsable as a URL.
+	// always parsable as a URL. An envelope of the browser client gives it itself, by
+	// default without the query, or keeps it to itself.
 	Page string
 
 	// Session and View are ids that the client gave; View is one page view.

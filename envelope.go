@@ -45,9 +45,8 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *boun
 	}
 	e.Session, e.View = cuts.text(env.Session), cuts.text(env.View)
 	e.Privacy.GPC = e.Privacy.GPC || env.GPC == 1
-	if env.Page != "" {
-		e.Page = cuts.text(env.Page[:min(len(env.Page), maxHeader)])
-	}
+	// Not the Referer, which says more than a page may want to be known.
+	e.Page = cuts.text(env.Page[:min(len(env.Page), maxHeader)])
 	// A request that waited, in the browser or in the client's store, was made
 	// long before it was sent: its clock tells nothing about ours.
 	if env.Via == "now" || env.Via == "bye" {

@@ -201,3 +201,21 @@ func TestIdentityOfABatch(t *testing.T) {
 		}
 	}
 }
+
+// TestEnvelopeSaysThePage: what a page does not want to be known the Referer does not
+// tell.
+func TestEnvelopeSaysThePage(t *testing.T) {
+	var rec beacontest.Recorder
+	h := newHandler(t, beacon.Config{Sink: &rec})
+	for page, want := range map[string]string{``: "", `"page":"https://app.example/a",`: "https://app.example/a"} {
+		rec.Reset()
+		r := beacontest.NewRequest("/", beacon.Text(`{"v":1,"m":"append","k":"k","b":"b","r":1,"sid":"s","pv":"v",`+page+`"via":"now","at":1,"ev":[{"n":1,"t":1,"d":1}]}`))
+		r.Header.Set("Referer", "https://app.example/a?secret=1")
+		if res := serve(h, r); res.StatusCode != 204 {
+			t.Fatalf("%d", res.StatusCode)
+		}
+		if got := rec.Events()[0].Page; got != want {
+			t.Errorf("page %q, want %q", got, want)
+		}
+	}
+}

@@ -78,7 +78,7 @@ const cut = (url) => {
   const { page: how = "path", spa } = settings;
   const full = how === "full";
   const text = quietly(() =>
-    how.call ? how(url) : (full || /path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/g, "").replace(spa === "hash" ? "" : /#.*/, ""),
+    how.call ? how(url) : (full || /^$|path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/g, "").replace(spa === "hash" ? "" : /#.*/, ""),
   );
   return text ? `${text}`.slice(0, 2e3) : undefined;
 };

@@ -24,7 +24,7 @@ const addresses = [
   ["none", undefined],
   ["false", undefined],
   ["Full", undefined],
-  ["", undefined],
+  ["", "https://example.com/dir/page"],
 ];
 for (const via of ["tag", "init"]) {
   for (const [page, want] of addresses) {

@@ -190,7 +190,7 @@ async function run(seed) {
       };
       check();
       for (let i = pick(6); i--;) {
-        const name = of(names.filter((x) => x !== "deny"));
+        const name = of(names.filter((x) => x !== "deny" && x !== "pending"));
         trace.push(`(${name})`);
         await actions[name]();
         if (two) tab = of(tabs);
