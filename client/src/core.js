@@ -12,7 +12,7 @@
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, life, parked, report, request, send, wait } from "./transport.js";
-import { about, aim, drop, emit, gate, gone, save, saved, stamped, who } from "./plug.js";
+import { about, aim, drop, emit, gate, gone, never, save, stamped, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -29,7 +29,7 @@ const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
 
 /** What decides about all beacons changed: policy or connection. */
 export const review = () => {
-  each(held, gate() < 0 ? close : arrange);
+  each(held, never() ? close : arrange);
   parked.forEach((p) => wait(p, 2e3));
   emit("review");
 };
@@ -164,8 +164,7 @@ const restart = (b) => {
 const touch = (b) => {
   b._rev++;
   if (!b._state) {
-    const may = gate();
-    if (may < 0 || (!may && held.size > 49)) {
+    if (never() || (!gate() && held.size > 49)) {
       close(b);
       return report(b, "consent");
     }
@@ -197,7 +196,7 @@ const schedule = (b) => {
 const arrange = (b) => {
   if (!b._state) return;
   release(b);
-  if (gate() < 1) return;
+  if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
   // A page that is hidden may be killed, and the browser too.
   else if (life._leaving || ((seen || b._mode) && !(b._background > 0))) return part(b);
@@ -297,7 +296,7 @@ const sendOff = (b) => {
 
 /** When the page is hidden, or ends. @param {PendingBeacon} b */
 const part = (b) => {
-  if (gate() < 1) return;
+  if (!gate()) return;
   const { _leaving } = life;
   // Firefox ends tabs in the background too soon for what they send then, so that what
   // has a record is left to it.

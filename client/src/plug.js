@@ -3,5 +3,5 @@
  * with alone.js in its place.
  */
 export { aim, drop, gone, handed, save, saved } from "./store.js";
-export { about, emit, gate, settings, who } from "./session.js";
+export { about, emit, gate, never, settings, who } from "./session.js";
 export { stamped } from "./token.js";

@@ -65,9 +65,11 @@ let asked = -1e3; // when
 /** Whether the browser says that its user does not want this. */
 const gpc = () => nav.globalPrivacyControl === true;
 
-/** May beacons leave? 1 yes, 0 not yet, -1 never. */
-export const gate = () =>
-  (denied ??= quietly(() => storage()[DENIED]) || "") || (settings.gpc !== "flag" && begun && gpc()) ? -1 : (agreed ?? settings.consent === "granted") && !doc.prerendering ? 1 : 0;
+/** Whether beacons may never leave. */
+export const never = () => (denied ??= quietly(() => storage()[DENIED]) || "") || (settings.gpc !== "flag" && begun && gpc());
+
+/** May beacons leave? If not, perhaps later. */
+export const gate = () => !never() && (agreed ?? settings.consent === "granted") && !doc.prerendering;
 
 /**
  * What is told of an address: by default the query and the fragment are nobody's
@@ -98,7 +100,7 @@ export const token = (url) => bare(url) === target && settings.token;
  */
 export const session = () => {
   const t = now();
-  if (!begun || gate() < 1) return "";
+  if (!begun || !gate()) return "";
   // Each change of a beacon asks, and the store is slow.
   if (t - asked > 999)
     quietly(() => {
@@ -157,7 +159,7 @@ const put = (b, data, name) => {
 /** Reports totals, so that a later report makes up for a lost one. */
 const tell = () => {
   account();
-  if (awake && gate() > 0 && visible - reported >= 1e3) {
+  if (awake && gate() && visible - reported >= 1e3) {
     reported = visible;
     put(totals, { ...more, start, end, engaged, seen: visible, ref: from }, "session");
   }
@@ -221,7 +223,7 @@ export const flush = () => {
 /** Acts on what the visitor wants. */
 const heed = () => {
   asked = -1e3;
-  if (gate() < 0) {
+  if (never()) {
     purge();
     parked.forEach(unpark);
     // All that was ever stored, but the denial.

@@ -52,7 +52,7 @@ export const save = (p, soon) => {
   if (!begun) return;
   // A record of what survives a crash without it would make a twin. So would, in
   // WebKit, one of a window that closes itself: what it deletes then stays.
-  if (gate() < 1 || (!p._ids && (p._later || (opener && !p._tries && !offline())))) return drop(p);
+  if (!gate() || (!p._ids && (p._later || (opener && !p._tries && !offline())))) return drop(p);
   if (!due.size) setTimeout(sync, 250);
   due.set(p._id, p);
   if (!soon) sync();
@@ -148,7 +148,7 @@ const take = () => {
 };
 
 const recover = () => {
-  if (offline() || gate() < 1) return;
+  if (offline() || !gate()) return;
   // One page at a time, and only for this moment: who holds a lock is kept out
   // of the back/forward cache. So is, in Firefox 153, whoever asked for one with
   // ifAvailable and was refused; in the queue it is a moment too. After it the

@@ -3,7 +3,7 @@
  * much may be under way at once, and what is tried again.
  */
 import { bytes, canKeep, clearTimeout, fetch, location, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
-import { drop, gate, gone, handed, save, saved, settings, stamped } from "./plug.js";
+import { drop, gate, gone, handed, never, save, saved, settings, stamped } from "./plug.js";
 
 /**
  * A parcel is a request on its way: what a beacon was when it was sent.
@@ -87,7 +87,7 @@ export const request = (p, body) => ({
 export const send = async (p, bye) => {
   const { _leaving } = life;
   // "Offline" may be wrong, and there will be no other chance.
-  if (gate() < 1 || (offline() && !(_leaving && p._ids))) return park(p);
+  if (!gate() || (offline() && !(_leaving && p._ids))) return park(p);
   // Another page took this one for dead, and its record.
   if (gone(p)) return;
   if (now() - p._born > 864e5) return fail(p, "expired");
@@ -136,7 +136,7 @@ export const send = async (p, bye) => {
  * @param {unknown} [error]
  */
 const park = (p, status, after, error) => {
-  if (gate() < 0) return fail(p, "consent");
+  if (never()) return fail(p, "consent");
   if (p._tries > 4) return fail(p, "attempts", status, error);
   p._after = after;
   save(p);
@@ -155,7 +155,7 @@ const park = (p, status, after, error) => {
 export const wait = (p, ms) => {
   clearTimeout(p._timer);
   p._timer = setTimeout(() => {
-    if (!offline() && gate() > 0 && unpark(p)) send(p);
+    if (!offline() && gate() && unpark(p)) send(p);
   }, Math.min(864e5, Math.max(Math.random() * ms, (p._after || 0) - now())));
 };
 
