@@ -11,7 +11,7 @@
  * load, and nothing that a page can call.
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
-import { isBlob, lastChance, life, parked, report, request, send, wait } from "./transport.js";
+import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
 import { about, aim, drop, emit, gate, gone, never, save, stamped, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
@@ -23,6 +23,8 @@ import { about, aim, drop, emit, gate, gone, never, save, stamped, who } from ".
 const held = new Set();
 /** Whether anybody saw this page. A tab in the background is no page that ends. */
 let seen = !hidden();
+/** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
+export let leaving = 0;
 
 /** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
 const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
@@ -44,12 +46,12 @@ export const flush = () => {
 const hide = (frozen) => {
   emit("hide");
   each(held, (b) => {
-    if (b._background > 0 && !life._leaving && !frozen) {
+    if (b._background > 0 && !leaving && !frozen) {
       b._hideline = now() + Math.min(b._background, 18e5);
       arrange(b);
     } else part(b);
   });
-  if (life._leaving || frozen) lastChance();
+  if (leaving || frozen) lastChance();
   emit("hidden");
 };
 
@@ -66,12 +68,12 @@ const listen = () => {
   // All browsers tell that the page is hidden after this, and Firefox loses much of
   // what is sent before.
   on(w, "pagehide", (e) => {
-    life._leaving = e.persisted ? 2 : 1;
+    leaving = e.persisted ? 2 : 1;
     if (hidden()) hide();
     emit("end");
   });
   on(w, "pageshow", (e) => {
-    life._leaving = 0;
+    leaving = 0;
     if (e.persisted) {
       emit("back");
       review();
@@ -199,7 +201,7 @@ const arrange = (b) => {
   if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
   // A page that is hidden may be killed, and the browser too.
-  else if (life._leaving || ((seen || b._mode) && !(b._background > 0))) return part(b);
+  else if (leaving || (seen && !(b._background > 0))) return part(b);
   const t = now();
   const end = Math.min(b._deadline, b._hideline);
   const left = Math.max(0, end - t);
@@ -291,19 +293,15 @@ const sendOff = (b) => {
   if (!open(b)) return;
   const { _state } = b;
   close(b);
-  if (_state) send(parcel(b), life._leaving || hidden());
+  if (_state) send(parcel(b), leaving || hidden());
 };
 
 /** When the page is hidden, or ends. @param {PendingBeacon} b */
 const part = (b) => {
   if (!gate()) return;
-  const { _leaving } = life;
-  // Firefox ends tabs in the background too soon for what they send then, so that what
-  // has a record is left to it.
-  if (_leaving && !seen && !b._ids && saved(b)) return;
-  if (offline() ? !(_leaving && b._ids) : b._options.onHidden && !_leaving) save(parcel(b));
+  if (offline() ? !(leaving && b._ids) : b._options.onHidden && !leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
-  else if (!_leaving || !b._later || b._due) sendOff(b);
+  else if (!leaving || !b._later || b._due) sendOff(b);
 };
 
 /**

@@ -4,7 +4,7 @@
  */
 import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
-import { parked, report, unpark } from "./transport.js";
+import { parked, report } from "./transport.js";
 import { openStore, purge, storage, store } from "./store.js";
 
 /**
@@ -225,7 +225,7 @@ const heed = () => {
   asked = -1e3;
   if (never()) {
     purge();
-    parked.forEach(unpark);
+    parked.clear();
     // All that was ever stored, but the denial.
     quietly(() => Object.keys(storage()).map((k) => /^bcn:(?!c$)/.test(k) && delete storage()[k]));
   }

@@ -6,7 +6,8 @@
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
 import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
-import { isParams, life, parked, wait } from "./transport.js";
+import { leaving } from "./core.js";
+import { isParams, parked, wait } from "./transport.js";
 import { gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
@@ -69,7 +70,7 @@ export const drop = ({ _id }) => {
  * answer. A page that goes into the back/forward cache is no page that is lost.
  * @param {Parcel} p
  */
-export const handed = (p) => (p._ids && (settings.reliability || life._leaving < 2 || offline()) ? save : drop)(p);
+export const handed = (p) => (p._ids && (settings.reliability || leaving < 2 || offline()) ? save : drop)(p);
 
 /** Whether there is a record of p as it is. @param {Parcel} p */
 export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
@@ -179,7 +180,7 @@ export const store = {
   end() {
     sync();
     // What the browser holds is the browser's, if it lives on.
-    if (life._leaving > 1 && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
+    if (leaving > 1 && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
     // Whoever comes next may have what is left.
     left = true;
     erase(LEASE + page);
