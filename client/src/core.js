@@ -12,7 +12,7 @@
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
-import { about, aim, drop, emit, gate, gone, never, save, stamped, who } from "./plug.js";
+import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, stamped, sync, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -33,7 +33,7 @@ const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
 export const review = () => {
   each(held, never() ? close : arrange);
   parked.forEach((p) => wait(p, 2e3));
-  emit("review");
+  pageReviewed();
 };
 
 /** Sends all there is, now. */
@@ -44,7 +44,7 @@ export const flush = () => {
 
 /** @param {unknown} [frozen] no timer runs any more */
 const hide = (frozen) => {
-  emit("hide");
+  pageHides();
   each(held, (b) => {
     if (b._background > 0 && !leaving && !frozen) {
       b._hideline = now() + Math.min(b._background, 18e5);
@@ -52,7 +52,7 @@ const hide = (frozen) => {
     } else part(b);
   });
   if (leaving || frozen) lastChance();
-  emit("hidden");
+  sync();
 };
 
 /** Not before the first beacon, so that loading this module does nothing. */
@@ -62,7 +62,7 @@ const listen = () => {
     seen = true;
     if (hidden()) return hide();
     each(held, arrange);
-    emit("show");
+    pageShows();
   });
   on(doc, "freeze", hide);
   // All browsers tell that the page is hidden after this, and Firefox loses much of
@@ -70,12 +70,12 @@ const listen = () => {
   on(w, "pagehide", (e) => {
     leaving = e.persisted ? 2 : 1;
     if (hidden()) hide();
-    emit("end");
+    pageEnds();
   });
   on(w, "pageshow", (e) => {
     leaving = 0;
     if (e.persisted) {
-      emit("back");
+      pageBack();
       review();
     }
   });

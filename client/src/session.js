@@ -5,7 +5,7 @@
 import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report } from "./transport.js";
-import { openStore, purge, storage, store } from "./store.js";
+import { letGo, purge, recover, recoverSoon, renew, save, storage } from "./store.js";
 
 /**
  * The options of init, and of the script's tag, which has them as text. Nothing but
@@ -34,7 +34,7 @@ export let settings = {
   // What nobody else hears of. That a visitor does not agree is no fault.
   onerror: (f) => f.reason !== "consent" && w.console?.warn("beacon:", f),
 };
-let begun = false;
+export let begun = false;
 let spa = false;
 let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
@@ -252,31 +252,27 @@ export const consent = (state) => {
   quietly(() => (denied ? (storage()[DENIED] = "denied") : delete storage()[DENIED]));
 };
 
-/** What is done when something happens to the page: see emit. @type {Record<string, () => unknown>} */
-const life = {
-  hide() {
-    wake();
-    tell();
-  },
-  review: tell,
-  beat() {
-    stir();
-    push();
-  },
-  back() {
-    recall();
-    begin();
-  },
-  show: attend,
-};
+// What core.js tells of the page, heard when it all has started.
+/** @param {() => unknown} f */
+const started = (f) => () => begun && quietly(f);
 
-/**
- * Tells of what happens to the page: "hide" before it is hidden or ends, "hidden"
- * and "end" afterwards, "show", "back" from the back/forward cache, "review", and
- * "beat" every half minute.
- * @param {string} event
- */
-export const emit = (event) => begun && [store, life].map((to) => quietly(() => to[event]?.()));
+export const pageHides = started(() => {
+  wake();
+  tell();
+});
+export const pageShows = started(attend);
+export const pageReviewed = started(() => {
+  tell();
+  recoverSoon();
+});
+export const pageEnds = started(() => letGo());
+/** It was in the back/forward cache. */
+export const pageBack = started(() => {
+  renew();
+  parked.forEach((p) => save(p));
+  recall();
+  begin();
+});
 
 /** What can wait until the page has what it needs to be shown. */
 const wake = () => {
@@ -301,7 +297,9 @@ const wake = () => {
 const beat = () => {
   setTimeout(beat, 3e4);
   relisten();
-  emit("beat");
+  stir();
+  push();
+  recover();
 };
 
 /**
@@ -320,7 +318,6 @@ export const init = (o) => {
   const { debug } = all;
   if (debug?.call) debug({ options: all, session });
   else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
-  openStore();
   if (!begun) {
     begun = true;
     from = cut(doc.referrer || "");
