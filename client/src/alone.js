@@ -4,12 +4,17 @@
  */
 import { doc, page } from "./env.js";
 
-export { aim, drop, gone, handed, save, saved } from "./nostore.js";
+export { aim, drop, gone, handed, save, saved, sync } from "./nostore.js";
 
-export function emit() {}
+export function never() {}
+export function pageBack() {}
+export function pageEnds() {}
+export function pageHides() {}
+export function pageReviewed() {}
+export function pageShows() {}
 export const settings = {};
 /** Without a token: it can be in the address, as _t. @param {any} p @param {string} via */
 export const stamped = (p, via) => [p._url, p._body(via)];
 export const about = () => ({ pv: page });
 export const who = () => ({ sid: page });
-export const gate = () => (doc.prerendering ? 0 : 1);
+export const gate = () => !doc.prerendering;

@@ -18,5 +18,6 @@ try {
 if (q?.splice) {
   // From now on at once.
   q.push = ([name, ...args]) => quietly(() => api[name](...args));
-  q.splice(0).map(q.push);
+  // What is logged should know whether the visitor agrees.
+  q.splice(0).sort((a, b) => +(b[0] === "consent") - +(a[0] === "consent")).map(q.push);
 }

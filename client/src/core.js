@@ -11,8 +11,8 @@
  * load, and nothing that a page can call.
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
-import { isBlob, lastChance, life, parked, report, request, send, wait } from "./transport.js";
-import { about, aim, drop, emit, gate, gone, save, saved, stamped, who } from "./plug.js";
+import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
+import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, stamped, sync, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -23,15 +23,17 @@ import { about, aim, drop, emit, gate, gone, save, saved, stamped, who } from ".
 const held = new Set();
 /** Whether anybody saw this page. A tab in the background is no page that ends. */
 let seen = !hidden();
+/** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
+export let leaving = 0;
 
 /** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
 const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
 
 /** What decides about all beacons changed: policy or connection. */
 export const review = () => {
-  each(held, gate() < 0 ? close : arrange);
+  each(held, never() ? close : arrange);
   parked.forEach((p) => wait(p, 2e3));
-  emit("review");
+  pageReviewed();
 };
 
 /** Sends all there is, now. */
@@ -42,15 +44,15 @@ export const flush = () => {
 
 /** @param {unknown} [frozen] no timer runs any more */
 const hide = (frozen) => {
-  emit("hide");
+  pageHides();
   each(held, (b) => {
-    if (b._background > 0 && !life._leaving && !frozen) {
+    if (b._background > 0 && !leaving && !frozen) {
       b._hideline = now() + Math.min(b._background, 18e5);
       arrange(b);
     } else part(b);
   });
-  if (life._leaving || frozen) lastChance();
-  emit("hidden");
+  if (leaving || frozen) lastChance();
+  sync();
 };
 
 /** Not before the first beacon, so that loading this module does nothing. */
@@ -60,20 +62,20 @@ const listen = () => {
     seen = true;
     if (hidden()) return hide();
     each(held, arrange);
-    emit("show");
+    pageShows();
   });
   on(doc, "freeze", hide);
   // All browsers tell that the page is hidden after this, and Firefox loses much of
   // what is sent before.
   on(w, "pagehide", (e) => {
-    life._leaving = e.persisted ? 2 : 1;
+    leaving = e.persisted ? 2 : 1;
     if (hidden()) hide();
-    emit("end");
+    pageEnds();
   });
   on(w, "pageshow", (e) => {
-    life._leaving = 0;
+    leaving = 0;
     if (e.persisted) {
-      emit("back");
+      pageBack();
       review();
     }
   });
@@ -164,8 +166,7 @@ const restart = (b) => {
 const touch = (b) => {
   b._rev++;
   if (!b._state) {
-    const may = gate();
-    if (may < 0 || (!may && held.size > 49)) {
+    if (never() || (!gate() && held.size > 49)) {
       close(b);
       return report(b, "consent");
     }
@@ -197,10 +198,10 @@ const schedule = (b) => {
 const arrange = (b) => {
   if (!b._state) return;
   release(b);
-  if (gate() < 1) return;
+  if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
   // A page that is hidden may be killed, and the browser too.
-  else if (life._leaving || ((seen || b._mode) && !(b._background > 0))) return part(b);
+  else if (leaving || (seen && !(b._background > 0))) return part(b);
   const t = now();
   const end = Math.min(b._deadline, b._hideline);
   const left = Math.max(0, end - t);
@@ -292,19 +293,15 @@ const sendOff = (b) => {
   if (!open(b)) return;
   const { _state } = b;
   close(b);
-  if (_state) send(parcel(b), life._leaving || hidden());
+  if (_state) send(parcel(b), leaving || hidden());
 };
 
 /** When the page is hidden, or ends. @param {PendingBeacon} b */
 const part = (b) => {
-  if (gate() < 1) return;
-  const { _leaving } = life;
-  // Firefox ends tabs in the background too soon for what they send then, so that what
-  // has a record is left to it.
-  if (_leaving && !seen && !b._ids && saved(b)) return;
-  if (offline() ? !(_leaving && b._ids) : b._options.onHidden && !_leaving) save(parcel(b));
+  if (!gate()) return;
+  if (offline() ? !(leaving && b._ids) : b._options.onHidden && !leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
-  else if (!_leaving || !b._later || b._due) sendOff(b);
+  else if (!leaving || !b._later || b._due) sendOff(b);
 };
 
 /**

@@ -10,9 +10,12 @@ export function gone() {}
 export function handed() {}
 export function save() {}
 export function saved() {}
-export function openStore() {}
+export function letGo() {}
 export function purge() {}
+export function recover() {}
+export function recoverSoon() {}
+export function renew() {}
+export function sync() {}
 
 /** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
 export const storage = () => w.localStorage;
-export const store = {};

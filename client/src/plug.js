@@ -2,6 +2,6 @@
  * What the beacons ask of the store and the session. The beacons alone are built
  * with alone.js in its place.
  */
-export { aim, drop, gone, handed, save, saved } from "./store.js";
-export { about, emit, gate, settings, who } from "./session.js";
+export { aim, drop, gone, handed, save, saved, sync } from "./store.js";
+export { about, gate, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, settings, who } from "./session.js";
 export { stamped } from "./token.js";

@@ -4,8 +4,8 @@
  */
 import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
-import { parked, report, unpark } from "./transport.js";
-import { openStore, purge, storage, store } from "./store.js";
+import { parked, report } from "./transport.js";
+import { letGo, purge, recover, recoverSoon, renew, save, storage } from "./store.js";
 
 /**
  * The options of init, and of the script's tag, which has them as text. Nothing but
@@ -34,7 +34,7 @@ export let settings = {
   // What nobody else hears of. That a visitor does not agree is no fault.
   onerror: (f) => f.reason !== "consent" && w.console?.warn("beacon:", f),
 };
-let begun = false;
+export let begun = false;
 let spa = false;
 let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
@@ -65,9 +65,11 @@ let asked = -1e3; // when
 /** Whether the browser says that its user does not want this. */
 const gpc = () => nav.globalPrivacyControl === true;
 
-/** May beacons leave? 1 yes, 0 not yet, -1 never. */
-export const gate = () =>
-  (denied ??= quietly(() => storage()[DENIED]) || "") || (settings.gpc !== "flag" && begun && gpc()) ? -1 : (agreed ?? settings.consent === "granted") && !doc.prerendering ? 1 : 0;
+/** Whether beacons may never leave. */
+export const never = () => (denied ??= quietly(() => storage()[DENIED]) || "") || (settings.gpc !== "flag" && begun && gpc());
+
+/** May beacons leave? If not, perhaps later. */
+export const gate = () => !never() && (agreed ?? settings.consent === "granted") && !doc.prerendering;
 
 /**
  * What is told of an address: by default the query and the fragment are nobody's
@@ -98,7 +100,7 @@ export const token = (url) => bare(url) === target && settings.token;
  */
 export const session = () => {
   const t = now();
-  if (!begun || gate() < 1) return "";
+  if (!begun || !gate()) return "";
   // Each change of a beacon asks, and the store is slow.
   if (t - asked > 999)
     quietly(() => {
@@ -107,7 +109,7 @@ export const session = () => {
       const items = storage();
       let s = quietly(() => JSON.parse(items["bcn:s"])) || {};
       // Others may write there too.
-      if (!(s.id && s.id.length < 65 && s.first <= s.last && Math.abs(t - s.last) < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
+      if (!(/^.{1,64}$/.test(s.id ?? "") && s.first <= s.last && Math.abs(t - s.last) < 18e5 && t - s.first < 864e5)) s = { id: s.id ? newId() : page, first: t };
       // What is sent from a hidden page is no sign of life.
       if (!s.last || !hidden()) s.last = t;
       s.id = `${s.id}`;
@@ -145,10 +147,10 @@ const attend = () => {
   input = counted;
 };
 
-/** @param {any} b @param {object | undefined} data @param {string} name */
-const put = (b, data, name) => {
+/** @param {any} b @param {object | undefined} data @param {object} more ours, which counts @param {string} name */
+const put = (b, data, more, name) => {
   try {
-    add(b, { ...props, ...data }, name);
+    add(b, { ...props, ...data, ...more }, name);
   } catch (error) {
     report(b, "data", 0, error);
   }
@@ -157,9 +159,9 @@ const put = (b, data, name) => {
 /** Reports totals, so that a later report makes up for a lost one. */
 const tell = () => {
   account();
-  if (awake && gate() > 0 && visible - reported >= 1e3) {
+  if (awake && gate() && visible - reported >= 1e3) {
     reported = visible;
-    put(totals, { ...more, start, end, engaged, seen: visible, ref: from }, "session");
+    put(totals, more, { start, end, engaged, seen: visible, ref: from }, "session");
   }
 };
 
@@ -209,7 +211,7 @@ const look = () => spa && cut(location.href) !== here && view();
 export const log = (msg, data) => {
   if (!begun) return;
   look();
-  put(events, { ...data, msg }, "log");
+  put(events, data, { msg }, "log");
 };
 
 /** Sends all that waits, now. */
@@ -221,13 +223,12 @@ export const flush = () => {
 /** Acts on what the visitor wants. */
 const heed = () => {
   asked = -1e3;
-  if (gate() < 0) {
+  if (never()) {
     purge();
-    parked.forEach(unpark);
+    parked.clear();
     // All that was ever stored, but the denial.
     quietly(() => Object.keys(storage()).map((k) => /^bcn:(?!c$)/.test(k) && delete storage()[k]));
   }
-  tell();
   review();
 };
 
@@ -250,31 +251,27 @@ export const consent = (state) => {
   quietly(() => (denied ? (storage()[DENIED] = "denied") : delete storage()[DENIED]));
 };
 
-/** What is done when something happens to the page: see emit. @type {Record<string, () => unknown>} */
-const life = {
-  hide() {
-    wake();
-    tell();
-  },
-  review: tell,
-  beat() {
-    stir();
-    push();
-  },
-  back() {
-    recall();
-    begin();
-  },
-  show: attend,
-};
+// What core.js tells of the page, heard when it all has started.
+/** @param {() => unknown} f */
+const started = (f) => () => begun && quietly(f);
 
-/**
- * Tells of what happens to the page: "hide" before it is hidden or ends, "hidden"
- * and "end" afterwards, "show", "back" from the back/forward cache, "review", and
- * "beat" every half minute.
- * @param {string} event
- */
-export const emit = (event) => begun && [store, life].map((to) => quietly(() => to[event]?.()));
+export const pageHides = started(() => {
+  wake();
+  tell();
+});
+export const pageShows = started(attend);
+export const pageReviewed = started(() => {
+  recoverSoon();
+  tell();
+});
+export const pageEnds = started(() => letGo());
+/** It was in the back/forward cache. */
+export const pageBack = started(() => {
+  renew();
+  parked.forEach((p) => save(p));
+  recall();
+  begin();
+});
 
 /** What can wait until the page has what it needs to be shown. */
 const wake = () => {
@@ -299,7 +296,9 @@ const wake = () => {
 const beat = () => {
   setTimeout(beat, 3e4);
   relisten();
-  emit("beat");
+  recover();
+  quietly(stir);
+  quietly(push);
 };
 
 /**
@@ -308,8 +307,8 @@ const beat = () => {
  */
 export const init = (o) => {
   /** @type {any} */
-  const all = { ...settings };
-  for (const k in o) if (o[k] !== undefined) all[k] = o[k];
+  const all = { __proto__: null, ...settings };
+  for (const [k, v] of Object.entries(o ?? {})) if (v !== undefined) all[k] = v;
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
   all.endpoint = address(new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI));
   target = bare(all.endpoint);
@@ -318,7 +317,6 @@ export const init = (o) => {
   const { debug } = all;
   if (debug?.call) debug({ options: all, session });
   else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
-  openStore();
   if (!begun) {
     begun = true;
     from = cut(doc.referrer || "");

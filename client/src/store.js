@@ -6,8 +6,9 @@
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
 import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
-import { isParams, life, parked, wait } from "./transport.js";
-import { gate, settings } from "./session.js";
+import { leaving } from "./core.js";
+import { isParams, parked, wait } from "./transport.js";
+import { begun, gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -21,17 +22,15 @@ const due = new Map();
 const written = new Map();
 /** Where this page sends to, without queries. @type {Set<string>} */
 const targets = new Set();
-let begun = false;
-let left = false; // since pagehide
 /** @type {any} */
 let timer;
 
 /** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
 export const storage = () => w.localStorage;
 
-/** @param {string} prefix @returns {[string, string][]} value and key, the oldest first */
-const records = (prefix) =>
-  Object.keys(storage()).filter((k) => k.startsWith(prefix)).map((k) => [storage()[k], k]).sort();
+/** @returns {[string, string][]} value and key, the oldest first */
+const records = () =>
+  Object.keys(storage()).filter((k) => k.startsWith(QUEUE)).map((k) => [storage()[k], k]).sort();
 
 /** @param {string} id */
 const key = (id) => `${QUEUE}${page}:${id}`;
@@ -40,9 +39,9 @@ const key = (id) => `${QUEUE}${page}:${id}`;
 const erase = (k) => quietly(() => delete storage()[k]);
 
 /** Whether k is of a page that is gone. Hidden pages renew late, so a lease lasts three times the interval. @param {string} k */
-const orphan = (k) => !k.startsWith(key("")) && !(now() - +storage()[LEASE + k.split(":")[2]] < 9e4);
+const orphan = (k) => !k.startsWith(key("")) && !(Math.abs(now() - +storage()[LEASE + k.split(":")[2]]) < 9e4);
 
-const renew = () => quietly(() => written.size && !left && (storage()[LEASE + page] = `${now()}`));
+export const renew = () => quietly(() => written.size && !leaving && (storage()[LEASE + page] = `${now()}`));
 
 /** Says that beacons of this page go to url. @param {string} url */
 export const aim = (url) => targets.add(bare(url));
@@ -52,7 +51,7 @@ export const save = (p, soon) => {
   if (!begun) return;
   // A record of what survives a crash without it would make a twin. So would, in
   // WebKit, one of a window that closes itself: what it deletes then stays.
-  if (gate() < 1 || (!p._ids && (p._later || (opener && !p._tries && !offline())))) return drop(p);
+  if (!gate() || (!p._ids && (p._later || (opener && !p._tries && !offline())))) return drop(p);
   if (!due.size) setTimeout(sync, 250);
   due.set(p._id, p);
   if (!soon) sync();
@@ -69,15 +68,19 @@ export const drop = ({ _id }) => {
  * answer. A page that goes into the back/forward cache is no page that is lost.
  * @param {Parcel} p
  */
-export const handed = (p) => (p._ids && (settings.reliability || life._leaving < 2 || offline()) ? save : drop)(p);
+export const handed = (p) => (p._ids && (settings.reliability || leaving < 2 || offline()) ? save : drop)(p);
 
 /** Whether there is a record of p as it is. @param {Parcel} p */
 export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
 
-/** Whether another page has taken the record of p over, and sends it. @param {Parcel} p */
-export const gone = (p) => (p._ids ? saved(p) : written.has(p._id)) && quietly(() => storage()[key(p._id)] == null);
+/**
+ * Whether another page has taken the record of p over, and sends it: it leaves its time
+ * alone. A record that is not there at all was cleared by the page, or made room.
+ * @param {Parcel} p
+ */
+export const gone = (p) => (p._ids ? saved(p) : written.has(p._id)) && quietly(() => storage()[key(p._id)].length < 20);
 
-const sync = () => {
+export const sync = () => {
   for (const [id, p] of due) {
     quietly(() => {
       const body = p._body("rec");
@@ -92,7 +95,7 @@ const sync = () => {
       // the store is the page's.
       let room = 2e5 - bytes(text);
       const alive = (/** @type {string} */ k) => !k.startsWith(key("")) && !orphan(k);
-      records(QUEUE).filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +alive(b) - +alive(a)).map(([v, k], i) => {
+      records().filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +alive(b) - +alive(a)).map(([v, k], i) => {
         if (((room -= bytes(v)) < 0 || i > 18) && !alive(k)) {
           written.delete(k.split(":")[3]);
           erase(k);
@@ -116,7 +119,7 @@ export const purge = () => {
 const take = () => {
   let n = 0;
   const t = now();
-  records(QUEUE)
+  records()
     .filter(([, k]) => orphan(k))
     .map(([v, k]) =>
       quietly(() => {
@@ -133,11 +136,11 @@ const take = () => {
             // Until all tabs can see that it is taken.
             _after: Math.max(+_after || 0, t + 500),
             _method: _method === "GET" ? _method : "POST",
-            _body: () => (form ? new URLSearchParams(body) : body),
+            _body: () => (form ? new URLSearchParams(body) : body && `${body}`),
             _options: { credentials },
             _tries: +_tries || 0,
           };
-          erase(k);
+          storage()[k] = `[${_born}]`;
           save(p);
           parked.add(p);
           wait(p, 2e3);
@@ -147,8 +150,9 @@ const take = () => {
   return n;
 };
 
-const recover = () => {
-  if (offline() || gate() < 1) return;
+export const recover = () => {
+  renew();
+  if (offline() || !gate()) return;
   // One page at a time, and only for this moment: who holds a lock is kept out
   // of the back/forward cache. So is, in Firefox 153, whoever asked for one with
   // ifAvailable and was refused; in the queue it is a moment too. After it the
@@ -157,36 +161,16 @@ const recover = () => {
   else quietly(take);
 };
 
-/** Soon: a page has more urgent work when it begins. */
-const review = () => {
+/** A page has more urgent work when it begins. */
+export const recoverSoon = () => {
   clearTimeout(timer);
   timer = setTimeout(recover, 1e3);
 };
 
-/** Begins to store and to recover. */
-export const openStore = () => {
-  begun = true;
-};
-
-/** What it does when something happens to the page: see emit. @type {Record<string, () => unknown>} */
-export const store = {
-  review,
-  beat() {
-    renew();
-    recover();
-  },
-  hidden: sync,
-  end() {
-    sync();
-    // What the browser holds is the browser's, if it lives on.
-    if (life._leaving > 1 && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
-    // Whoever comes next may have what is left.
-    left = true;
-    erase(LEASE + page);
-  },
-  back() {
-    left = false;
-    renew();
-    for (const p of parked) save(p);
-  },
+/** Whoever comes next may have what is left. */
+export const letGo = () => {
+  sync();
+  // What the browser holds is the browser's, if it lives on.
+  if (leaving > 1 && !settings.reliability && !offline()) written.forEach((p) => p._later && drop(p));
+  erase(LEASE + page);
 };

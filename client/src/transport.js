@@ -3,7 +3,8 @@
  * much may be under way at once, and what is tried again.
  */
 import { bytes, canKeep, clearTimeout, fetch, location, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
-import { drop, gate, gone, handed, save, saved, settings, stamped } from "./plug.js";
+import { leaving } from "./core.js";
+import { drop, gate, gone, handed, never, save, saved, settings, stamped } from "./plug.js";
 
 /**
  * A parcel is a request on its way: what a beacon was when it was sent.
@@ -27,9 +28,6 @@ import { drop, gate, gone, handed, save, saved, settings, stamped } from "./plug
  * @property {number} [status]
  * @property {unknown} [error]
  */
-
-/** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
-export const life = { _leaving: 0 };
 
 /** What waits to be tried again. @type {Set<Parcel>} */
 export const parked = new Set();
@@ -85,9 +83,8 @@ export const request = (p, body) => ({
  * @param {unknown} [bye]
  */
 export const send = async (p, bye) => {
-  const { _leaving } = life;
   // "Offline" may be wrong, and there will be no other chance.
-  if (gate() < 1 || (offline() && !(_leaving && p._ids))) return park(p);
+  if (!gate() || (offline() && !(leaving && p._ids))) return park(p);
   // Another page took this one for dead, and its record.
   if (gone(p)) return;
   if (now() - p._born > 864e5) return fail(p, "expired");
@@ -97,7 +94,7 @@ export const send = async (p, bye) => {
   if (bye && !keepalive) {
     // It always includes cookies, and there will be no answer.
     if (size <= 6e4 && !offline() && p._method > "P" && p._options.credentials === "include" && quietly(() => sendBeacon?.(url, body))) return handed(p);
-    if (_leaving) return size > 6e4 ? fail(p, "size") : park(p);
+    if (leaving) return size > 6e4 ? fail(p, "size") : park(p);
   }
   // Without ids, a record that outlives the request would be sent as a twin.
   handed(p);
@@ -121,7 +118,7 @@ export const send = async (p, bye) => {
   if (status === 204 || (ok && !p._mode)) drop(p);
   // The end of a page rejects what the browser goes on sending, and another origin may
   // take it and not let us know: of those there must be no twins.
-  else if (!answer && !p._ids && (bye || life._leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
+  else if (!answer && !p._ids && (leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
   else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
@@ -136,14 +133,14 @@ export const send = async (p, bye) => {
  * @param {unknown} [error]
  */
 const park = (p, status, after, error) => {
-  if (gate() < 0) return fail(p, "consent");
+  if (never()) return fail(p, "consent");
   if (p._tries > 4) return fail(p, "attempts", status, error);
   p._after = after;
   save(p);
   parked.add(p);
   if (parked.size > 20) {
     const [oldest] = parked;
-    unpark(oldest);
+    parked.delete(oldest);
     fail(oldest, "full");
   }
   // Random in all of its length: clients that failed together must not return
@@ -155,21 +152,15 @@ const park = (p, status, after, error) => {
 export const wait = (p, ms) => {
   clearTimeout(p._timer);
   p._timer = setTimeout(() => {
-    if (!offline() && gate() > 0 && unpark(p)) send(p);
+    if (!offline() && gate() && parked.delete(p)) send(p);
   }, Math.min(864e5, Math.max(Math.random() * ms, (p._after || 0) - now())));
-};
-
-/** @param {Parcel} p */
-export const unpark = (p) => {
-  clearTimeout(p._timer);
-  return parked.delete(p);
 };
 
 /** The last chance of what the store does not keep for the next visit. */
 export const lastChance = () => {
-  if (offline() && life._leaving !== 1) return;
+  if (offline() && leaving !== 1) return;
   for (const p of [...parked]) {
-    if (!p._after && !saved(p) && unpark(p)) {
+    if (!p._after && !saved(p) && parked.delete(p)) {
       p._tries = 5; // what fails now is given up
       send(p, 1);
     }

@@ -289,3 +289,19 @@ test("init again, or a tag that runs again, does not take back what the page sai
   assert.ok(!w.items.some((i) => i.d.msg === "y"));
 });
 
+
+test("a denial holds where markup stands in the way of the rest", async () => {
+  const w = new World();
+  const tab = await open(w, { fetchLater: true });
+  new tab.beacon.PendingPostBeacon(U).setData("x");
+  await w.tick(1_000);
+  tab.doc.hasFocus = {}; // as <img name=hasFocus>
+  tab.beacon.consent("denied");
+  assert.deepEqual([stored(w), tab.later.length], [["bcn:c"], 0]);
+  const errors = [];
+  const note = (e) => errors.push(e);
+  process.on("uncaughtException", note);
+  await w.tick(100_000);
+  process.off("uncaughtException", note);
+  assert.deepEqual(errors, []);
+});

@@ -36,7 +36,10 @@ export const later = async (w, o) => {
 };
 
 /** The keys of records. */
-export const records = (w) => Object.keys(w.storage.data).filter((k) => k.startsWith("bcn:q"));
+export const records = (w) => Object.keys(w.storage.data).filter((k) => k.startsWith("bcn:q") && !taken.test(w.storage.data[k]));
+
+/** What is left of a record that another page has taken over. */
+const taken = /^\[\d+\]$/;
 
 /** Records that have text in them. */
 export const recorded = (w, text) => records(w).filter((k) => w.storage.data[k].includes(text));

@@ -220,3 +220,18 @@ test("flush() tries again what has failed, but not before the server's time", as
   await w.tick(60_000);
   assert.deepEqual(logs(w), ["x"]);
 });
+
+test("what was called before the script waits for what was said of consent", async () => {
+  const w = new World();
+  const tab = await w.open();
+  delete tab.win[Symbol.for("beacon")];
+  const early = stub(tab.win);
+  early.log("x");
+  early.view("y");
+  early.flush();
+  early.consent("denied");
+  tab.run({});
+  await w.tick(60_000);
+  await tab.leave();
+  assert.equal(w.requests.length, 0);
+});

@@ -217,3 +217,22 @@ test("debug: a function, a file beside the endpoint, or one that is named", asyn
     if (want) assert.equal(typeof loaded[1].session, "function");
   }
 });
+
+test("what somebody has put into Object.prototype is no option", async () => {
+  const w = new World();
+  const dirty = { endpoint: "https://evil.example/", gpc: "flag", page: "full", debug: "https://evil.example/x.mjs", consent: "granted", props: { evil: 1 }, spa: "" };
+  Object.assign(Object.prototype, dirty);
+  try {
+    const tab = await start(w, "tag", {}, { url, gpc: true });
+    tab.beacon.log("x");
+    await w.tick(6_000);
+    await tab.leave();
+    const v = new World();
+    await visit(v, await start(v, "init", {}, { url }));
+    assert.equal(w.requests.length, 0);
+    assert.deepEqual([...new Set(v.requests.map((r) => r.url))], ["https://example.com/_pb"]);
+    assert.deepEqual(pages(v), ["https://example.com/dir/page"]);
+  } finally {
+    for (const name in dirty) delete Object.prototype[name];
+  }
+});

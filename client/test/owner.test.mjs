@@ -225,3 +225,38 @@ test("B18: records say which form they have, and others are left alone", async (
   assert.equal(w.storage.data["bcn:q999:x:1"], "of a script to come");
   assert.equal(records(w).filter((k) => w.storage.data[k].includes("new")).length, 0);
 });
+
+test("a page that clears the store, as at a logout, loses nothing of what it holds", async () => {
+  const w = new World();
+  const tab = await visit(w);
+  post(tab.beacon, "raw");
+  append(tab.beacon, 1);
+  tab.beacon.log("x");
+  await w.tick(1_000);
+  for (const k of Object.keys(w.storage.data)) delete w.storage.data[k];
+  await tab.leave();
+  assert.deepEqual([times(w, "raw"), numbers(w, "a")], [1, [1]]);
+  assert.ok(w.items.some((i) => i.d?.msg === "x"));
+});
+
+test("a lease of the future is none", async () => {
+  const w = new World();
+  w.storage.data["bcn:t:gone"] = `${w.time + 3_600_000}`;
+  w.storage.data["bcn:q1:gone:i"] = JSON.stringify([w.time, "i", U, "POST", "left behind", false, null, null, "include", 0]);
+  await later(w);
+  assert.equal(times(w, "left behind"), 1);
+});
+
+test("a record that holds no text breaks nothing", async () => {
+  const w = new World();
+  const thrown = [];
+  const note = (e) => thrown.push(e);
+  process.on("unhandledRejection", note);
+  for (const [i, body] of [{}, [1], 5, true].entries()) {
+    w.storage.data[`bcn:q1:gone:${i}`] = JSON.stringify([w.time, `${i}`, U, "POST", body, false, "append", "append", "include", 0]);
+  }
+  await visit(w, {}, { token: "t" });
+  await w.tick(200_000);
+  process.off("unhandledRejection", note);
+  assert.deepEqual(thrown, []);
+});

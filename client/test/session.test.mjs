@@ -333,7 +333,7 @@ test("a session of the store that cannot be is not gone on with", async () => {
   const good = { id: "abcdef", first: now - 60_000, last: now - 1_000 };
   for (const [bad, s] of Object.entries({
     long: { ...good, id: "x".repeat(65) }, huge: { ...good, id: "x".repeat(70_000) },
-    number: { ...good, id: 5 }, object: { ...good, id: { length: 3 } }, list: { ...good, id: ["a"] }, none: { ...good, id: undefined }, empty: { ...good, id: "" },
+    number: { ...good, id: 5 }, object: { ...good, id: { length: 3 } }, list: { ...good, id: ["x".repeat(70_000)] }, none: { ...good, id: undefined }, empty: { ...good, id: "" },
     future: { ...good, first: now + 3_600_000, last: now + 3_600_000 }, "future beginning": { ...good, first: now + 60_000 }, "future end": { ...good, last: now + 86_400_000 },
     texts: { ...good, first: "x", last: "y" }, "no times": { id: "abcdef" }, "no object": 5, list2: [], null: null,
   })) {
@@ -380,4 +380,13 @@ test("a page that ends before it has wholly started is reported", async () => {
   const tab = await open(w);
   await tab.leave();
   assert.equal(totals(w).length, 1);
+});
+
+test("log does not throw, whatever it is given", async () => {
+  const w = new World();
+  const errors = [];
+  const tab = await open(w, { init: { onerror: (e) => errors.push(e.reason) } });
+  tab.beacon.log("x", { get y() { throw new Error("mine"); } });
+  tab.beacon.log("x", new Proxy({}, { ownKeys() { throw new Error("mine"); } }));
+  assert.deepEqual(errors, ["data", "data"]);
 });

@@ -19,7 +19,7 @@ const open = async (w, o) => {
   tab.beacon.init({ gpc: "flag", ...o?.init });
   return tab;
 };
-const records = (w) => Object.keys(w.storage.data).filter((k) => k.startsWith("bcn:q"));
+const records = (w) => Object.keys(w.storage.data).filter((k) => k.startsWith("bcn:q") && !/^\[\d+\]$/.test(w.storage.data[k]));
 const own = (w) => w.items.filter((i) => i.envelope.k === "a").map((i) => [i.id, i.envelope.via]);
 const bodies = (w) => w.arrived.filter((r) => !r.envelope).map((r) => r.body);
 
