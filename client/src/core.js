@@ -275,7 +275,7 @@ const parcel = (b) => {
   const url = b._url;
   return {
     ...b,
-    _url: idParam ? new URL(url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}`).href : url,
+    _url: idParam ? address(url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}`) : url,
     _body: b._mode ? seal(b) : () => data,
     _tries: 0,
   };

@@ -2,7 +2,7 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
+import { bare, doc, hidden, location, nav, newId, now, on, origin, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report } from "./transport.js";
 import { letGo, purge, recover, recoverSoon, renew, save, storage } from "./store.js";
@@ -249,7 +249,7 @@ export const consent = (state) => {
   if (state === "denied") denied = state;
   else if (agreed) denied = "";
   heed(); // which makes room
-  quietly(() => (denied ? (storage()[DENIED] = "denied") : delete storage()[DENIED]));
+  quietly(() => (denied ? (storage()[DENIED] = denied) : delete storage()[DENIED]));
 };
 
 // What core.js tells of the page, heard when it all has started.
@@ -311,13 +311,13 @@ export const init = (o) => {
   const all = { ...settings };
   for (const k in o) if (o[k] !== undefined) all[k] = o[k];
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
-  all.endpoint = address(new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI));
+  all.endpoint = address(new URL(all.endpoint, /^http/.test(origin) ? origin : doc.baseURI));
   target = bare(all.endpoint);
   props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
   const { debug } = all;
   if (debug?.call) debug({ options: all, session });
-  else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
+  else if (`${debug ?? false}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
   if (!begun) {
     begun = true;
     from = cut(doc.referrer || "");

@@ -2,7 +2,7 @@
  * How bodies leave the page: which of the browser's functions takes them, how
  * much may be under way at once, and what is tried again.
  */
-import { bytes, canKeep, clearTimeout, fetch, location, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
+import { bytes, canKeep, clearTimeout, fetch, now, offline, origin, quietly, sendBeacon, setTimeout } from "./env.js";
 import { leaving } from "./core.js";
 import { drop, gate, gone, handed, never, save, saved, settings, stamped } from "./plug.js";
 
@@ -98,9 +98,9 @@ export const send = async (p, bye) => {
   }
   // Without ids, a record that outlives the request would be sent as a twin.
   handed(p);
-  if (!keepalive) size = 0;
+  if (keepalive) requests++;
+  else size = 0;
   busy += size;
-  requests += +keepalive;
   p._tries++;
   let answer;
   let error;
@@ -111,14 +111,14 @@ export const send = async (p, bye) => {
     error = e;
   }
   busy -= size;
-  requests -= +keepalive;
+  if (keepalive) requests--;
   const { ok, status, headers } = answer || {};
   // A service worker that answers for a server that is away says 200, and the server
   // says 204 to envelopes.
   if (status === 204 || (ok && !p._mode)) drop(p);
   // The end of a page rejects what the browser goes on sending, and another origin may
   // take it and not let us know: of those there must be no twins.
-  else if (!answer && !p._ids && (leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
+  else if (!answer && !p._ids && (leaving || new URL(url).origin !== origin)) fail(p, "attempts", 0, error);
   else if (!answer || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
@@ -153,7 +153,7 @@ export const wait = (p, ms) => {
   clearTimeout(p._timer);
   p._timer = setTimeout(() => {
     if (!offline() && gate() && parked.delete(p)) send(p);
-  }, Math.min(864e5, Math.max(Math.random() * ms, (p._after || 0) - now())));
+  }, Math.min(864e5, Math.max(Math.random() * ms, p._after - now() || 0)));
 };
 
 /** The last chance of what the store does not keep for the next visit. */
