@@ -36,7 +36,6 @@ export let settings = {
 };
 export let begun = false;
 let spa = false;
-let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
 let agreed;
 /** Whether the visitor said no, on this device; unknown until somebody asks, as the store is slow. @type {unknown} */
@@ -78,9 +77,9 @@ export const gate = () => !never() && (agreed ?? settings.consent === "granted")
  */
 const cut = (url) => {
   const { page: how = "path", spa } = settings;
-  const full = how === "full";
   const text = quietly(() =>
-    how.call ? how(url) : (full || /path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/g, "").replace(spa === "hash" ? "" : /#.*/, ""),
+    how.call ? how(url)
+    : url.replace(how === "full" ? "" : /path|true/.test(how) ? /\?[^#]*/g : url, "").replace(spa === "hash" ? "" : /#.*/, ""),
   );
   return text ? `${text}`.slice(0, 2e3) : undefined;
 };
@@ -92,7 +91,7 @@ export const about = () => ({ pv: viewId, page: here });
 export const who = () => ({ sid: session() || page, gpc: gpc() ? 1 : undefined });
 
 /** The token of this page, for the endpoint that wrote it. @param {string} url */
-export const token = (url) => bare(url) === target && settings.token;
+export const token = (url) => bare(url) === bare(settings.endpoint) && settings.token;
 
 /**
  * The id of the session, which goes on by this: a new one after 30 minutes of
@@ -169,7 +168,7 @@ const tell = () => {
 const begin = (id = newId()) => {
   const { endpoint } = settings;
   viewId = id;
-  here = cut(location.href || "");
+  here = cut(location.href);
   totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
   events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
   visible = engaged = attention = 0;
@@ -290,12 +289,11 @@ const wake = () => {
     // The page's own functions are left as they are.
     else setInterval(look, 500);
   }
-  setTimeout(beat, 3e4);
+  setInterval(beat, 3e4);
   heed();
 };
 
 const beat = () => {
-  setTimeout(beat, 3e4);
   relisten();
   stir();
   push();
@@ -312,15 +310,14 @@ export const init = (o) => {
   for (const k in o) if (o[k] !== undefined) all[k] = o[k];
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
   all.endpoint = address(new URL(all.endpoint, /^http/.test(origin) ? origin : doc.baseURI));
-  target = bare(all.endpoint);
   props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
   const { debug } = all;
   if (debug?.call) debug({ options: all, session });
-  else if (`${debug ?? false}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
+  else if (`${debug ?? false}` !== "false") import(/^(true)?$/.test(debug) ? bare(all.endpoint) + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
   if (!begun) {
     begun = true;
-    from = cut(doc.referrer || "");
+    from = cut(doc.referrer);
     spa = /^(true|hash|)$/.test(`${all.spa ?? 0}`);
     begin(page);
     setTimeout(wake);

@@ -7,7 +7,7 @@
  */
 import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
 import { leaving } from "./core.js";
-import { isParams, parked, wait } from "./transport.js";
+import { isParams, wait } from "./transport.js";
 import { begun, gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
@@ -138,7 +138,6 @@ const take = () => {
         };
         erase(k);
         save(p);
-        parked.add(p);
         wait(p, 2e3);
       }),
     );
