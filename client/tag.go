@@ -124,8 +124,11 @@ func (t *Tag) check() {
 		panic("client: Tag.Src is empty")
 	}
 	// What the page would refuse to load, or would be without when its copy is old.
-	is, immutable := lookUp(t.Src[strings.LastIndexByte(t.Src, '/')+1:])
+	src, _, _ := strings.Cut(t.Src, "?")
+	is, immutable := lookUp(src[strings.LastIndexByte(src, '/')+1:])
 	switch {
+	case t.Debug && !strings.Contains(t.Src, "://") && !strings.HasPrefix(t.Src, "/"):
+		panic(fmt.Sprintf("client: Tag.Src is %q, and Debug needs one that starts with a slash or a scheme: an import goes by the script and not by the page", t.Src))
 	case is != "" && is != t.File():
 		panic(fmt.Sprintf("client: Tag.Src is %q, and the others say %q", t.Src, t.File()))
 	case t.Integrity && t.Module:

@@ -87,6 +87,10 @@ func TestScriptTagRefused(t *testing.T) {
 		`client: Tag.Integrity is not for a Module`:             {Src: "/" + client.Hashed(client.Module), Module: true, Integrity: true},
 		`client: Tag.Integrity needs a Src that changes`:        {Src: "/_pb.js", Integrity: true},
 		`client: Tag.Integrity needs a Src that changes with`:   {Src: "/_pb.00000000.js", Integrity: true},
+		`client: Tag.Integrity needs a Src that changes wi`:     {Src: "/_pb.js?v=1", Integrity: true},
+		`client: Tag.Src is "/_pb.mjs?v=1", and the others say`: {Src: "/_pb.mjs?v=1"},
+		`client: Tag.Src is "s.js", and Debug needs one`:        {Src: "s.js", Debug: true},
+		`client: Tag.Src is "./s.mjs", and Debug needs one`:     {Src: "./s.mjs", Module: true, Debug: true},
 		`client: Tag.Src is "/s", and what is beside it is kno`: {Src: "/s", Auto: true},
 		`client: Tag.Src is "/s.txt", and what is beside it is`: {Src: "/s.txt", Debug: true},
 	} {

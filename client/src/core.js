@@ -10,7 +10,7 @@
  * What beacons do by themselves are functions here and not methods: it is less to
  * load, and nothing that a page can call.
  */
-import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, quietly, relisten, setTimeout, w } from "./env.js";
+import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, own, quietly, relisten, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
 import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, stamped, sync, who } from "./plug.js";
 
@@ -38,7 +38,7 @@ export const review = () => {
 
 /** Sends all there is, now. */
 export const flush = () => {
-  each(held, sendOff);
+  each(held, (b) => b.sendNow());
   parked.forEach((p) => wait(p, 0));
 };
 
@@ -275,7 +275,7 @@ const parcel = (b) => {
   const url = b._url;
   return {
     ...b,
-    _url: idParam ? new URL(url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}`).href : url,
+    _url: idParam ? address(url + (url.includes("?") ? "&" : "?") + `${idParam}=${b._id}.${b._rev}`) : url,
     _body: b._mode ? seal(b) : () => data,
     _tries: 0,
   };
@@ -327,7 +327,7 @@ export class PendingBeacon {
    */
   constructor(url, options, mode, method = "POST") {
     if (new.target === PendingBeacon) throw new TypeError("abstract");
-    const { timeout = -1, backgroundTimeout = -1, key, idParam } = (this._options = { ...options });
+    const { timeout = -1, backgroundTimeout = -1, key, idParam } = (this._options = own(options));
     this._url = address(url);
     this._given = `${url}`;
     // As IDL has it for long.
@@ -381,7 +381,10 @@ export class PendingBeacon {
   }
 
   sendNow() {
-    if (this.pending) sendOff(this);
+    if (!this.pending) return;
+    if (gate()) sendOff(this);
+    else this._deadline = 0; // as soon as it may be
+
   }
 
   deactivate() {

@@ -13,7 +13,7 @@ export const {
   location = {},
   performance,
   crypto,
-  Date: clock = Date,
+  Date: clock,
   fetch,
   /** @type {((url: string, init: RequestInit & {activateAfter?: number}) => {readonly activated: boolean}) | undefined} */
   fetchLater,
@@ -21,6 +21,7 @@ export const {
   setInterval,
   clearTimeout,
   opener,
+  origin,
 } = w;
 export const sendBeacon = nav.sendBeacon?.bind(nav);
 /** Whether fetch can outlive the page: not in Firefox before 133. */
@@ -42,6 +43,9 @@ export const quietly = (f) => {
     return f();
   } catch {}
 };
+
+/** A copy without a prototype, which another script may have spoilt. @param {any} [o] @returns {any} */
+export const own = (o) => Object.assign(Object.create(null), o);
 
 let slept = 0;
 

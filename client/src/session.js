@@ -2,7 +2,7 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
+import { bare, doc, hidden, location, nav, newId, now, on, origin, own, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report } from "./transport.js";
 import { letGo, purge, recover, recoverSoon, renew, save, storage } from "./store.js";
@@ -36,7 +36,6 @@ export let settings = {
 };
 export let begun = false;
 let spa = false;
-let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
 let agreed;
 /** Whether the visitor said no, on this device; unknown until somebody asks, as the store is slow. @type {unknown} */
@@ -44,7 +43,7 @@ let denied;
 let awake = false;
 let viewId = page;
 /** Of the page view: its address, the one before, what the page says of it, and of all. @type {any} */
-let here, from, more, props;
+let here, from, title, more, props;
 /** @type {AppendableBeacon} */
 let events;
 /** @type {ReplaceableBeacon} */
@@ -78,9 +77,9 @@ export const gate = () => !never() && (agreed ?? settings.consent === "granted")
  */
 const cut = (url) => {
   const { page: how = "path", spa } = settings;
-  const full = how === "full";
   const text = quietly(() =>
-    how.call ? how(url) : (full || /^$|path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/g, "").replace(spa === "hash" ? "" : /#.*/, ""),
+    how.call ? how(url)
+    : url.replace(how === "full" ? "" : /^$|path|true/.test(how) ? /\?[^#]*/g : url, "").replace(spa === "hash" ? "" : /#.*/, ""),
   );
   return text ? `${text}`.slice(0, 2e3) : undefined;
 };
@@ -92,7 +91,7 @@ export const about = () => ({ pv: viewId, page: here });
 export const who = () => ({ sid: session() || page, gpc: gpc() ? 1 : undefined });
 
 /** The token of this page, for the endpoint that wrote it. @param {string} url */
-export const token = (url) => bare(url) === target && settings.token;
+export const token = (url) => bare(url) === bare(settings.endpoint) && settings.token;
 
 /**
  * The id of the session, which goes on by this: a new one after 30 minutes of
@@ -161,7 +160,7 @@ const tell = () => {
   account();
   if (awake && gate() && visible - reported >= 1e3) {
     reported = visible;
-    put(totals, more, { start, end, engaged, seen: visible, ref: from }, "session");
+    put(totals, more, { start, end, engaged, seen: visible, ref: from, name: title ?? undefined }, "session");
   }
 };
 
@@ -169,7 +168,7 @@ const tell = () => {
 const begin = (id = newId()) => {
   const { endpoint } = settings;
   viewId = id;
-  here = cut(location.href || "");
+  here = cut(location.href);
   totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
   events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
   visible = engaged = attention = 0;
@@ -183,10 +182,11 @@ const push = () => {
 };
 
 /** Begins another page view. @param {string} [ref] @param {object} [data] */
-const turn = (ref, data = more) => {
+const turn = (ref, name = title, data = more) => {
   push();
   events.sendNow();
   from = ref;
+  title = name;
   more = data;
   begin();
 };
@@ -197,7 +197,7 @@ const turn = (ref, data = more) => {
  * @param {object} [data] goes with its reports
  */
 export const view = (name, data) => {
-  if (begun) turn(here, { ...data, name });
+  if (begun) turn(here, name ?? null, data ?? null);
 };
 
 /** In a single-page app, begins a page view if the address, as it is told, has changed. */
@@ -216,7 +216,7 @@ export const log = (msg, data) => {
 
 /** Sends all that waits, now. */
 export const flush = () => {
-  tell();
+  quietly(tell);
   sendAll();
 };
 
@@ -248,7 +248,7 @@ export const consent = (state) => {
   if (state === "denied") denied = state;
   else if (agreed) denied = "";
   heed(); // which makes room
-  quietly(() => (denied ? (storage()[DENIED] = "denied") : delete storage()[DENIED]));
+  quietly(() => (denied ? (storage()[DENIED] = denied) : delete storage()[DENIED]));
 };
 
 // What core.js tells of the page, heard when it all has started.
@@ -289,12 +289,11 @@ const wake = () => {
     // The page's own functions are left as they are.
     else setInterval(look, 500);
   }
-  setTimeout(beat, 3e4);
+  setInterval(beat, 3e4);
   heed();
 };
 
 const beat = () => {
-  setTimeout(beat, 3e4);
   relisten();
   recover();
   quietly(stir);
@@ -306,24 +305,25 @@ const beat = () => {
  * @param {Record<string, any>} [o] InitOptions
  */
 export const init = (o) => {
-  /** @type {any} */
-  const all = { __proto__: null, ...settings };
-  for (const [k, v] of Object.entries(o ?? {})) if (v !== undefined) all[k] = v;
+  const given = own(o);
+  const all = own(settings);
+  for (const k in given) if (given[k] !== undefined) all[k] = given[k];
+  const { debug } = given;
+  // Before it fails, to say why.
+  if (debug?.call) debug({ options: all, session });
+  else if (debug != null && `${debug}` !== "false")
+    import(/^(true)?$/.test(debug) ? "./_pb.debug.mjs" : debug).then((m) => m.default({ options: all, session })).catch(settings.onerror);
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
-  all.endpoint = address(new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI));
-  target = bare(all.endpoint);
+  all.endpoint = address(new URL(all.endpoint, /^http/.test(origin) ? origin : doc.baseURI));
   props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
-  const { debug } = all;
-  if (debug?.call) debug({ options: all, session });
-  else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
   if (!begun) {
     begun = true;
-    from = cut(doc.referrer || "");
+    from = cut(doc.referrer);
     spa = /^(true|hash|)$/.test(`${all.spa ?? 0}`);
     begin(page);
     setTimeout(wake);
   }
-  if (o?.consent === "denied") consent("denied");
+  if (given.consent === "denied") consent("denied");
   else if (awake) heed();
 };

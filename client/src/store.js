@@ -7,7 +7,7 @@
  */
 import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
 import { leaving } from "./core.js";
-import { isParams, parked, wait } from "./transport.js";
+import { isParams, wait } from "./transport.js";
 import { begun, gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
@@ -71,7 +71,7 @@ export const drop = ({ _id }) => {
 export const handed = (p) => (p._ids && (settings.reliability || leaving < 2 || offline()) ? save : drop)(p);
 
 /** Whether there is a record of p as it is. @param {Parcel} p */
-export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
+export const saved = (p) => written.get(p._id)?._rev === p._rev;
 
 /**
  * Whether another page has taken the record of p over, and sends it: it leaves its time
@@ -119,32 +119,32 @@ export const purge = () => {
 const take = () => {
   let n = 0;
   const t = now();
+  // Of pages that were killed.
+  Object.keys(storage()).map((k) => k.startsWith(LEASE) && !(Math.abs(t - +storage()[k]) < 864e5) && erase(k));
   records()
     .filter(([, k]) => orphan(k))
     .map(([v, k]) =>
       quietly(() => {
-        const [_born, _id, url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
-        const _url = `${url}`;
-        if (Math.abs(t - _born) < 864e5) {
-          // Whoever wrote into the store must not make us send just anywhere. What is
-          // for others waits for them.
-          if (n > 19 || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
-          n++;
-          /** @type {Parcel} */
-          const p = {
-            _born, _id, _url, _mode, _ids,
-            // Until all tabs can see that it is taken.
-            _after: Math.max(+_after || 0, t + 500),
-            _method: _method === "GET" ? _method : "POST",
-            _body: () => (form ? new URLSearchParams(body) : body && `${body}`),
-            _options: { credentials },
-            _tries: +_tries || 0,
-          };
-          storage()[k] = `[${_born}]`;
-          save(p);
-          parked.add(p);
-          wait(p, 2e3);
-        } else erase(k);
+        const [_born, _id, _url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
+        if (!(Math.abs(t - _born) < 864e5)) return erase(k);
+        // Whoever wrote into the store must not make us send just anywhere. What is
+        // for others waits for them.
+        if (n > 19 || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
+        n++;
+        /** @type {Parcel} */
+        const p = {
+          _born, _id, _url, _mode, _ids,
+          _rev: 0,
+          // Until all tabs can see that it is taken.
+          _after: Math.max(+_after || 0, t + 500),
+          _method: _method === "GET" ? _method : "POST",
+          _body: () => (form ? new URLSearchParams(body) : body && `${body}`),
+          _options: { credentials },
+          _tries: +_tries || 0,
+        };
+        storage()[k] = `[${_born}]`;
+        save(p);
+        wait(p, 2e3);
       }),
     );
   return n;

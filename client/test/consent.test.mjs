@@ -305,3 +305,20 @@ test("a denial holds where markup stands in the way of the rest", async () => {
   process.off("uncaughtException", note);
   assert.deepEqual(errors, []);
 });
+
+test("what is to be sent while consent is pending goes when it is granted, all of it", async () => {
+  const w = new World();
+  const errors = [];
+  const tab = await open(w, { init: { consent: "required", onerror: (e) => errors.push(e.reason) } });
+  for (let i = 0; i < 40; i++) {
+    const b = new tab.beacon.PendingPostBeacon(U);
+    b.setData(`raw-${i}`);
+    if (i % 2) b.sendNow();
+  }
+  tab.beacon.flush();
+  await w.tick(1_000);
+  assert.equal(w.requests.length, 0);
+  tab.beacon.consent("granted");
+  await w.tick(60_000);
+  assert.deepEqual([w.arrived.filter((r) => !r.envelope).length, errors], [40, []]);
+});

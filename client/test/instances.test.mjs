@@ -235,3 +235,14 @@ test("what was called before the script waits for what was said of consent", asy
   await tab.leave();
   assert.equal(w.requests.length, 0);
 });
+
+test("a module makes up for the calls before it too", async () => {
+  const w = new World();
+  const tab = await w.open();
+  const { log } = stub(tab.win);
+  log("early");
+  tab.beacon.init();
+  log("late");
+  await w.tick(6_000);
+  assert.deepEqual(logs(w), ["early", "late"]);
+});

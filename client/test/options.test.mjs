@@ -206,7 +206,7 @@ test("debug: a function, a file beside the endpoint, or one that is named", asyn
   assert.equal(tools[0].session(), "");
   tab.beacon.consent("granted");
   assert.equal(tools[0].session(), tab.beacon.beacon.session);
-  for (const [debug, want] of [["", "https://example.com/_pb.debug.mjs"], ["true", "https://example.com/_pb.debug.mjs"], ["/my.mjs", "/my.mjs"], ["false", undefined]]) {
+  for (const [debug, want] of [["", "./_pb.debug.mjs"], ["true", "./_pb.debug.mjs"], ["/my.mjs", "/my.mjs"], ["false", undefined]]) {
     const v = new World();
     const loaded = [];
     const t = await v.open();
