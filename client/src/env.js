@@ -13,7 +13,7 @@ export const {
   location = {},
   performance,
   crypto,
-  Date: clock = Date,
+  Date: clock,
   fetch,
   /** @type {((url: string, init: RequestInit & {activateAfter?: number}) => {readonly activated: boolean}) | undefined} */
   fetchLater,
@@ -21,6 +21,7 @@ export const {
   setInterval,
   clearTimeout,
   opener,
+  origin,
 } = w;
 export const sendBeacon = nav.sendBeacon?.bind(nav);
 /** Whether fetch can outlive the page: not in Firefox before 133. */

@@ -2,7 +2,7 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { bare, doc, hidden, location, nav, newId, now, on, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
+import { bare, doc, hidden, location, nav, newId, now, on, origin, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report } from "./transport.js";
 import { letGo, purge, recover, recoverSoon, renew, save, storage } from "./store.js";
@@ -36,7 +36,6 @@ export let settings = {
 };
 export let begun = false;
 let spa = false;
-let target = ""; // the endpoint, without a query
 /** What the page said of the visitor. @type {boolean | undefined} */
 let agreed;
 /** Whether the visitor said no, on this device; unknown until somebody asks, as the store is slow. @type {unknown} */
@@ -78,9 +77,9 @@ export const gate = () => !never() && (agreed ?? settings.consent === "granted")
  */
 const cut = (url) => {
   const { page: how = "path", spa } = settings;
-  const full = how === "full";
   const text = quietly(() =>
-    how.call ? how(url) : (full || /^$|path|true/.test(how)) && url.replace(full ? "" : /\?[^#]*/g, "").replace(spa === "hash" ? "" : /#.*/, ""),
+    how.call ? how(url)
+    : url.replace(how === "full" ? "" : /^$|path|true/.test(how) ? /\?[^#]*/g : url, "").replace(spa === "hash" ? "" : /#.*/, ""),
   );
   return text ? `${text}`.slice(0, 2e3) : undefined;
 };
@@ -92,7 +91,7 @@ export const about = () => ({ pv: viewId, page: here });
 export const who = () => ({ sid: session() || page, gpc: gpc() ? 1 : undefined });
 
 /** The token of this page, for the endpoint that wrote it. @param {string} url */
-export const token = (url) => bare(url) === target && settings.token;
+export const token = (url) => bare(url) === bare(settings.endpoint) && settings.token;
 
 /**
  * The id of the session, which goes on by this: a new one after 30 minutes of
@@ -169,7 +168,7 @@ const tell = () => {
 const begin = (id = newId()) => {
   const { endpoint } = settings;
   viewId = id;
-  here = cut(location.href || "");
+  here = cut(location.href);
   totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
   events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
   visible = engaged = attention = 0;
@@ -248,7 +247,7 @@ export const consent = (state) => {
   if (state === "denied") denied = state;
   else if (agreed) denied = "";
   heed(); // which makes room
-  quietly(() => (denied ? (storage()[DENIED] = "denied") : delete storage()[DENIED]));
+  quietly(() => (denied ? (storage()[DENIED] = denied) : delete storage()[DENIED]));
 };
 
 // What core.js tells of the page, heard when it all has started.
@@ -278,9 +277,7 @@ const wake = () => {
   if (awake) return;
   awake = true;
   on(w, "focus blur", stir);
-  on(w, "pointerdown pointermove keydown scroll touchstart", () => {
-    if (now() - input > 1e3) attend();
-  });
+  on(w, "pointerdown pointermove keydown scroll touchstart", () => now() - input > 1e3 && attend());
   on(w, "storage", (e) => e.key === DENIED && recall());
   if (spa) {
     // After the change, as routers replace what they have just pushed.
@@ -289,12 +286,11 @@ const wake = () => {
     // The page's own functions are left as they are.
     else setInterval(look, 500);
   }
-  setTimeout(beat, 3e4);
+  setInterval(beat, 3e4);
   heed();
 };
 
 const beat = () => {
-  setTimeout(beat, 3e4);
   relisten();
   recover();
   quietly(stir);
@@ -310,20 +306,19 @@ export const init = (o) => {
   const all = { __proto__: null, ...settings };
   for (const [k, v] of Object.entries(o ?? {})) if (v !== undefined) all[k] = v;
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
-  all.endpoint = address(new URL(all.endpoint, /^http/.test(w.origin) ? w.origin : doc.baseURI));
-  target = bare(all.endpoint);
+  all.endpoint = address(new URL(all.endpoint, /^http/.test(origin) ? origin : doc.baseURI));
   props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));
   settings = all;
   const { debug } = all;
   if (debug?.call) debug({ options: all, session });
-  else if (debug != null && `${debug}` !== "false") import(/^(true)?$/.test(debug) ? target + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
+  else if (`${debug ?? false}` !== "false") import(/^(true)?$/.test(debug) ? bare(all.endpoint) + ".debug.mjs" : debug).then((m) => m.default({ options: all, session }));
   if (!begun) {
     begun = true;
-    from = cut(doc.referrer || "");
+    from = cut(doc.referrer);
     spa = /^(true|hash|)$/.test(`${all.spa ?? 0}`);
     begin(page);
     setTimeout(wake);
   }
-  if (o?.consent === "denied") consent("denied");
+  if (o?.consent === "denied") consent(o.consent);
   else if (awake) heed();
 };

@@ -7,7 +7,7 @@
  */
 import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
 import { leaving } from "./core.js";
-import { isParams, parked, wait } from "./transport.js";
+import { isParams, wait } from "./transport.js";
 import { begun, gate, settings } from "./session.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
@@ -25,7 +25,7 @@ const targets = new Set();
 /** @type {any} */
 let timer;
 
-/** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
+/** It throws where the browser keeps a page from storing. @returns {Record<string, any>} */
 export const storage = () => w.localStorage;
 
 /** @returns {[string, string][]} value and key, the oldest first */
@@ -38,8 +38,12 @@ const key = (id) => `${QUEUE}${page}:${id}`;
 /** @param {string} k */
 const erase = (k) => quietly(() => delete storage()[k]);
 
-/** Whether k is of a page that is gone. Hidden pages renew late, so a lease lasts three times the interval. @param {string} k */
-const orphan = (k) => !k.startsWith(key("")) && !(Math.abs(now() - +storage()[LEASE + k.split(":")[2]]) < 9e4);
+/**
+ * Whose the record k is: 0 this page's, 1 that of one that is gone, 2 of another that
+ * lives. Hidden pages renew late, so a lease lasts three times the interval.
+ * @param {string} k
+ */
+const owner = (k) => (k.startsWith(key("")) ? 0 : Math.abs(now() - storage()[LEASE + k.split(":")[2]]) < 9e4 ? 2 : 1);
 
 export const renew = () => quietly(() => written.size && !leaving && (storage()[LEASE + page] = `${now()}`));
 
@@ -71,7 +75,7 @@ export const drop = ({ _id }) => {
 export const handed = (p) => (p._ids && (settings.reliability || leaving < 2 || offline()) ? save : drop)(p);
 
 /** Whether there is a record of p as it is. @param {Parcel} p */
-export const saved = (p) => written.get(p._id)?._rev === p._rev && written.has(p._id);
+export const saved = (p) => written.get(p._id)?._rev === p._rev;
 
 /**
  * Whether another page has taken the record of p over, and sends it: it leaves its time
@@ -94,9 +98,8 @@ export const sync = () => {
       // The oldest make room, but none of another page that lives. Ours: the rest of
       // the store is the page's.
       let room = 2e5 - bytes(text);
-      const alive = (/** @type {string} */ k) => !k.startsWith(key("")) && !orphan(k);
-      records().filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +alive(b) - +alive(a)).map(([v, k], i) => {
-        if (((room -= bytes(v)) < 0 || i > 18) && !alive(k)) {
+      records().filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +(owner(b) > 1) - +(owner(a) > 1)).map(([v, k], i) => {
+        if (((room -= bytes(v)) < 0 || i > 18) && owner(k) < 2) {
           written.delete(k.split(":")[3]);
           erase(k);
         }
@@ -120,31 +123,29 @@ const take = () => {
   let n = 0;
   const t = now();
   records()
-    .filter(([, k]) => orphan(k))
+    .filter(([, k]) => owner(k) === 1)
     .map(([v, k]) =>
       quietly(() => {
-        const [_born, _id, url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
-        const _url = `${url}`;
-        if (Math.abs(t - _born) < 864e5) {
-          // Whoever wrote into the store must not make us send just anywhere. What is
-          // for others waits for them.
-          if (n > 19 || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
-          n++;
-          /** @type {Parcel} */
-          const p = {
-            _born, _id, _url, _mode, _ids,
-            // Until all tabs can see that it is taken.
-            _after: Math.max(+_after || 0, t + 500),
-            _method: _method === "GET" ? _method : "POST",
-            _body: () => (form ? new URLSearchParams(body) : body && `${body}`),
-            _options: { credentials },
-            _tries: +_tries || 0,
-          };
-          storage()[k] = `[${_born}]`;
-          save(p);
-          parked.add(p);
-          wait(p, 2e3);
-        } else erase(k);
+        const [_born, _id, _url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
+        if (!(Math.abs(t - _born) < 864e5)) return erase(k);
+        // Whoever wrote into the store must not make us send just anywhere. What is
+        // for others waits for them.
+        if (n > 19 || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
+        n++;
+        /** @type {Parcel} */
+        const p = {
+          _born, _id, _url, _mode, _ids,
+          _rev: 0,
+          // Until all tabs can see that it is taken.
+          _after: Math.max(+_after || 0, t + 500),
+          _method: _method === "GET" ? _method : "POST",
+          _body: () => (form ? new URLSearchParams(body) : body && `${body}`),
+          _options: { credentials },
+          _tries: +_tries || 0,
+        };
+        storage()[k] = `[${_born}]`;
+        save(p);
+        wait(p, 2e3);
       }),
     );
   return n;

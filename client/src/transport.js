@@ -2,7 +2,7 @@
  * How bodies leave the page: which of the browser's functions takes them, how
  * much may be under way at once, and what is tried again.
  */
-import { bytes, canKeep, clearTimeout, fetch, location, now, offline, quietly, sendBeacon, setTimeout } from "./env.js";
+import { bytes, canKeep, clearTimeout, fetch, now, offline, origin, quietly, sendBeacon, setTimeout } from "./env.js";
 import { leaving } from "./core.js";
 import { drop, gate, gone, handed, never, save, saved, settings, stamped } from "./plug.js";
 
@@ -98,11 +98,12 @@ export const send = async (p, bye) => {
   }
   // Without ids, a record that outlives the request would be sent as a twin.
   handed(p);
-  if (!keepalive) size = 0;
+  if (keepalive) requests++;
+  else size = 0;
   busy += size;
-  requests += +keepalive;
   p._tries++;
-  let answer;
+  /** @type {any} */
+  let answer = {};
   let error;
   try {
     answer = await fetch(url, { ...request(p, body), keepalive });
@@ -111,15 +112,15 @@ export const send = async (p, bye) => {
     error = e;
   }
   busy -= size;
-  requests -= +keepalive;
-  const { ok, status, headers } = answer || {};
+  if (keepalive) requests--;
+  const { ok, status, headers } = answer;
   // A service worker that answers for a server that is away says 200, and the server
   // says 204 to envelopes.
   if (status === 204 || (ok && !p._mode)) drop(p);
   // The end of a page rejects what the browser goes on sending, and another origin may
   // take it and not let us know: of those there must be no twins.
-  else if (!answer && !p._ids && (leaving || new URL(url).origin !== location.origin)) fail(p, "attempts", 0, error);
-  else if (!answer || ok || /^5|408|425|429/.test(status)) {
+  else if (status == null && !p._ids && (leaving || new URL(url).origin !== origin)) fail(p, "attempts", 0, error);
+  else if (status == null || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);
   } else fail(p, "status", status);
@@ -137,32 +138,29 @@ const park = (p, status, after, error) => {
   if (p._tries > 4) return fail(p, "attempts", status, error);
   p._after = after;
   save(p);
-  parked.add(p);
+  // Random in all of its length: clients that failed together must not return
+  // together.
+  wait(p, Math.min(36e5, 2e3 * 2 ** p._tries));
   if (parked.size > 20) {
     const [oldest] = parked;
     parked.delete(oldest);
     fail(oldest, "full");
   }
-  // Random in all of its length: clients that failed together must not return
-  // together.
-  wait(p, Math.min(36e5, 2e3 * 2 ** p._tries));
 };
 
-/** Tries p again at a random time within ms. @param {Parcel} p @param {number} ms */
+/** Parks p, and tries it again at a random time within ms. @param {Parcel} p @param {number} ms */
 export const wait = (p, ms) => {
+  parked.add(p);
   clearTimeout(p._timer);
-  p._timer = setTimeout(() => {
-    if (!offline() && gate() && parked.delete(p)) send(p);
-  }, Math.min(864e5, Math.max(Math.random() * ms, (p._after || 0) - now())));
+  p._timer = setTimeout(() => !offline() && gate() && parked.delete(p) && send(p), Math.min(864e5, Math.max(Math.random() * ms, p._after - now() || 0)));
 };
 
 /** The last chance of what the store does not keep for the next visit. */
-export const lastChance = () => {
-  if (offline() && leaving !== 1) return;
-  for (const p of [...parked]) {
+export const lastChance = () =>
+  (!offline() || leaving === 1) &&
+  parked.forEach((p) => {
     if (!p._after && !saved(p) && parked.delete(p)) {
       p._tries = 5; // what fails now is given up
       send(p, 1);
     }
-  }
-};
+  });
