@@ -327,20 +327,21 @@ export class PendingBeacon {
    */
   constructor(url, options, mode, method = "POST") {
     if (new.target === PendingBeacon) throw new TypeError("abstract");
-    const { timeout = -1, backgroundTimeout = -1, key, idParam } = (this._options = own(options));
-    this._url = address(url);
-    this._given = `${url}`;
+    const b = this;
+    const { timeout = -1, backgroundTimeout = -1, key, idParam } = (b._options = own(options));
+    b._url = address(url);
+    b._given = `${url}`;
     // As IDL has it for long.
-    this._timeout = timeout | 0;
-    this._background = backgroundTimeout | 0;
+    b._timeout = timeout | 0;
+    b._background = backgroundTimeout | 0;
     // As sendBeacon, which can do no other.
-    this._options.credentials ||= "include";
-    this._ids = mode || idParam;
-    this._mode = mode;
-    this._method = method;
-    this._key = `${key ?? newId()}`;
-    this._n = 0; // items ever
-    renew(this);
+    b._options.credentials ||= "include";
+    b._ids = mode || idParam;
+    b._mode = mode;
+    b._method = method;
+    b._key = `${key ?? newId()}`;
+    b._n = 0; // items ever
+    renew(b);
     listen();
   }
 

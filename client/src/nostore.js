@@ -17,5 +17,5 @@ export function recoverSoon() {}
 export function renew() {}
 export function sync() {}
 
-/** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
+/** It throws where the browser keeps a page from storing. @returns {Record<string, any>} */
 export const storage = () => w.localStorage;

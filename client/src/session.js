@@ -278,9 +278,7 @@ const wake = () => {
   if (awake) return;
   awake = true;
   on(w, "focus blur", stir);
-  on(w, "pointerdown pointermove keydown scroll touchstart", () => {
-    if (now() - input > 1e3) attend();
-  });
+  on(w, "pointerdown pointermove keydown scroll touchstart", () => now() - input > 1e3 && attend());
   on(w, "storage", (e) => e.key === DENIED && recall());
   if (spa) {
     // After the change, as routers replace what they have just pushed.

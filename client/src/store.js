@@ -25,7 +25,7 @@ const targets = new Set();
 /** @type {any} */
 let timer;
 
-/** It throws where the browser keeps a page from storing. @returns {Record<string, string>} */
+/** It throws where the browser keeps a page from storing. @returns {Record<string, any>} */
 export const storage = () => w.localStorage;
 
 /** @returns {[string, string][]} value and key, the oldest first */
@@ -38,8 +38,12 @@ const key = (id) => `${QUEUE}${page}:${id}`;
 /** @param {string} k */
 const erase = (k) => quietly(() => delete storage()[k]);
 
-/** Whether k is of a page that is gone. Hidden pages renew late, so a lease lasts three times the interval. @param {string} k */
-const orphan = (k) => !k.startsWith(key("")) && !(Math.abs(now() - +storage()[LEASE + k.split(":")[2]]) < 9e4);
+/**
+ * Whose the record k is: 0 this page's, 1 that of one that is gone, 2 of another that
+ * lives. Hidden pages renew late, so a lease lasts three times the interval.
+ * @param {string} k
+ */
+const owner = (k) => (k.startsWith(key("")) ? 0 : Math.abs(now() - storage()[LEASE + k.split(":")[2]]) < 9e4 ? 2 : 1);
 
 export const renew = () => quietly(() => written.size && !leaving && (storage()[LEASE + page] = `${now()}`));
 
@@ -94,9 +98,8 @@ export const sync = () => {
       // The oldest make room, but none of another page that lives. Ours: the rest of
       // the store is the page's.
       let room = 2e5 - bytes(text);
-      const alive = (/** @type {string} */ k) => !k.startsWith(key("")) && !orphan(k);
-      records().filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +alive(b) - +alive(a)).map(([v, k], i) => {
-        if (((room -= bytes(v)) < 0 || i > 18) && !alive(k)) {
+      records().filter(([, k]) => k !== key(id)).reverse().sort(([, a], [, b]) => +(owner(b) > 1) - +(owner(a) > 1)).map(([v, k], i) => {
+        if (((room -= bytes(v)) < 0 || i > 18) && owner(k) < 2) {
           written.delete(k.split(":")[3]);
           erase(k);
         }
@@ -122,7 +125,7 @@ const take = () => {
   // Of pages that were killed.
   Object.keys(storage()).map((k) => k.startsWith(LEASE) && !(Math.abs(t - +storage()[k]) < 864e5) && erase(k));
   records()
-    .filter(([, k]) => orphan(k))
+    .filter(([, k]) => owner(k) === 1)
     .map(([v, k]) =>
       quietly(() => {
         const [_born, _id, _url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
