@@ -309,8 +309,10 @@ export const init = (o) => {
   const { debug } = given;
   // Before it fails, to say why.
   if (debug?.call) debug({ options: all, session });
-  else if (debug != null && `${debug}` !== "false")
-    import(/^(true)?$/.test(debug) ? "./_pb.debug.mjs" : debug).then((m) => m.default({ options: all, session })).catch(settings.onerror);
+  else if (`${debug ?? false}` !== "false") {
+    const file = `${debug}`.replace(/^(true)?$/, "./_pb.debug.mjs");
+    import(file).then((m) => m.default({ options: all, session })).catch(settings.onerror);
+  }
   // Not by a <base>, which is markup as any other. Where an origin is none there is only that.
   all.endpoint = address(new URL(all.endpoint, /^http/.test(origin) ? origin : doc.baseURI));
   props = Object(all.props) === all.props ? all.props : quietly(() => JSON.parse(all.props));

@@ -203,9 +203,8 @@ func (x *explainer) redirects() {
 
 // cors: a collector of another origin that lists the page's takes beacons of every kind
 // once. One that does not refuses them, however often they come. One that takes
-// everything and allows nobody to read its answers looks like a server that is away, so
-// beacons come again, but for those with mode "no-cors", which are sent once, like
-// everything at the end of a page that has no ids.
+// everything and allows nobody to read its answers looks like a server that is away:
+// what has no ids is sent to it once, as nobody could tell it from its twin.
 func (x *explainer) cors() {
 	kinds := []struct{ name, make string }{
 		{"get", `new B.PendingGetBeacon(url)`},
@@ -214,8 +213,6 @@ func (x *explainer) cors() {
 		{"form", `filled(new B.PendingPostBeacon(url), new FormData())`},
 		{"own", `filled(new B.PendingPostBeacon(url, {credentials: "same-origin"}), "x")`},
 		{"series", `(b => (b.appendData("x"), b))(new B.AppendableBeacon(url))`},
-		{"get-no-cors", `new B.PendingGetBeacon(url, {mode: "no-cors"})`},
-		{"text-no-cors", `filled(new B.PendingPostBeacon(url, {mode: "no-cors"}), "x")`},
 	}
 	origins := map[string]string{"beside": x.beside, "far": x.far}
 	each := func(f func(mark, to, way, collector, kind, make string)) {
@@ -251,7 +248,7 @@ func (x *explainer) cors() {
 	})
 	// What is taken to have failed would be tried again within four seconds.
 	time.Sleep(4 * time.Second)
-	each(func(mark, _, way, collector, kind, _ string) {
+	each(func(mark, _, _, collector, kind, _ string) {
 		got := x.requests("/" + collector + "/" + mark)
 		switch n := len(got); {
 		case collector == "listed" && x.events(mark) != 1:
@@ -263,7 +260,7 @@ func (x *explainer) cors() {
 			x.t.Errorf("%s: %v", mark, got)
 		case collector == "mute" && kind != "json" && n == 0:
 			x.t.Errorf("%s: nothing came", mark)
-		case collector == "mute" && n > 1 && (strings.HasSuffix(kind, "no-cors") || way == "end" && kind != "series"):
+		case collector == "mute" && n > 1 && kind != "series":
 			x.t.Errorf("%s: %d requests, want one: %v", mark, n, got)
 		}
 	})
