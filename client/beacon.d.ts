@@ -3,11 +3,12 @@ export interface Failure {
   /**
    * - `size`: more than 60,000 bytes at the end of the page
    * - `status`: the server refused it for good
-   * - `attempts`: it was tried five times
+   * - `attempts`: it was tried five times; or once, without ids, at the end of a page or
+   *   where another origin does not let its answer be read
    * - `expired`: it is older than a day
-   * - `full`: too many wait to be tried again
+   * - `full`: more than twenty wait to be tried again
    * - `data`: it cannot be written as JSON (of `log`)
-   * - `consent`: the visitor does not agree, or there is no room to wait for that
+   * - `consent`: the visitor does not agree, or too much waits for that
    */
   reason: "size" | "status" | "attempts" | "expired" | "full" | "data" | "consent";
   url: string;
@@ -19,17 +20,24 @@ export interface Failure {
 export interface BeaconOptions {
   /** Milliseconds from now, or from when there is data, until it is sent. Negative: none. */
   timeout?: number;
-  /** Milliseconds from when the page is hidden until it is sent. Negative: at the end of the page. */
+  /** Milliseconds from when the page is hidden until it is sent, 30 minutes at most. Negative or 0: at once. */
   backgroundTimeout?: number;
-  /** As of fetch. sendBeacon always includes cookies, so it is not used with `same-origin`. */
+  /**
+   * As of fetch: `include`, the default, needs a server of another origin to answer CORS
+   * with credentials. sendBeacon always includes cookies, so it is not used with `same-origin`.
+   */
   credentials?: "include" | "same-origin";
   /**
    * The token that the server put into the page. Only needed without `init`, or for
    * another endpoint: a beacon to the endpoint of `init` has that one's. It goes in the
-   * envelope of a series, and else in the query, as `_t`.
+   * envelope of a series, and else in the query, as `_t`. The classes of `core` do not
+   * look at it: give them a URL with `_t`.
    */
   token?: string;
-  /** `store`: while the page is hidden keep it, and rely on the crash store. */
+  /**
+   * `store`: while the page is hidden keep it, and rely on the crash store. It is sent when
+   * the page ends. Without the store (`light`, `core`) it waits in memory.
+   */
   onHidden?: "store";
   /** Called with what could not be delivered. */
   onerror?: (failure: Failure) => void;
@@ -38,9 +46,9 @@ export interface BeaconOptions {
 export interface PendingBeaconOptions extends BeaconOptions {
   /**
    * Query parameter that tells the receiver `<id>.<revision>`, so that it can drop
-   * twins. With it a beacon is also sent twice to be sure: in both events at the end
-   * of a page, and by a later page if this one crashes. Without it, it is sent again
-   * only if the answer to the first attempt was a failure or did not come.
+   * twins. With it a beacon is kept until there is an answer, and a later page sends it
+   * again if this one ended before. Without it, it is sent again only if an attempt
+   * failed while the page lives, and never where another origin hides its answer.
    */
   idParam?: string;
 }
@@ -67,7 +75,7 @@ export abstract class PendingBeacon {
   backgroundTimeout: number;
   /** Takes it back, unless it is on its way. */
   deactivate(): void;
-  /** Sends it now, unless it is on its way. */
+  /** Sends it now, unless it is on its way; without consent, as soon as there is consent. */
   sendNow(): void;
 }
 
@@ -116,8 +124,8 @@ export class ReplaceableBeacon extends PendingBeacon {
 }
 
 export interface InitOptions {
-  /** Where the server listens. Default: `/_pb` */
-  endpoint?: string;
+  /** Where the server listens: https, or http to this machine. Default: `/_pb` */
+  endpoint?: string | URL;
   /**
    * The token that the server put into the page, by which it knows its own. It is valid
    * for two days: `init({ token })` again gives a page that stays open a new one, also
@@ -131,9 +139,12 @@ export interface InitOptions {
   consent?: "required" | "granted" | "pending" | "denied";
   /** What Global Privacy Control does: nothing is sent, or it is sent with a flag. Default: `block` */
   gpc?: "block" | "flag";
-  /** Other origins that stored beacons may be sent to by a later page. As text: separated by spaces or commas. */
+  /**
+   * Origins that beacons stored by an earlier page may be sent to, though this page sends
+   * nothing there itself. As text: separated by spaces or commas.
+   */
   origins?: string[] | string;
-  /** Send what the browser took, but may have lost, once more on the next visit. */
+  /** `atLeastOnce`: send what the browser took, but may have lost, once more on the next visit. */
   reliability?: "atLeastOnce";
   /**
    * What is sent of the address of the page, and of the referrer: origin and path, all
@@ -145,34 +156,38 @@ export interface InitOptions {
    * the fragment is part of it. It has to be there when the client starts. Default: false
    */
   spa?: boolean | "hash";
-  /** Goes with every event. As text: JSON. */
+  /** Members of the data of every event, unless it has its own of that name. As text: JSON. */
   props?: object | string;
   /**
-   * Tells what the client does: true loads the file of the debug mode from beside the
-   * endpoint, text from there, and a function is that of the module `debug`.
+   * Tells what the client does: true loads `./_pb.debug.mjs` from beside the script, text
+   * is the URL of that file, and a function is that of the module `debug`. In a bundle
+   * only the function works.
    */
   debug?: boolean | string | ((hooks: any) => unknown);
-  /** Called with what could not be delivered. */
+  /** Called with what could not be delivered. Without it the console is told, but for `consent`. */
   onerror?: (failure: Failure) => void;
 }
 
 /**
  * Starts: sessions, page views, engaged time, the crash store. Again, it changes
  * options; the next page view has them, and what the page said by `consent` stays.
- * @throws TypeError unless the endpoint is https, or http to this machine, or http to
- *	the origin of a page that is http itself
+ * To be called in a browser, and not on a server.
+ * @throws TypeError unless the endpoint is https, or http to this machine
  */
 export function init(options?: InitOptions): void;
-/** Logs an event of the page view. Does not throw. Before `init` it does nothing. */
+/** Logs an event of the page view. Does not throw, whatever it is given. Before `init` it does nothing. */
 export function log(message: string, data?: object): void;
-/** Begins a page view, in a page that changes without being loaded. The data go with its reports. */
+/**
+ * Begins a page view, in a page that changes without being loaded. The data go with its
+ * reports, until the next view.
+ */
 export function view(name?: string, data?: object): void;
 /**
  * Says whether the visitor agrees to be recorded. A denial is remembered on the device,
  * for all tabs, until a page says `granted`.
  */
 export function consent(state: "granted" | "denied" | "pending"): void;
-/** Sends all that waits, now. */
+/** Sends all that waits, now; without consent, as soon as there is consent. */
 export function flush(): void;
 /** Makes the classes global, in secure contexts. */
 export function install(): void;

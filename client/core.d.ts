@@ -1,4 +1,7 @@
-/** The beacon classes alone: no store, no session, no consent. */
+/**
+ * The beacon classes alone: no store, no session, no consent. The option `token` has no
+ * effect, and with `onHidden` a beacon waits in memory.
+ */
 export { AppendableBeacon, PendingBeacon, PendingGetBeacon, PendingPostBeacon, ReplaceableBeacon } from "./beacon.js";
 export type {
   BeaconData, BeaconOptions, Failure, PendingBeaconOptions, PendingPostBeaconOptions, SeriesBeaconOptions,

@@ -2,8 +2,6 @@
 export interface DebugHooks {
   readonly options: Record<string, unknown>;
   session(): string;
-  /** What was wrong so far, to which the client adds. */
-  readonly told: [what: string, detail?: unknown][];
 }
 
 /** Tells on the console what the client does, and why it does not. For `init({ debug })`. */

@@ -1,8 +1,9 @@
-// docs/client.md names all there is. Names are read from the sources, so that what is
-// added there is missed here.
+// docs/client.md names all there is, and nothing else. Names are read from the sources, so
+// that what is added or removed there is missed here.
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { World } from "./harness.mjs";
 
 const read = (path) => readFile(new URL(path, import.meta.url), "utf8");
@@ -16,6 +17,17 @@ const has = (list, least, as = (name) => name) => {
   assert.ok(list.length >= least, `found only ${list}`);
   assert.deepEqual(list.filter((name) => !page.includes(as(name))), []);
 };
+
+/** The names in the first column of the table under the heading that has the head as its first row. */
+const column = (head) => {
+  const at = page.indexOf(`\n${head}`);
+  assert.ok(at >= 0, head);
+  const rows = page.slice(at + 1).split("\n\n")[0].split("\n").slice(2);
+  return rows.flatMap((row) => names(row.split("|")[1], /`([^`]+)`/g));
+};
+
+/** @param {string[]} documented @param {string[]} real */
+const same = (documented, real) => assert.deepEqual([...documented].sort(), [...new Set(real)].sort());
 
 /** The text between the braces that follow start. */
 const block = (text, start) => {
@@ -61,9 +73,48 @@ test("every key of the store", async () => {
   has(names(text, /["'`](bcn:\w+:?)/g), 3, (key) => `\`${key}`);
 });
 
-test("every file, every fault", async () => {
+test("every file, every fault that can be told", async () => {
   has(names(await read("../client.go"), /= "(_pb\.[\w.]+)"/g), 8, (name) => `\`${name}\``);
-  has(names(block(await read("../src/debug.text.js"), "export const faults ="), /^ {2}(\w+):/gm), 8, (name) => `\`${name}\``);
+  const faults = names(block(await read("../src/debug.text.js"), "export const faults ="), /^ {2}(\w+):/gm);
+  const debug = await read("../src/debug.js");
+  const told = faults.filter((name) => debug.includes(`"${name}"`));
+  assert.ok(told.length >= 8);
+  const words = page.slice(page.indexOf("`beacon [word]:`"), page.indexOf("## What arrives"));
+  same(names(words, /^\| `(\w+)`/gm), told);
+});
+
+test("no attribute, option, function or reason that there is not", async () => {
+  const types = await read("../beacon.d.ts");
+  const options = (name) => names(block(types, `interface ${name} `), /^ {2}(\w+)\?:/gm);
+  same(column("| attribute |"), options("InitOptions").filter((name) => name !== "onerror").map((name) => `data-${name}`));
+  same(column("| option | of |"), names(types, /^export interface (\w*BeaconOptions)\b/gm).flatMap(options));
+  same(column("| `reason` |"), names(block(types, "interface Failure"), /"(\w+)"/g));
+  const functions = names(page.slice(page.indexOf("## The functions"), page.indexOf("## The classes")), /^\| `(\w+)\(/gm);
+  same(functions, names(types, /^export function (\w+)/gm));
+});
+
+test("sizes are those of the files", async () => {
+  const size = async (name) => {
+    const text = await readFile(new URL(`../dist/${name}`, import.meta.url));
+    const brotli = brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: text.length } });
+    return [gzipSync(text, { level: 9 }).length, brotli.length];
+  };
+  /** "About" is within three in a hundred. */
+  const about = (said, is, what) => assert.ok(Math.abs(Number(said?.replace(",", "")) / is - 1) < 0.03, `${what}: ${said} for ${is}`);
+  const readme = await read("../../README.md");
+  const npm = await read("../README.md");
+  const files = { "": "beacon.min.js", "light.": "beacon.light.min.js", "core.": "core.min.mjs", "auto.": "auto.min.js", "debug.": "debug.min.mjs" };
+  for (const [kind, name] of Object.entries(files)) {
+    const [gzip, brotli] = await size(name);
+    const row = page.split("\n").find((line) => line.startsWith(`| \`_pb.${kind}`) && /\| [\d,]+ \|$/.test(line)) ?? "";
+    const [, , , g, b] = row.split("|").map((cell) => cell.trim());
+    about(g, gzip, `gzip of ${name}`);
+    about(b, brotli, `brotli of ${name}`);
+    const entry = `@pagebeacon/beacon${kind && "/"}${kind.replace(".", "")}`;
+    about(npm.split("\n").find((line) => line.startsWith(`| \`${entry}\` `))?.match(/([\d,]+)(?: bytes)? \|$/)?.[1], gzip, `${entry} in the package's README`);
+  }
+  const said = readme.match(/classic script is about ([\d,]+) bytes, the light one ([\d,]+), the classes alone\s([\d,]+)\./) ?? [];
+  for (const [i, name] of ["beacon.min.js", "beacon.light.min.js", "core.min.mjs"].entries()) about(said[i + 1], (await size(name))[0], `${name} in the README`);
 });
 
 test("links lead to headings of the page", () => {
