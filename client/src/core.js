@@ -12,7 +12,7 @@
  */
 import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, own, quietly, relisten, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
-import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, stamped, sync, who } from "./plug.js";
+import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, saved, stamped, sync, who } from "./plug.js";
 
 /** @typedef {import("./transport.js").Parcel} Parcel */
 
@@ -131,12 +131,12 @@ const open = (b) => {
   return b._state < 2;
 };
 
-/** @param {PendingBeacon} b */
-const close = (b) => {
+/** @param {PendingBeacon} b @param {number} [on] whether it goes on its way, where its record is looked after */
+const close = (b, on) => {
   b._state = 2;
   held.delete(b);
   release(b);
-  drop(b);
+  if (!on) drop(b);
 };
 
 /** Ends what would send b. @param {PendingBeacon} b */
@@ -201,7 +201,7 @@ const arrange = (b) => {
   if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
   // A page that is hidden may be killed, and the browser too.
-  else if (leaving || (seen && !(b._background > 0))) return part(b);
+  else if (leaving || ((seen || b._mode) && !(b._background > 0))) return part(b);
   const t = now();
   const end = Math.min(b._deadline, b._hideline);
   const left = Math.max(0, end - t);
@@ -292,13 +292,16 @@ const seal = (b) => {
 const sendOff = (b) => {
   if (!open(b)) return;
   const { _state } = b;
-  close(b);
+  close(b, _state);
   if (_state) send(parcel(b), leaving || hidden());
 };
 
 /** When the page is hidden, or ends. @param {PendingBeacon} b */
 const part = (b) => {
   if (!gate()) return;
+  // Firefox ends tabs in the background too soon for what they send then, so that what
+  // has a record is left to it.
+  if (leaving && !seen && !b._ids && saved(b)) return;
   if (offline() ? !(leaving && b._ids) : b._options.onHidden && !leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
   else if (!leaving || !b._later || b._due) sendOff(b);

@@ -119,7 +119,7 @@ export const send = async (p, bye) => {
   if (status === 204 || (ok && !p._mode)) drop(p);
   // The end of a page rejects what the browser goes on sending, and another origin may
   // take it and not let us know: of those there must be no twins.
-  else if (status == null && !p._ids && (leaving || new URL(url).origin !== origin)) fail(p, "attempts", 0, error);
+  else if (status == null && !p._ids && (bye || leaving || new URL(url).origin !== origin)) fail(p, "attempts", 0, error);
   else if (status == null || ok || /^5|408|425|429/.test(status)) {
     const after = headers?.get("Retry-After"); // seconds or a date
     park(p, status, after && now() + (+after * 1e3 || Date.parse(after) - Date.now() || 0), error);

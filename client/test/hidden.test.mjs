@@ -192,3 +192,41 @@ test("B10: listening again is not listening twice", async () => {
   assert.ok(w.requests.slice(n).filter((r) => r.envelope).length <= 2, "one of the log, one of the page view");
   assert.equal(U, w.requests.at(-1).url);
 });
+
+test("a page that nobody saw: series go at once, and what has no ids waits for the next visit, once", async () => {
+  const w = new World();
+  const tab = await visit(w, { hidden: true });
+  append(tab.beacon, 1);
+  post(tab.beacon, "raw");
+  await w.tick(1_000);
+  assert.deepEqual([numbers(w, "a"), times(w, "raw")], [[1], 0]);
+  append(tab.beacon, 2, { key: "b" });
+  await idle();
+  assert.deepEqual(numbers(w, "b"), [1]);
+  await tab.leave();
+  assert.equal(times(w, "raw"), 0, "Firefox would lose it");
+  await later(w);
+  assert.equal(times(w, "raw"), 1);
+  // Without a store this is its only chance.
+  const v = new World();
+  const other = await v.open({ hidden: true });
+  post(other.beacon, "raw");
+  await v.tick(1_000);
+  await other.leave();
+  assert.equal(times(v, "raw"), 1);
+});
+
+test("C7: what a hidden page sent and is rejected is not sent again without ids: its window may be closing", async () => {
+  const w = new World();
+  const errors = [];
+  const tab = await visit(w);
+  post(tab.beacon, "raw", { onerror: (e) => errors.push(e.reason) });
+  append(tab.beacon, 1);
+  await w.tick(1_000);
+  w.respond = () => ({ rejected: true, arrived: true });
+  await tab.hide();
+  w.respond = () => ({});
+  await tab.leave();
+  await later(w);
+  assert.deepEqual([times(w, "raw"), numbers(w, "a"), errors], [1, [1], ["attempts"]]);
+});
