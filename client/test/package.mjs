@@ -126,7 +126,7 @@ for (const name of ["esbuild.all.js", "rollup.all.js", "esbuild.light.js"]) {
   const sent = [];
   const doc = Object.assign(new EventTarget(), { visibilityState: "visible", baseURI: "https://example.com/", hasFocus: () => true });
   const win = Object.assign(new EventTarget(), {
-    document: doc, location: new URL("https://example.com/"), navigator: {}, performance, crypto, setTimeout: (f, ms) => setTimeout(f, ms).unref(), clearTimeout, console,
+    document: doc, location: new URL("https://example.com/"), navigator: {}, performance, crypto, Date, setInterval: (f, ms) => setInterval(f, ms).unref(), setTimeout: (f, ms) => setTimeout(f, ms).unref(), clearTimeout, console,
     isSecureContext: true, AbortController, Request, localStorage: {},
     fetch: async (url, init) => (sent.push([url, init.body]), new Response(null, { status: 204 })),
   });
