@@ -39,7 +39,7 @@ export default (say) => {
     console?.warn(`beacon [${code}]:`, text);
   };
 
-  print("session", say.session(), "options", options);
+  print("session", say.session(), "options", { ...options });
   if (!w.fetchLater) print("this browser has no fetchLater: beacons go out when the page is hidden or ends, and a page that crashes is made up for by the next visit");
 
   /** @param {string} what @param {any} [detail] */
