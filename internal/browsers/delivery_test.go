@@ -99,6 +99,10 @@ func TestDelivery(t *testing.T) {
 					if x.opener != nil {
 						x.opener.Close()
 					}
+					if e.later { // now: a store holds twenty, and others make more
+						s.settle()
+						s.nextVisit(x.b, c.query)
+					}
 				})
 			}
 			s.settle()

@@ -173,7 +173,7 @@ func (s *store) nextVisit(b *Browser, query string) {
 		p.WaitFor(ready)
 		pages = append(pages, p)
 	}
-	time.Sleep(2500 * time.Millisecond) // what is recovered is spread over two seconds
+	time.Sleep(3500 * time.Millisecond) // it begins after one, and is spread over two
 	s.settle()
 	for _, p := range pages {
 		p.Close()
