@@ -10,7 +10,7 @@
  * What beacons do by themselves are functions here and not methods: it is less to
  * load, and nothing that a page can call.
  */
-import { bytes, clearTimeout, doc, fetchLater, hidden, newId, now, offline, on, own, quietly, relisten, setTimeout, w } from "./env.js";
+import { bytes, clearTimeout, doc, fetchLater, hidden, location, newId, now, offline, on, own, quietly, relisten, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
 import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, saved, stamped, sync, who } from "./plug.js";
 
@@ -89,7 +89,8 @@ const listen = () => {
  * @returns {string} absolute, without fragment: nobody gets that, and the query comes to its end
  */
 export const address = (url) => {
-  const u = url != null && new URL(url, doc.baseURI);
+  // Not by a <base>, which is markup as any other; a frame of about:srcdoc has only that.
+  const u = url != null && new URL(url, /^http/.test(location.href) ? location.href : doc.baseURI);
   // Like the browser: what does not leave the machine needs no TLS.
   if (!/^https:|^http:(127\.[\d.]+|\[::1]|(.+\.)?localhost)$/.test(u.protocol + u.hostname)) throw new TypeError("not https: " + url);
   u.hash = "";
