@@ -23,6 +23,8 @@ export const {
   opener,
   origin,
 } = w;
+/** It throws where the browser keeps a page from storing. @returns {Record<string, any>} */
+export const storage = () => w.localStorage;
 export const sendBeacon = nav.sendBeacon?.bind(nav);
 /** Whether fetch can outlive the page: not in Firefox before 133. */
 export const canKeep = fetch && w.Request && "keepalive" in w.Request.prototype;

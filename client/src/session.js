@@ -2,10 +2,10 @@
  * What the server is told about: sessions, page views, engaged time and a log,
  * and whether the visitor agrees to any of it.
  */
-import { bare, doc, hidden, location, nav, newId, now, on, origin, own, page, quietly, relisten, setInterval, setTimeout, w } from "./env.js";
+import { bare, doc, hidden, location, nav, newId, now, on, origin, own, page, quietly, relisten, setInterval, setTimeout, storage, w } from "./env.js";
 import { AppendableBeacon, ReplaceableBeacon, add, address, flush as sendAll, review } from "./core.js";
 import { parked, report } from "./transport.js";
-import { letGo, purge, recover, recoverSoon, renew, save, storage } from "./store.js";
+import { letGo, purge, recover, recoverSoon, renew, save } from "./store.js";
 
 /**
  * The options of init, and of the script's tag, which has them as text. Nothing but

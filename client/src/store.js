@@ -5,7 +5,7 @@
  * Each record has a key of its own, so that no tab ever rewrites another's. It
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
-import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, w } from "./env.js";
+import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, storage } from "./env.js";
 import { leaving } from "./core.js";
 import { isParams, wait } from "./transport.js";
 import { begun, gate, settings } from "./session.js";
@@ -24,9 +24,6 @@ const written = new Map();
 const targets = new Set();
 /** @type {any} */
 let timer;
-
-/** It throws where the browser keeps a page from storing. @returns {Record<string, any>} */
-export const storage = () => w.localStorage;
 
 /** @returns {[string, string][]} value and key, the oldest first */
 const records = () =>

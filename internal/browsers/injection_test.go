@@ -78,12 +78,18 @@ func TestClobbering(t *testing.T) {
 			p.Close()
 		}
 		f.eventually(t, 0, "astray", 0)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if len(e.got) > 0 {
-			t.Errorf("the other server got %q", e.got)
-		}
+		e.heardNothing(t)
 	})
+}
+
+// heardNothing fails t if anything was sent to the other server.
+func (e *evil) heardNothing(t *testing.T) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.got) > 0 {
+		t.Errorf("the other server got %q", e.got)
+	}
 }
 
 // TestClobberedGlobal puts an element in the place of the client's own global.
@@ -115,11 +121,7 @@ func TestBase(t *testing.T) {
 		p.Close()
 		f.eventually(t, 1, "said at home", 10*time.Second)
 		f.eventually(t, 1, "held at home", 10*time.Second)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if len(e.got) > 0 {
-			t.Errorf("the other server got %q", e.got)
-		}
+		e.heardNothing(t)
 	})
 }
 
