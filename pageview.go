@@ -52,6 +52,14 @@ type PageView struct {
 
 	// Logged is how many messages the page has logged, at least.
 	Logged uint64
+
+	// Crashed says that the browser reported a crash of the page.
+	Crashed bool
+
+	// Activity says that this is not a view of a page but something that happened
+	// beside one, such as a ping or a report. Start and End are when, on the server's
+	// clock. Package sessions makes such ones; PageViewOf does not.
+	Activity bool
 }
 
 // PageViewOf returns what an event says of a page view. ok is false if it says
@@ -65,12 +73,14 @@ type PageView struct {
 //   - events of a page's own with fields start and, perhaps, end, engaged and seen, in
 //     the form, the JSON object or the query, as [SessionOf] reads them
 //
+// Times and durations are cut to microseconds, which is what stores keep.
+//
 // Times that cannot be read, or are seconds by mistake, and a start that is missing,
 // after the end or longer before it than [MaxSession], are none.
 func PageViewOf(e Event) (v PageView, ok bool) {
 	v = PageView{Session: e.Session, View: e.View, Page: e.Page}
 	if !e.Sent.IsZero() && !e.Received.IsZero() {
-		v.Offset, v.HasOffset = e.Received.Sub(e.Sent), true
+		v.Offset, v.HasOffset = e.Received.Sub(e.Sent).Truncate(time.Microsecond), true
 	}
 	seq := e.Seq
 	if seq > maxSeq {
@@ -92,7 +102,7 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 	if err != nil || start.IsZero() || wire.InSeconds(start) || end.Before(start) || end.Sub(start) > MaxSession || end.UnixMilli() >= wire.Year10000 {
 		return PageView{}, false
 	}
-	v.Start, v.End = start, end
+	v.Start, v.End = start.Truncate(time.Microsecond), end.Truncate(time.Microsecond)
 	v.View = cmp.Or(e.View, s.start, e.ID)
 	if e.Mode == ModeReplace {
 		v.Seq = seq
@@ -128,7 +138,7 @@ func saidDuration(text string) (d time.Duration, zero bool) {
 	if err != nil || !ok || d < 0 {
 		return 0, false
 	}
-	return d, d == 0
+	return d.Truncate(time.Microsecond), d == 0
 }
 
 // Join returns what two PageViews of the same page view say together: the earliest
@@ -142,6 +152,7 @@ func (v PageView) Join(o PageView) PageView {
 		Session: max(v.Session, o.Session), View: max(v.View, o.View),
 		Start: v.Start, End: v.End, Logged: max(v.Logged, o.Logged),
 		Offset: v.Offset, HasOffset: v.HasOffset || o.HasOffset,
+		Crashed: v.Crashed || o.Crashed, Activity: v.Activity || o.Activity,
 	}
 	if j.Start.IsZero() || !o.Start.IsZero() && o.Start.Before(j.Start) {
 		j.Start = o.Start
