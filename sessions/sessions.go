@@ -169,6 +169,7 @@ func derive(all []Session, spans []span, gap, limit int64) []Session {
 			all = append(all, opened(s, known))
 			exit = s.start
 		case s.start >= until:
+			all[len(all)-1].Cut = true
 			until = begin + ((s.start-begin)/limit+1)*limit
 			all = append(all, opened(s, known))
 			exit = s.start
