@@ -18,6 +18,7 @@ package sessions
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +26,16 @@ import (
 	"github.com/pagebeacon/beacon"
 )
 
-// Rules say what one session is. The zero value is the default.
+// Rules say what one session is. The zero value is the default. Both are cut to
+// microseconds.
 type Rules struct {
 	// Gap is how long a visitor may be away. Page views that are at most that far
 	// apart, and exactly as far, are of one session. The default is 30 minutes.
 	Gap time.Duration
 
-	// Max is the longest session. A page view is not believed to be longer, and
-	// one that starts Max after the first of an unbroken row, or twice Max and so
-	// on, starts another session. The default is 24 hours.
+	// Max is the longest session, and not less than Gap. A page view is not believed
+	// to be longer, and one that starts Max after the first of an unbroken row, or
+	// twice Max and so on, starts another session. The default is 24 hours.
 	Max time.Duration
 }
 
@@ -41,6 +43,27 @@ const (
 	defaultGap = 30 * time.Minute
 	defaultMax = 24 * time.Hour
 )
+
+// Validate returns an error if there can be no sessions by these rules: a Gap or a Max
+// that is negative or less than a microsecond, or a Max that is less than the Gap, also
+// where one of them is the default.
+func (r Rules) Validate() error {
+	gap, limit := r.micros()
+	switch {
+	case gap <= 0:
+		return fmt.Errorf("sessions: Rules.Gap is %v", r.Gap)
+	case limit <= 0:
+		return fmt.Errorf("sessions: Rules.Max is %v", r.Max)
+	case limit < gap:
+		return fmt.Errorf("sessions: Rules.Max, %v, is less than the Gap, %v", cmp.Or(r.Max, defaultMax), cmp.Or(r.Gap, defaultGap))
+	}
+	return nil
+}
+
+// micros returns both in microseconds.
+func (r Rules) micros() (gap, limit int64) {
+	return cmp.Or(r.Gap, defaultGap).Microseconds(), cmp.Or(r.Max, defaultMax).Microseconds()
+}
 
 // A Session is one visit.
 //
@@ -77,7 +100,8 @@ type Session struct {
 	// Crashed says that the browser reported a crash of one of its pages.
 	Crashed bool
 
-	// Cut says that it would have been longer than [Rules.Max].
+	// Cut says that it would have been longer than [Rules.Max]: of what went on then,
+	// there may be another session.
 	Cut bool
 
 	// Incomplete says that of one of its page views only the start was heard of.
@@ -93,139 +117,82 @@ func (s Session) Elapsed() time.Duration { return s.End.Sub(s.Start) }
 
 // Of derives the sessions of page views, sorted by Start and ID. It is pure: the same
 // page views in any order, any of them several times, or in several parts that
-// [beacon.PageView.Join] makes one, give the same.
+// [beacon.PageView.Join] makes one, give the same. It panics if the rules are not valid.
 //
 // Page views of one Session are put on the server's clock by the smallest Offset that
 // any of them has: what comes late or is repeated can only have a larger one. Those
-// without a Session are each of their own. A page view that was seen opens a session, or belongs to
-// the one that is at most [Rules.Gap] away; one that was not, and Activity, is counted
-// as Attached to a session at most so far away, the earlier of two.
+// without a Session are each of their own. A page view that was seen opens a session, or
+// belongs to the one that is at most [Rules.Gap] away; one that was not, and Activity,
+// is counted as Attached to a session at most so far away, the earlier of two.
 // A page view without a Start, which only counts messages, is none.
 func Of(views []beacon.PageView, r Rules) []Session {
-	gap, limit := micros(cmp.Or(r.Gap, defaultGap)), micros(cmp.Or(r.Max, defaultMax))
-	order := make([]*beacon.PageView, len(views))
-	for i := range views {
-		order[i] = &views[i]
+	if err := r.Validate(); err != nil {
+		panic(err)
 	}
-	slices.SortFunc(order, func(a, b *beacon.PageView) int {
-		return cmp.Or(strings.Compare(a.Session, b.Session), strings.Compare(a.View, b.View))
-	})
-	var all []Session
-	var spans []span
-	for i := 0; i < len(order); {
-		key := order[i].Session
-		spans = spans[:0]
-		for alone := false; i < len(order) && order[i].Session == key && !alone; {
-			v := *order[i]
-			for i++; i < len(order) && order[i].Session == key && order[i].View == v.View; i++ {
-				v = v.Join(*order[i])
+	var d deriver
+	d.gap, d.limit = r.micros()
+	order, ends := byKey(views)
+	begin := 0
+	for _, end := range ends {
+		d.read(views, order[begin:end])
+		if views[order[begin]].Session == "" {
+			for i := range d.spans {
+				d.derive(d.spans[i : i+1])
 			}
-			spans = append(spans, span{view: v})
-			alone = key == ""
+		} else {
+			d.derive(d.spans)
 		}
-		all = derive(all, spans, gap, limit)
+		begin = end
 	}
-	slices.SortFunc(all, func(a, b Session) int { return cmp.Or(a.Start.Compare(b.Start), strings.Compare(a.ID, b.ID)) })
-	return all
+	return sorted(d.sessions)
 }
 
-// A span is a page view with its times on the server's clock, in microseconds.
-type span struct {
-	view       beacon.PageView
-	start, end int64
+// byKey returns the positions of the page views, those of one key together, and where
+// each key ends.
+func byKey(views []beacon.PageView) (order, ends []int) {
+	keys := map[string]int{}
+	key := make([]int, len(views))
+	for i := range views {
+		if i > 0 && views[i].Session == views[i-1].Session { // most come that way
+			key[i] = key[i-1]
+		} else if k, ok := keys[views[i].Session]; ok {
+			key[i] = k
+		} else {
+			key[i] = len(ends)
+			keys[views[i].Session] = len(ends)
+			ends = append(ends, 0)
+		}
+		ends[key[i]]++
+	}
+	sum := 0
+	for k, n := range ends {
+		ends[k] = sum // where it begins, and when all are there, where it ends
+		sum += n
+	}
+	order = make([]int, len(views))
+	for i, k := range key {
+		order[ends[k]] = i
+		ends[k]++
+	}
+	return order, ends
 }
 
-// derive appends the sessions of one key, of which each page view is there once.
-func derive(all []Session, spans []span, gap, limit int64) []Session {
-	var offset time.Duration
-	known := false
-	for i := range spans {
-		if v := &spans[i].view; v.HasOffset && !v.Activity && (!known || v.Offset < offset) {
-			offset, known = v.Offset, true
-		}
+// sorted sorts sessions, which are large: their places, and then each once.
+func sorted(all []Session) []Session {
+	less := func(a, b *Session) int {
+		return cmp.Or(a.Start.Compare(b.Start), strings.Compare(a.ID, b.ID), strings.Compare(a.Key, b.Key))
 	}
-	for i := range spans {
-		s := &spans[i]
-		s.start, s.end = s.view.Start.UnixMicro(), s.view.End.UnixMicro()
-		if !s.view.Activity {
-			s.start, s.end = s.start+micros(offset), s.end+micros(offset)
-		}
+	order := make([]*Session, len(all))
+	for i := range all {
+		order[i] = &all[i]
 	}
-	slices.SortFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), strings.Compare(a.view.View, b.view.View))
-	})
-	first := len(all)
-	var begin, heard, until int64 // of the row of page views without a gap; until is where its session is cut
-	var exit int64                // when the Exit was seen last
-	for i := range spans {
-		s, v := &spans[i], &spans[i].view
-		if v.Start.IsZero() || !seen(v) {
-			continue
-		}
-		end := min(s.end, s.start+limit)
-		switch {
-		case len(all) == first || s.start-heard > gap:
-			begin, heard, until = s.start, s.start, s.start+limit
-			all = append(all, opened(s, known))
-			exit = s.start
-		case s.start >= until:
-			all[len(all)-1].Cut = true
-			until = begin + ((s.start-begin)/limit+1)*limit
-			all = append(all, opened(s, known))
-			exit = s.start
-		}
-		heard = max(heard, end)
-		x := &all[len(all)-1]
-		x.Views++
-		x.Logged += v.Logged
-		x.Crashed = x.Crashed || v.Crashed
-		x.Cut = x.Cut || s.end > min(until, s.start+limit)
-		x.Incomplete = x.Incomplete || s.start == s.end && v.Visible == 0 && v.Seq == 0
-		x.Engaged += min(v.Engaged, time.Duration(end-s.start)*time.Microsecond)
-		if end = min(end, until); end >= exit {
-			exit, x.Exit = end, v.Page
-		}
-		x.End = time.UnixMicro(max(x.End.UnixMicro(), end)).UTC()
+	if slices.IsSortedFunc(order, less) {
+		return all
 	}
-	mine := all[first:]
-	for i := range mine {
-		mine[i].Engaged = min(mine[i].Engaged, mine[i].Elapsed())
+	slices.SortFunc(order, less)
+	result := make([]Session, len(all))
+	for i, s := range order {
+		result[i] = *s
 	}
-	attach(mine, spans, gap)
-	return all
+	return result
 }
-
-// seen tells whether a page view may open a session.
-func seen(v *beacon.PageView) bool { return !v.Activity && (v.Visible > 0 || !v.Unseen) }
-
-func opened(s *span, known bool) Session {
-	v := &s.view
-	id := v.View
-	if v.Session != "" {
-		id = v.Session + ":" + v.View
-	}
-	at := time.UnixMicro(s.start).UTC()
-	return Session{
-		ID: id, Key: cmp.Or(v.Session, v.View), Start: at, End: at,
-		Entry: v.Page, Exit: v.Page, Referrer: v.Referrer, ClientClock: !known,
-	}
-}
-
-// attach counts what opens no session with the first one that is near. Both are sorted.
-func attach(all []Session, spans []span, gap int64) {
-	for i := range spans {
-		s, v := &spans[i], &spans[i].view
-		if v.Start.IsZero() || seen(v) {
-			continue
-		}
-		for len(all) > 0 && s.start > all[0].End.UnixMicro()+gap {
-			all = all[1:]
-		}
-		if len(all) > 0 && s.start >= all[0].Start.UnixMicro()-gap {
-			all[0].Attached++
-			all[0].Crashed = all[0].Crashed || v.Crashed
-		}
-	}
-}
-
-func micros(d time.Duration) int64 { return d.Microseconds() }
