@@ -1,7 +1,6 @@
 package beacon
 
 import (
-	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -75,6 +74,9 @@ type PageView struct {
 //
 // Times and durations are cut to microseconds, which is what stores keep.
 //
+// Session, View and Page share the memory of the event, as [Event] says; Referrer and
+// Name do not.
+//
 // Times that cannot be read, or are seconds by mistake, and a start that is missing,
 // after the end or longer before it than [MaxSession], are none.
 func PageViewOf(e Event) (v PageView, ok bool) {
@@ -95,50 +97,97 @@ func PageViewOf(e Event) (v PageView, ok bool) {
 		return PageView{}, false
 	}
 	s := e.said()
-	start, end, err := s.times()
+	start, okStart := saidMoment(s.start)
+	end, okEnd := saidMoment(s.end)
 	if end.IsZero() {
 		end = start
 	}
-	if err != nil || start.IsZero() || wire.InSeconds(start) || end.Before(start) || end.Sub(start) > MaxSession || end.UnixMilli() >= wire.Year10000 {
+	if !okStart || !okEnd || start.IsZero() || wire.InSeconds(start) || end.Before(start) || end.Sub(start) > MaxSession || end.UnixMilli() >= wire.Year10000 {
 		return PageView{}, false
 	}
-	v.Start, v.End = start.Truncate(time.Microsecond), end.Truncate(time.Microsecond)
-	v.View = cmp.Or(e.View, s.start, e.ID)
+	v.Start, v.End = start, end
+	if v.View = e.View; v.View == "" {
+		if v.View = strings.TrimSpace(s.start); len(v.View) > maxID {
+			v.View = e.ID // who writes a time like that means no identity
+		}
+	}
 	if e.Mode == ModeReplace {
 		v.Seq = seq
 	}
 	v.Visible, v.Unseen = saidDuration(s.seen)
 	v.Engaged, _ = saidDuration(s.engaged)
 	if e.Name == "session" {
-		v.Referrer, v.Name = saidText(e.Body, "ref"), saidText(e.Body, "name")
+		v.Referrer, v.Name = apart(s.ref, s.name)
 	}
 	return v, true
 }
 
-// saidText returns a text of a report, of which no more is kept than of a page.
-func saidText(report Body, member string) (text string) {
-	b, _ := report.(JSON)
-	m, _ := wire.MembersOf(b)
-	for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
-		if s, isText := wire.JSONString(v); isText && key == member {
-			text = s
-		}
+// apart returns copies of two texts, of which no more is kept than of a page.
+func apart(a, b string) (string, string) {
+	a, b = short(a), short(b)
+	both := a + b
+	if a == "" || b == "" {
+		both = strings.Clone(both) // which is one of them
 	}
+	return both[:len(a)], both[len(a):]
+}
+
+func short(text string) string {
 	if len(text) > maxHeader {
-		text = strings.ToValidUTF8(text[:maxHeader], "")
+		return strings.ToValidUTF8(text[:maxHeader], "")
 	}
-	return strings.Clone(text)
+	return text
+}
+
+// saidMoment reads a time, to the microsecond; "" is a zero one.
+func saidMoment(text string) (t time.Time, ok bool) {
+	if us, ok := saidMicros(text); ok {
+		return time.UnixMicro(us).UTC(), true
+	}
+	t, err := saidTime("", text)
+	return t.Truncate(time.Microsecond), err == nil
 }
 
 // saidDuration reads milliseconds. zero says that it is none, and not that nothing was
 // said.
 func saidDuration(text string) (d time.Duration, zero bool) {
+	if us, ok := saidMicros(text); ok {
+		return time.Duration(us) * time.Microsecond, us == 0
+	}
 	ms, err := strconv.ParseFloat(text, 64)
 	d, ok := wire.MillisDuration(ms)
 	if err != nil || !ok || d < 0 {
 		return 0, false
 	}
-	return d.Truncate(time.Microsecond), d == 0
+	d = d.Truncate(time.Microsecond)
+	return d, d == 0
+}
+
+// saidMicros reads milliseconds that are written as clients do, in digits with or without
+// a fraction, and cuts them to microseconds. As a float they could be one less.
+func saidMicros(text string) (us int64, ok bool) {
+	whole, fraction, point := strings.Cut(text, ".")
+	if whole == "" || len(whole) > 13 || point && fraction == "" { // no clock is beyond the year 2286
+		return 0, false
+	}
+	for i := range len(whole) + 3 {
+		c := byte('0')
+		if i < len(whole) {
+			c = whole[i]
+		} else if i -= len(whole); i < len(fraction) {
+			c = fraction[i]
+		}
+		if c-'0' > 9 {
+			return 0, false
+		}
+		us = us*10 + int64(c-'0')
+	}
+	for i := 3; i < len(fraction); i++ {
+		if fraction[i]-'0' > 9 {
+			return 0, false
+		}
+	}
+	return us, true
 }
 
 // Join returns what two PageViews of the same page view say together: the earliest

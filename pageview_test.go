@@ -1,6 +1,7 @@
 package beacon_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -90,6 +91,36 @@ func TestPageViewOf(t *testing.T) {
 	}
 }
 
+// TestPageViewTimes: times are cut to the microsecond as they are written, which is
+// finer than a float of milliseconds since the epoch.
+func TestPageViewTimes(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 10_000 {
+		start := 1700000000000000 + r.Int64N(1e15)
+		end, engaged := start+r.Int64N(1e9), r.Int64N(1e9)
+		body := fmt.Sprintf(`{"start":%d.%03d,"end":"%d.%03d99","engaged":%d.%03d}`, start/1000, start%1000, end/1000, end%1000, engaged/1000, engaged%1000)
+		v, ok := beacon.PageViewOf(beacon.Event{Body: beacon.JSON(body)})
+		if !ok || v.Start.UnixMicro() != start || v.End.UnixMicro() != end || v.Engaged.Microseconds() != engaged {
+			t.Fatalf("%s: %+v", body, v)
+		}
+	}
+	for text, want := range map[string]int64{
+		`1.7e12`: 17e14, `"1.7e12"`: 17e14, `" 1700000000000.5 "`: 1700000000000500, `"1700000000000.00"`: 17e14, `"+1700000000000"`: 17e14,
+		`"2023-11-14T22:13:20.0000019Z"`: 1700000000000001, `"1700000000000."`: 17e14, `17000000000000`: 17e15, `-1700000000000`: -17e14, `"1700000000000.5.5"`: 0, `"1700000000000.5x5"`: 0,
+		`"1700000000000.0005z"`: 0, `""`: 0, `null`: 0, `{}`: 0,
+	} {
+		v, ok := beacon.PageViewOf(beacon.Event{Body: beacon.JSON(`{"start":` + text + `}`)})
+		if ok != (want != 0) || ok && (v.Start.UnixMicro() != want || v.Start.Location() != time.UTC) {
+			t.Errorf("%s: %v %v", text, v.Start, ok)
+		}
+	}
+	for _, c := range []struct{ start, id, view string }{{"1700000000000", "e", "1700000000000"}, {" 1.7e12", "e", "1.7e12"}, {"1700000000000." + strings.Repeat("0", 300), "e", "e"}} {
+		if v, _ := beacon.PageViewOf(beacon.Event{ID: c.id, Body: beacon.Form{{Name: "start", Value: c.start}}}); v.View != c.view {
+			t.Errorf("%q: %q", c.start, v.View)
+		}
+	}
+}
+
 func TestPageViewJoin(t *testing.T) {
 	report := func(seq uint64, end int64, visible, engaged time.Duration) beacon.PageView {
 		return beacon.PageView{Session: "s", View: "v", Page: "p", Start: ms(1000), End: ms(end), Seq: seq, Visible: visible, Engaged: engaged}
@@ -157,5 +188,32 @@ func TestSecondsForMilliseconds(t *testing.T) {
 		if (err != nil) != wrong {
 			t.Errorf("%s: %v", body, err)
 		}
+	}
+}
+
+var sessionReport = beacon.Event{
+	ID: "8f14e45f:s:8f14e45f:12", Name: "session", Session: "c9f0f895fb98ab91", View: "8f14e45fceea167a", Page: "https://example.com/articles/beacons", Series: "s:8f14e45fceea167a",
+	Seq: 12, Mode: beacon.ModeReplace, Sent: ms(1772452860123), Received: ms(1772452860171),
+	Body: beacon.JSON(`{"plan":"free","start":1772452800040.3,"end":1772452860121.8999,"engaged":41000.100000001,"seen":58021.2,"ref":"https://example.com/articles","name":"Beacons, and how to count them"}`),
+}
+
+// TestPageViewOfAllocations: a report is read in one pass, and its texts are one.
+func TestPageViewOfAllocations(t *testing.T) {
+	bare := sessionReport
+	bare.Body = beacon.JSON(`{"start":1772452800040.3,"end":1772452860121.8999,"engaged":41000.100000001,"seen":58021.2}`)
+	for name, c := range map[string]struct {
+		event  beacon.Event
+		budget float64
+	}{"texts": {sessionReport, 1}, "no texts": {bare, 0}, "a message": {beacon.Event{Name: "log", View: "v", Mode: beacon.ModeAppend, Seq: 1, Body: beacon.JSON(`{}`)}, 0}} {
+		if got := testing.AllocsPerRun(100, func() { beacon.PageViewOf(c.event) }); got > c.budget {
+			t.Errorf("%s: %v allocations, budget %v", name, got, c.budget)
+		}
+	}
+}
+
+func BenchmarkPageViewOf(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		beacon.PageViewOf(sessionReport)
 	}
 }

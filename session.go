@@ -93,44 +93,62 @@ func SessionOf(events ...Event) (Session, error) {
 }
 
 // What the events that tell of time say, as text; "" is nothing. They have it as
-// fields of a form, members of a JSON object, or else in the query.
-type said struct{ start, end, engaged, seen string }
+// fields of a form, members of a JSON object, or else in the query. ref and name are
+// only of an object, where they are texts.
+type said struct{ start, end, engaged, seen, ref, name string }
 
-func (e *Event) said() said {
-	s := said{e.Query.Get("start"), e.Query.Get("end"), e.Query.Get("engaged"), e.Query.Get("seen")}
-	set := func(key, value string) {
-		if value == "" {
-			return
-		}
-		switch key {
-		case "start":
-			s.start = value
-		case "end":
-			s.end = value
-		case "engaged":
-			s.engaged = value
-		case "seen":
-			s.seen = value
-		}
+func (e *Event) said() (s said) {
+	if len(e.Query) > 0 {
+		s = said{start: e.Query.Get("start"), end: e.Query.Get("end"), engaged: e.Query.Get("engaged"), seen: e.Query.Get("seen")}
 	}
 	switch b := e.Body.(type) {
 	case Form:
 		for i := len(b) - 1; i >= 0; i-- { // of several the first counts
-			if b[i].File == nil {
-				set(b[i].Name, b[i].Value)
+			if dst := s.time(b[i].Name); dst != nil && b[i].File == nil && b[i].Value != "" {
+				*dst = b[i].Value
 			}
 		}
 	case JSON:
 		m, _ := wire.MembersOf(b) // another kind of JSON has no fields
 		for key, v, ok := m.Next(); ok; key, v, ok = m.Next() {
-			if text, ok := wire.JSONString(v); ok {
-				set(key, text)
-			} else if !wire.IsJSONNull(v) {
-				set(key, wire.Text(v))
+			if dst := s.time(key); dst != nil {
+				if text, ok := wire.JSONString(v); !ok && !wire.IsJSONNull(v) {
+					*dst = wire.Text(v)
+				} else if text != "" {
+					*dst = text
+				}
+			} else if dst := s.text(key); dst != nil {
+				if text, ok := wire.JSONString(v); ok {
+					*dst = text
+				}
 			}
 		}
 	}
 	return s
+}
+
+func (s *said) time(key string) *string {
+	switch key {
+	case "start":
+		return &s.start
+	case "end":
+		return &s.end
+	case "engaged":
+		return &s.engaged
+	case "seen":
+		return &s.seen
+	}
+	return nil
+}
+
+func (s *said) text(key string) *string {
+	switch key {
+	case "ref":
+		return &s.ref
+	case "name":
+		return &s.name
+	}
+	return nil
 }
 
 // times returns the start and the end; a zero time was not given.

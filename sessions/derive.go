@@ -145,7 +145,7 @@ func (p *piece) add(s *span, limit int64) {
 	end := min(s.end, s.start+limit) // of a page view that is believed
 	p.heard = max(p.heard, end)
 	p.engaged += min(max(v.Engaged.Microseconds(), 0), end-s.start)
-	p.cut = p.cut || s.end > min(end, p.until)
+	p.cut = p.cut || s.end > p.until
 	p.incomplete = p.incomplete || s.start == s.end && v.Visible == 0 && v.Seq == 0
 	p.logged += v.Logged
 	p.crashed = p.crashed || v.Crashed

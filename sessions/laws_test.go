@@ -47,6 +47,7 @@ func TestLaws(t *testing.T) {
 		}
 		mangled := pageViews(visits.Mangle(r, events))
 		for how, got := range map[string][]sessions.Session{
+			"naive":    naive(views, sessions.Rules{}),
 			"mangled":  sessions.Of(mangled, sessions.Rules{}),
 			"in parts": sessions.Of(inParts(r, mangled), sessions.Rules{}),
 		} {

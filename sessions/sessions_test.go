@@ -84,16 +84,25 @@ func TestOfAnything(t *testing.T) {
 		}
 		return time.UnixMicro(r.Int64N(9e10) - 3e10)
 	}
-	for n := range 5_000 {
-		views := make([]beacon.PageView, r.IntN(40))
+	for n := range 3_000 {
+		views := make([]beacon.PageView, r.IntN(30))
 		for i := range views {
 			views[i] = beacon.PageView{
 				Session: "ab"[:r.IntN(3)], View: fmt.Sprint(r.IntN(20)), Page: "xyz"[:r.IntN(4)], Start: at(), End: at(), Seq: r.Uint64N(3),
 				Visible: time.Duration(r.IntN(3) - 1), Engaged: time.Duration(r.Int64N(9e12) - 3e12), Unseen: r.IntN(3) == 0,
 				Offset: time.Duration(r.Int64N(9e12)), HasOffset: r.IntN(2) == 0, Activity: r.IntN(5) == 0,
+				Referrer: "xyz"[:r.IntN(4)], Crashed: r.IntN(9) == 0, Logged: r.Uint64N(3),
+			}
+			if r.IntN(2) == 0 {
+				views[i].Start = visits.Noon.Add(time.Duration(r.IntN(20)) * 10 * time.Minute)
+				views[i].End = views[i].Start.Add(time.Duration(r.IntN(9)) * 10 * time.Minute)
+				views[i].HasOffset = false
 			}
 		}
 		want := sessions.Of(views, sessions.Rules{Max: time.Hour})
+		if slow := naive(views, sessions.Rules{Max: time.Hour}); !slices.Equal(slow, want) {
+			t.Fatalf("%d (-naive +got)\n%s", n, cmp.Diff(slow, want))
+		}
 		for _, s := range want {
 			if s.Engaged < 0 || s.Engaged > s.Elapsed() || s.Elapsed() > time.Hour || s.Engaged%time.Microsecond != 0 {
 				t.Fatalf("%d: %+v", n, s)
