@@ -192,47 +192,52 @@ func (t *Tracker) now() int64 { return time.Since(t.base).Microseconds() }
 // taken by what has to be told before it can be forgotten, and OnRevision does not keep
 // up; then the error is that of ctx. Otherwise the only error is [ErrClosed].
 func (t *Tracker) Consume(ctx context.Context, events []beacon.Event) error {
-	if err := t.enter(ctx); err != nil {
-		return err
-	}
+	now := t.now()
 	for i := range events {
-		v, ok := t.o.Source.PageView(events[i])
-		if !ok {
-			continue
-		}
-		received := cmp.Or(events[i].Received, events[i].Time)
+		e := &events[i]
+		v, ok := t.o.Source.PageView(*e)
 		t.mu.Lock()
-		if !t.closed {
-			t.take(&v, received.UnixMicro(), t.now())
+		if i == 0 {
+			if err := t.enter(ctx); err != nil {
+				t.mu.Unlock()
+				return err
+			}
+		}
+		if t.closed {
+			t.mu.Unlock()
+			return ErrClosed
+		}
+		if ok {
+			t.take(&v, cmp.Or(e.Received, e.Time).UnixMicro(), now)
 		}
 		t.mu.Unlock()
 	}
 	return nil
 }
 
-// enter waits until there is room.
+// enter waits until there is room. The caller holds the lock.
 func (t *Tracker) enter(ctx context.Context) error {
-	for {
-		t.mu.Lock()
-		if t.closed {
-			t.mu.Unlock()
-			return ErrClosed
-		}
-		if t.leaving <= t.o.MaxBytes/4 || t.inside(ctx) {
-			t.mu.Unlock()
-			return nil
-		}
+	for !t.closed && t.leaving > t.o.MaxBytes/4 && !t.inside(ctx) {
 		if t.room == nil {
 			t.room = make(chan struct{})
 		}
 		room := t.room
 		t.mu.Unlock()
+		var err error
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return ctx.Err()
+			err = ctx.Err()
+		}
+		t.mu.Lock()
+		if err != nil {
+			return err
 		}
 	}
+	if t.closed {
+		return ErrClosed
+	}
+	return nil
 }
 
 // Sessions returns the sessions of all that is held, those that ended and linger as

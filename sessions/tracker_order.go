@@ -35,23 +35,28 @@ func (l *list) remove(v *visit) {
 }
 
 // A heap has the visit that is due first on top.
-type heap []*visit
+type heap []entry
 
-func (h heap) first() *visit {
-	if len(h) == 0 {
+type entry struct {
+	due   int64
+	visit *visit
+}
+
+// first returns nil if there is none that is due before a time.
+func (h heap) first(before int64) *visit {
+	if len(h) == 0 || h[0].due >= before {
 		return nil
 	}
-	return h[0]
+	return h[0].visit
 }
 
 // set puts a visit in, or moves it.
 func (h *heap) set(v *visit, due int64) {
-	v.due = due
 	if v.slot == 0 {
-		*h = append(*h, v)
+		*h = append(*h, entry{})
 		v.slot = int32(len(*h))
 	}
-	h.fix(int(v.slot) - 1)
+	h.put(int(v.slot)-1, entry{due, v})
 }
 
 func (h *heap) remove(v *visit) {
@@ -59,38 +64,40 @@ func (h *heap) remove(v *visit) {
 		return
 	}
 	i, last := int(v.slot)-1, len(*h)-1
-	h.swap(i, last)
-	(*h)[last] = nil
+	x := (*h)[last]
+	(*h)[last] = entry{}
 	*h = (*h)[:last]
-	v.slot = 0
 	if i < last {
-		h.fix(i)
+		h.put(i, x)
 	}
+	v.slot = 0
 }
 
-func (h heap) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].slot, h[j].slot = int32(i)+1, int32(j)+1
-}
-
-func (h heap) fix(i int) {
-	for i > 0 && h[i].due < h[(i-1)/2].due {
-		h.swap(i, (i-1)/2)
-		i = (i - 1) / 2
+// put puts an entry where the i-th was, and from there to its place.
+func (h heap) put(i int, x entry) {
+	for i > 0 && x.due < h[(i-1)/4].due {
+		h.at(i, h[(i-1)/4])
+		i = (i - 1) / 4
 	}
 	for {
-		least := i
-		for c := 2*i + 1; c <= 2*i+2 && c < len(h); c++ {
-			if h[c].due < h[least].due {
-				least = c
+		least, due := 0, x.due
+		for c := 4*i + 1; c <= 4*i+4 && c < len(h); c++ {
+			if h[c].due < due {
+				least, due = c, h[c].due
 			}
 		}
-		if least == i {
-			return
+		if least == 0 {
+			break
 		}
-		h.swap(i, least)
+		h.at(i, h[least])
 		i = least
 	}
+	h.at(i, x)
+}
+
+func (h heap) at(i int, x entry) {
+	h[i] = x
+	x.visit.slot = int32(i) + 1
 }
 
 // A fifo gives back what was pushed first.

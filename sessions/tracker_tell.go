@@ -4,7 +4,6 @@ import (
 	"context"
 	"hash/maphash"
 	"slices"
-	"strings"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -16,6 +15,7 @@ type tell struct {
 	waiting      []waiter
 	number       uint64
 	seed         maphash.Seed
+	hash         uint64 // of the View that is taken
 
 	running bool // deliver, and what is its own:
 	current *visit
@@ -194,7 +194,7 @@ func (t *Tracker) reviseRow(v *visit, i int, over bool) {
 	r.told = make([]told, 0, len(all))
 	for i := range all {
 		s := &all[i]
-		now := told{first: v.first(s), hash: maphash.Comparable(t.seed, *s), ended: over || i < len(all)-1}
+		now := told{first: t.first(v, s), hash: maphash.Comparable(t.seed, *s), ended: over || i < len(all)-1}
 		var reason Reason
 		if now.ended {
 			reason = t.reason(v, r, s, i < len(all)-1)
@@ -240,11 +240,12 @@ func (t *Tracker) reason(v *visit, r *row, s *Session, cut bool) Reason {
 }
 
 // first returns the node that a session began with.
-func (v *visit) first(s *Session) *node {
-	if v.alone {
-		return v.find(s.ID)
+func (t *Tracker) first(v *visit, s *Session) *node {
+	view := s.ID
+	if !v.alone {
+		view = view[len(v.key)+1:]
 	}
-	return v.find(strings.TrimPrefix(s.ID, v.key+":"))
+	return v.find(view, maphash.String(t.seed, view))
 }
 
 // into returns the ID of the session in which a time is, or the first.

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 // take takes in what an event says. The caller holds the lock.
 func (t *Tracker) take(view *beacon.PageView, received, now int64) {
+	t.hash = maphash.String(t.seed, view.View)
 	of, key := t.keyed, view.Session
 	if key == "" {
 		of, key = t.alone, view.View
@@ -29,9 +31,9 @@ func (t *Tracker) take(view *beacon.PageView, received, now int64) {
 	}
 	t.bytes += v.bytes - bytes
 	t.stats.PageViews += v.nodes - nodes
-	if v.slot == 0 || v.moved || v.urgent {
+	if !v.queued && (v.slot == 0 || v.moved) {
 		v.moved = false
-		if due := t.dueOf(v); v.slot == 0 || due < v.due {
+		if due := t.dueOf(v); v.slot == 0 || due < t.due[v.slot-1].due {
 			t.due.set(v, due)
 		}
 	}
@@ -128,8 +130,8 @@ func (t *Tracker) dueOf(v *visit) int64 {
 // whether there is more.
 func (t *Tracker) endDue(most int) (more bool) {
 	for range most {
-		v := t.due.first()
-		if v == nil || v.due >= t.mark {
+		v := t.due.first(t.mark)
+		if v == nil {
 			return false
 		}
 		if bytes, nodes := v.bytes, v.nodes; t.review(v) {
@@ -156,7 +158,12 @@ func (t *Tracker) review(v *visit) bool {
 		if r.heard-r.begin > t.limit {
 			t.forgetPieces(v, r)
 		}
-		if r.over && over && (!r.dirty || t.o.OnRevision == nil) && t.mark > t.forgetAt(v, r) {
+		if r.over && over && t.mark > t.forgetAt(v, r) {
+			if r.dirty && t.o.OnRevision != nil { // first it is told
+				r.urgent = true
+				t.enqueue(v)
+				continue
+			}
 			t.forgetRow(v, i)
 			i--
 		}
@@ -165,7 +172,11 @@ func (t *Tracker) review(v *visit) bool {
 		t.forget(v)
 		return false
 	}
-	t.due.set(v, max(t.dueOf(v), t.mark+1))
+	if v.queued {
+		t.due.remove(v) // until it is told
+	} else {
+		t.due.set(v, max(t.dueOf(v), t.mark+1))
+	}
 	return true
 }
 
@@ -254,7 +265,7 @@ func (t *Tracker) arm(now int64) {
 	if next == never || t.closed {
 		return
 	}
-	if v := t.due.first(); v != nil && v.due < t.mark {
+	if t.due.first(t.mark) != nil {
 		next = now // there was too much to do at once
 	}
 	next = max(next, now) + t.grain() + 1

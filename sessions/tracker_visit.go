@@ -28,7 +28,6 @@ type visit struct {
 
 	prev, next *visit // in a list
 	in         *list
-	due        int64
 	slot       int32 // in the heap, from 1
 	rested     int64 // when it was told last, while that is within Every; else -1
 
@@ -62,6 +61,7 @@ type row struct {
 type node struct {
 	view beacon.PageView
 	row  *row
+	hash uint64 // of View
 }
 
 func (n *node) span(limit int64) (start, end int64) {
@@ -97,20 +97,21 @@ func (v *visit) each(f func(*node)) {
 	}
 }
 
-func (v *visit) find(view string) *node {
+// find returns the node of a View with that hash.
+func (v *visit) find(view string, hash uint64) *node {
 	if v.index != nil {
 		return v.index[view]
 	}
 	for i := len(v.rows) - 1; i >= 0; i-- {
 		nodes := v.rows[i].nodes
 		for j := len(nodes) - 1; j >= 0; j-- {
-			if nodes[j].view.View == view {
-				return nodes[j]
+			if n := nodes[j]; n.hash == hash && n.view.View == view {
+				return n
 			}
 		}
 	}
 	for _, n := range v.loose {
-		if n.view.View == view {
+		if n.hash == hash && n.view.View == view {
 			return n
 		}
 	}
@@ -118,8 +119,8 @@ func (v *visit) find(view string) *node {
 }
 
 // add makes a node of a page view that is new.
-func (v *visit) add(view *beacon.PageView) *node {
-	n := &node{view: *view}
+func (v *visit) add(view *beacon.PageView, hash uint64) *node {
+	n := &node{view: *view, hash: hash}
 	n.view.Session, n.view.View = v.key, strings.Clone(view.View)
 	if v.alone {
 		n.view.Session, n.view.View = "", v.key
@@ -164,9 +165,9 @@ func (v *visit) drop(n *node) {
 
 // join takes a page view in and tells whether that changed anything. at is Received.
 func (t *Tracker) join(v *visit, view *beacon.PageView, at int64) bool {
-	n := v.find(view.View)
+	n := v.find(view.View, t.hash)
 	if n == nil {
-		n = v.add(view)
+		n = v.add(view, t.hash)
 		t.learn(v, &n.view)
 		if !n.opens() {
 			v.loose = append(v.loose, n)
@@ -253,7 +254,7 @@ func (t *Tracker) place(v *visit, n *node, at int64) bool {
 	if i == len(v.rows) || v.rows[i].begin-t.gap > end {
 		r := &row{begin: start, heard: end, last: start, received: at, dirty: true, urgent: true, nodes: []*node{n}}
 		n.row = r
-		v.urgent = true
+		v.urgent, v.moved = true, true
 		v.rows = slices.Insert(v.rows, i, r)
 		v.bytes += rowBytes
 		v.nearer(i)
@@ -269,7 +270,7 @@ func (t *Tracker) place(v *visit, n *node, at int64) bool {
 	r.dirty = true
 	// Whether it opens the next session of a row that is longer than Max.
 	if start >= t.lastCut(r) {
-		r.urgent, v.urgent = true, true
+		r.urgent, v.urgent, v.moved = true, true, true
 	}
 	r.begin, r.heard, r.last, r.received = min(r.begin, start), max(r.heard, end), max(r.last, start), max(r.received, at)
 	t.gather(v, r)
@@ -318,7 +319,7 @@ func (t *Tracker) merge(v *visit, i int) *row {
 	keep.begin, keep.heard, keep.last = min(a.begin, b.begin), max(a.heard, b.heard), max(a.last, b.last)
 	keep.received = max(a.received, b.received)
 	keep.dirty, keep.urgent, keep.broken = true, true, a.broken || b.broken
-	v.urgent = true
+	v.urgent, v.moved = true, true
 	v.rows[i] = keep
 	v.rows = slices.Delete(v.rows, i+1, i+2)
 	v.bytes -= rowBytes
