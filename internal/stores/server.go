@@ -1,0 +1,223 @@
+package stores
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// A Server is a database server of this process, in a temporary directory, that listens
+// on a socket there only. It ends with the process, however that ends.
+type Server struct {
+	dir    string
+	owner  *syscall.Credential // nil is who runs this
+	driver string
+	admin  string // the name of a database that is always there
+
+	path string
+	args []string
+
+	cmd    *exec.Cmd
+	log    string
+	exited chan struct{}
+}
+
+const startTimeout = 60 * time.Second
+
+// StartPostgreSQL starts a server with all that Debian has it do for durability. Its
+// default collation is not bytewise.
+func StartPostgreSQL() (*Server, error) {
+	const bin = "/usr/lib/postgresql/15/bin/"
+	s, err := newServer("postgres")
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(s.dir, "data")
+	s.driver, s.admin = "pgx", "postgres"
+	s.path, s.args = bin+"postgres", []string{
+		"-D", data, "-c", "listen_addresses=", "-c", "unix_socket_directories=" + s.dir,
+		"-c", "max_connections=200", "-c", "shared_buffers=128MB",
+	}
+	err = s.run(bin+"initdb", "-D", data, "-U", "beacon", "-A", "trust", "--no-sync", "--no-instructions",
+		"-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+	return s.started(err)
+}
+
+// StartMariaDB starts a server with its own defaults.
+func StartMariaDB(options ...string) (*Server, error) {
+	s, err := newServer("mysql")
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(s.dir, "data")
+	s.driver, s.admin = "mysql", "mysql"
+	s.path, s.args = "/usr/sbin/mariadbd", append([]string{
+		"--no-defaults", "--datadir=" + data, "--socket=" + filepath.Join(s.dir, "socket"),
+		"--pid-file=" + filepath.Join(s.dir, "pid"), "--skip-networking", "--max-connections=200",
+	}, options...)
+	err = s.run("/usr/bin/mariadb-install-db", "--no-defaults", "--datadir="+data,
+		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+	return s.started(err)
+}
+
+// newServer makes a directory for a server. Root cannot run one: the user of that name
+// does, which the packages of Debian make, or else nobody.
+func newServer(name string) (*Server, error) {
+	dir, err := os.MkdirTemp("", "beacon-"+name+"-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, log: filepath.Join(dir, "log"), exited: make(chan struct{})}
+	if os.Getuid() != 0 {
+		return s, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		if u, err = user.Lookup("nobody"); err != nil {
+			return nil, err
+		}
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	s.owner = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return s, errors.Join(err1, err2, os.Chown(dir, int(uid), int(gid)))
+}
+
+// run runs a program that ends.
+func (s *Server) run(path string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir, cmd.Env = s.dir, s.env()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", path, err, out)
+	}
+	return nil
+}
+
+func (s *Server) env() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.dir, "TMPDIR=" + s.dir}
+}
+
+// started starts the server, unless what came before failed.
+func (s *Server) started(err error) (*Server, error) {
+	if err == nil {
+		err = s.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.dir))
+	}
+	mu.Lock()
+	running = append(running, s)
+	mu.Unlock()
+	return s, nil
+}
+
+// Start starts a server that was killed, and waits until it answers.
+func (s *Server) Start() error {
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.cmd = exec.Command(s.path, s.args...)
+	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.env(), log, log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.exited = make(chan struct{})
+	failed := make(chan error)
+	go func() {
+		// The death signal is that of the thread which started the server.
+		runtime.LockOSThread()
+		err := s.cmd.Start()
+		failed <- err
+		if err == nil {
+			s.cmd.Wait()
+			close(s.exited)
+		}
+		runtime.UnlockOSThread()
+	}()
+	if err := <-failed; err != nil {
+		return err
+	}
+	return s.await()
+}
+
+func (s *Server) await() error {
+	db, err := sql.Open(s.driver, s.DSN(s.admin))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	for {
+		err := db.PingContext(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-s.exited:
+			return fmt.Errorf("%s ended:\n%s", s.path, s.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer: %w\n%s", s.path, err, s.tail())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// tail returns the end of what the server logged.
+func (s *Server) tail() []byte {
+	b, _ := os.ReadFile(s.log)
+	if i := len(b) - 2000; i > 0 {
+		b = b[i:]
+	}
+	return bytes.TrimSpace(b)
+}
+
+// DSN returns how sql.Open opens one of the server's databases.
+func (s *Server) DSN(database string) string {
+	if s.driver == "pgx" {
+		return "host=" + s.dir + " user=beacon dbname=" + database
+	}
+	return "root@unix(" + filepath.Join(s.dir, "socket") + ")/" + database
+}
+
+// exec runs one statement on a connection of its own.
+func (s *Server) exec(statement string) error {
+	db, err := sql.Open(s.driver, s.DSN(s.admin))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.Exec(statement)
+	return err
+}
+
+// Kill ends the server as a crash does, with all its processes.
+func (s *Server) Kill() error {
+	err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	<-s.exited
+	return err
+}
+
+// Stop ends the server, and removes its directory.
+func (s *Server) Stop() error {
+	var err error
+	select {
+	case <-s.exited:
+	default:
+		err = s.Kill()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/pagebeacon/beacon"
+)
+
+// An eventRow is an event as the tables have it.
+type eventRow struct {
+	index int // in the slice that Consume got
+
+	id             string
+	received, time int64
+	name, kind     string
+	page           string
+	session, view  string
+	series         string
+	seq            int64
+	mode           string
+	verified       bool
+	data           string // "" is NULL
+	event          string
+
+	attrs []attr
+
+	tells    bool // of this page view
+	pageView beacon.PageView
+}
+
+type attr struct{ name, value string }
+
+// A viewRow is what the events of a batch say of one page view. heard is when the last
+// of them was received.
+type viewRow struct {
+	beacon.PageView
+	heard int64
+}
+
+// An attrRow is one attribute of one event.
+type attrRow struct{ name, value, id string }
+
+// row returns the row of an event. An error is one that no retry can mend.
+func (s *Store) row(e *beacon.Event, index int) (eventRow, error) {
+	text, err := e.AppendJSON(make([]byte, 0, e.Size()+512))
+	if err != nil {
+		return eventRow{}, err
+	}
+	if !utf8.Valid(text) {
+		return eventRow{}, fmt.Errorf("the JSON form of event %q is not UTF-8", e.ID)
+	}
+	if s.maxEvent > 0 && len(text) > s.maxEvent {
+		return eventRow{}, fmt.Errorf("event %q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent)
+	}
+	r := eventRow{
+		index: index, id: e.ID, event: string(text),
+		received: micros(e.Received), time: micros(cmp.Or(e.Time, e.Received)),
+		name: columnText(e.Name, maxText), page: columnText(e.Page, maxText),
+		series: columnKey(e.Series), seq: integer(e.Seq), mode: columnText(string(e.Mode), 16),
+		verified: e.Verified,
+	}
+	if e.Body != nil {
+		r.kind, r.data = e.Body.Kind(), dataOf(e, s.dialect)
+		if s.maxEvent > 0 && len(r.data) > s.maxEvent/4 {
+			r.data = ""
+		}
+	}
+	if r.id == "" { // which no Handler makes; the same again is the same still
+		r.id = columnKey("\x00" + r.event)
+	} else {
+		r.id = columnKey(r.id)
+	}
+	told := *e
+	told.ID = r.id
+	if r.pageView, r.tells = s.source.PageView(told); r.tells {
+		r.pageView = columns(r.pageView)
+		r.session, r.view = r.pageView.Session, r.pageView.View
+	} else {
+		r.session, r.view = columnKey(s.key(told)), columnKey(e.View)
+	}
+	for name, value := range e.Attrs {
+		r.attrs = append(r.attrs, attr{columnKey(name), columnKey(value)})
+	}
+	return r, nil
+}
+
+// key returns whose event it is.
+func (s *Store) key(e beacon.Event) string {
+	if s.source.Key != nil {
+		return s.source.Key(e)
+	}
+	return e.Session
+}
+
+// columns returns v with texts that columns hold. It comes before any Join, so that it
+// does not matter to the result in which parts page views were joined.
+func columns(v beacon.PageView) beacon.PageView {
+	v.Session, v.View = columnKey(v.Session), columnKey(v.View)
+	v.Page, v.Referrer, v.Name = columnText(v.Page, maxText), columnText(v.Referrer, maxText), columnText(v.Name, maxText)
+	v.Seq, v.Logged = uint64(integer(v.Seq)), uint64(integer(v.Logged))
+	return v
+}
+
+// pageViewsOf joins the page views that events tell of, sorted by key: two writers that
+// have some of the same never wait for each other.
+func pageViewsOf(rows []eventRow) []viewRow {
+	type key struct{ session, view string }
+	at := make(map[key]int, len(rows))
+	views := make([]viewRow, 0, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		if !r.tells {
+			continue
+		}
+		k := key{r.pageView.Session, r.pageView.View}
+		if n, ok := at[k]; ok {
+			views[n].PageView = views[n].Join(r.pageView)
+			views[n].heard = max(views[n].heard, r.received)
+			continue
+		}
+		at[k] = len(views)
+		views = append(views, viewRow{r.pageView, r.received})
+	}
+	slices.SortFunc(views, func(a, b viewRow) int {
+		return cmp.Or(strings.Compare(a.Session, b.Session), strings.Compare(a.View, b.View))
+	})
+	return views
+}
+
+// attrsOf returns the attributes of events, sorted.
+func attrsOf(rows []eventRow) []attrRow {
+	var all []attrRow
+	for i := range rows {
+		for _, a := range rows[i].attrs {
+			all = append(all, attrRow{a.name, a.value, rows[i].id})
+		}
+	}
+	slices.SortFunc(all, func(a, b attrRow) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.value, b.value), strings.Compare(a.id, b.id))
+	})
+	return slices.Compact(all)
+}
+
+// micros returns a time in the unit of the tables.
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func integer(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+	"hash/fnv"
+	"strconv"
+)
+
+// viewSQL returns the statement that makes the view of the sessions, or "" for none.
+func (s *Store) viewSQL() string { return "" }
+
+// viewSum tells one definition of the view from another, which other rules make.
+func (s *Store) viewSum() string {
+	h := fnv.New64a()
+	h.Write([]byte(s.viewSQL()))
+	return strconv.FormatUint(h.Sum64(), 16)
+}
+
+// replaceView makes the view of the sessions anew if it is not the one of these rules.
+func (s *Store) replaceView(ctx context.Context, q querier) error {
+	has, err := s.meta(ctx, q, "sessions")
+	if err != nil || has == s.viewSum() {
+		return err
+	}
+	if _, err := q.ExecContext(ctx, "DROP VIEW IF EXISTS "+s.table("sessions")); err != nil {
+		return err
+	}
+	if view := s.viewSQL(); view != "" {
+		if _, err := q.ExecContext(ctx, view); err != nil {
+			return err
+		}
+	}
+	return s.setMeta(ctx, q, "sessions", s.viewSum())
+}

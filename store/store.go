@@ -1,0 +1,315 @@
+// Package store keeps beacons in a database, and answers how long people were there.
+//
+// A [Store] is a [beacon.Sink] over database/sql, for PostgreSQL, SQLite, and MariaDB
+// or MySQL. The driver, and what there is to set about it, are the host's:
+//
+//	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	events, err := store.Open(ctx, db, store.PostgreSQL, store.Options{})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	h, err := beacon.New(beacon.Config{Sink: events})
+//
+// # What is promised
+//
+// A nil error of Consume means that the events are committed. The same events again,
+// in any order, in any parts, from any number of writers at once, change nothing: an
+// event is told by its ID, and what is known of a page view is minima, maxima and the
+// totals of its last report, which the database joins as [beacon.PageView.Join] does.
+// Sessions are derived when they are asked for, so late data is never too late.
+//
+// Nothing that a browser sends is refused for its content: see Tables.
+//
+// # Tables
+//
+// Open makes them, and brings those of an older version up to date:
+//
+//	beacon_events      one row for each event: columns to ask for, data (the body as JSON,
+//	                   where it has such a form), and event, the lossless JSON of it
+//	beacon_page_views  one row for each view of a page
+//	beacon_attrs       the events with an attribute that the host gave them
+//	beacon_meta        the version
+//	beacon_sessions    a view: one row for each session, in the types that people read
+//
+// Times are microseconds since the epoch, and durations are microseconds, as integers;
+// flags are 0 and 1. Texts compare byte by byte.
+//
+// The session and the view of an event are those of the page view that it tells of, as
+// [sessions.Source] has it. An ID, session, view, series or attribute that no column holds
+// (longer than 255 bytes, with NUL, or not UTF-8) is there as the beginning of it, a
+// U+FFFD, # and a hash of the whole: never the same as another, and always the same
+// again. Other texts have a U+FFFD for what no column holds, and are cut to 2,048 bytes;
+// data is NULL where a database would refuse it. The column event has all of it.
+//
+// # The database
+//
+// Consume uses one connection at a time for each call, and the calls are concurrent:
+// bound them with [sql.DB.SetMaxOpenConns], below what the server allows. With package
+// spool or [sink.Batch] in front, few connections do the work of many requests.
+//
+//   - PostgreSQL: the encoding of the database has to be UTF8.
+//   - SQLite: WAL lets readers go on while there is a writer (PRAGMA journal_mode=WAL), and
+//     PRAGMA synchronous decides what survives a power cut: FULL, the default, for what
+//     is answered 204. There is one writer at a time. A Store keeps its own in line, and
+//     waits for those of others. A database in memory needs SetMaxOpenConns(1): each
+//     connection would have one of its own.
+//   - MariaDB, MySQL: an event whose JSON is nearly as long as max_allowed_packet can
+//     never be stored. That is 16 MiB or more by default, which is enough for what a
+//     [beacon.Handler] takes by default, unless most of 4 MiB has to be escaped.
+//
+// The end of a context rolls the transaction back, and may close the connection, as
+// drivers do.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/sessions"
+)
+
+// Options of a [Store]. The zero value is the default.
+type Options struct {
+	// Prefix is what the names of the tables begin with: letters, digits and _, at most
+	// 32, lower-case, not a digit first. The default is "beacon_". Stores of different
+	// sites may share a database.
+	Prefix string
+
+	// Rules say what one session is. They may change from one start to the next: what
+	// is stored does not depend on them.
+	Rules sessions.Rules
+
+	// Source says which events tell of page views, and whose they are. It is applied when
+	// events are stored: another one counts from then on.
+	Source sessions.Source
+
+	// Permanent says whether an error of the database can never be mended by a retry, so
+	// that the event is refused for good. known is false where the store shall judge
+	// itself, as it does without this. That takes for permanent what databases say of values
+	// (SQLSTATE 22, 23 and 54, and the like), and for temporary all else.
+	Permanent func(err error) (permanent, known bool)
+}
+
+// A Store is a [beacon.Sink] that keeps events and page views in a database. It is safe
+// for concurrent use, and there may be any number of them on one database.
+type Store struct {
+	db        *sql.DB
+	dialect   Dialect
+	prefix    string
+	rules     sessions.Rules
+	source    sessions.Source
+	permanent func(error) (bool, bool)
+
+	collation string // of MySQL
+	maxEvent  int    // how long the JSON of an event may be; 0 is any length
+
+	writer chan struct{} // holds one value while SQLite is written to; nil otherwise
+
+	insertEvents, insertViews, insertAttrs statement
+}
+
+var (
+	_ beacon.Sink          = (*Store)(nil)
+	_ beacon.HealthChecker = (*Store)(nil)
+)
+
+var validPrefix = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,31}$`)
+
+// Open returns a Store over db, of which the tables are made or brought up to date. The
+// database stays the host's: the Store never closes it.
+//
+// Several processes may Open the same tables at once. Tables of a newer version of this
+// package are an error. Where the tables are as they should be, no right to make any is
+// needed.
+func Open(ctx context.Context, db *sql.DB, d Dialect, o Options) (*Store, error) {
+	s := &Store{db: db, dialect: d, prefix: o.Prefix, rules: o.Rules, source: o.Source, permanent: o.Permanent}
+	switch {
+	case db == nil:
+		return nil, errors.New("store: no database")
+	case d != PostgreSQL && d != SQLite && d != MySQL:
+		return nil, fmt.Errorf("store: no such dialect: %d", int(d))
+	case s.prefix == "":
+		s.prefix = "beacon_"
+	case !validPrefix.MatchString(s.prefix):
+		return nil, fmt.Errorf("store: Options.Prefix %q: want at most 32 lower-case letters, digits and _", o.Prefix)
+	}
+	if o.Rules.Gap < 0 || o.Rules.Max < 0 {
+		return nil, fmt.Errorf("store: Options.Rules %v: negative", o.Rules)
+	}
+	err := s.inspect(ctx)
+	if err == nil {
+		s.prepare()
+		err = s.migrate(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return s, nil
+}
+
+// inspect looks at the database, and says what cannot work there.
+func (s *Store) inspect(ctx context.Context) error {
+	ask := func(query string, into ...any) error { return s.db.QueryRowContext(ctx, query).Scan(into...) }
+	switch s.dialect {
+	case PostgreSQL:
+		var encoding string
+		if err := ask("SELECT current_setting('server_encoding')", &encoding); err != nil {
+			return err
+		}
+		if encoding != "UTF8" {
+			return fmt.Errorf("the encoding of the database is %s: UTF8 is needed", encoding)
+		}
+	case SQLite:
+		s.writer = make(chan struct{}, 1)
+		var version string
+		var main string
+		if err := ask("SELECT sqlite_version()", &version); err != nil {
+			return err
+		}
+		if err := ask("SELECT file FROM pragma_database_list WHERE name = 'main'", &main); err != nil {
+			return err
+		}
+		if main == "" && s.db.Stats().MaxOpenConnections != 1 {
+			return errors.New("a database in memory is one for each connection: SetMaxOpenConns(1) is needed")
+		}
+	case MySQL:
+		var version string
+		var packet int
+		if err := ask("SELECT VERSION(), @@max_allowed_packet", &version, &packet); err != nil {
+			return err
+		}
+		s.collation = "utf8mb4_0900_bin" // of MySQL; with "a" and "a " not the same
+		if strings.Contains(version, "MariaDB") {
+			s.collation = "utf8mb4_nopad_bin"
+		}
+		s.maxEvent = packet - 128<<10
+	}
+	return nil
+}
+
+// Healthy says whether the database answers, and the tables are there.
+func (s *Store) Healthy(ctx context.Context) error {
+	version, err := s.version(ctx, s.db)
+	if err == nil && version != len(s.migrations()) {
+		err = fmt.Errorf("the tables are of version %d instead of %d", version, len(s.migrations()))
+	}
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// Consume stores events, and what they say of page views, in one transaction: a nil
+// error means that all of it is committed.
+//
+// A conflict of transactions is tried again a few times. Other errors of the database are
+// temporary, except for what it says of values: then the events are stored in ever smaller
+// parts, and a [*beacon.PartialError] that wraps [beacon.ErrPermanent] names those that
+// it refuses alone.
+func (s *Store) Consume(ctx context.Context, events []beacon.Event) error {
+	rows := make([]eventRow, 0, len(events))
+	var f failures
+	for i := range events {
+		r, err := s.row(&events[i], i)
+		if err != nil {
+			f.add(never, err, i)
+			continue
+		}
+		rows = append(rows, r)
+	}
+	s.store(ctx, rows, &f)
+	return f.err(len(events))
+}
+
+// store writes rows, in ever smaller parts if the database refuses them for what they are.
+func (s *Store) store(ctx context.Context, rows []eventRow, f *failures) {
+	if len(rows) == 0 {
+		return
+	}
+	err := s.retry(ctx, func() error { return s.write(ctx, rows) })
+	if err == nil {
+		return
+	}
+	switch v := s.judge(err); {
+	case v == never && len(rows) > 1:
+		half := len(rows) / 2
+		s.store(ctx, rows[:half], f)
+		if f.temporary { // the rest would wait for the same
+			f.addRows(later, f.why, rows[half:])
+			return
+		}
+		s.store(ctx, rows[half:], f)
+	default:
+		f.addRows(v, err, rows)
+	}
+}
+
+// attempts is how often a transaction is tried that others came in the way of.
+const attempts = 10
+
+// retry calls fn until it does not conflict with others, a few times.
+func (s *Store) retry(ctx context.Context, fn func() error) error {
+	pause := 2 * time.Millisecond
+	for n := 1; ; n++ {
+		err := fn()
+		if err == nil || n == attempts || s.judge(err) != again {
+			return err
+		}
+		t := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return errors.Join(ctx.Err(), err)
+		case <-t.C:
+		}
+		pause = min(2*pause, 500*time.Millisecond)
+	}
+}
+
+// failures are the events of a call that were not stored.
+type failures struct {
+	failed    []int
+	why       error // the first, and a temporary one before a permanent one
+	temporary bool
+}
+
+func (f *failures) add(v verdict, err error, indexes ...int) {
+	temporary := v != never
+	if f.why == nil || temporary && !f.temporary {
+		f.why, f.temporary = err, temporary
+	}
+	f.failed = append(f.failed, indexes...)
+}
+
+func (f *failures) addRows(v verdict, err error, rows []eventRow) {
+	for i := range rows {
+		f.add(v, err, rows[i].index)
+	}
+}
+
+// err returns the error of a call with n events.
+func (f *failures) err(n int) error {
+	if f.why == nil {
+		return nil
+	}
+	err := fmt.Errorf("store: %w", f.why)
+	if !f.temporary {
+		err = fmt.Errorf("store: %w: %w", beacon.ErrPermanent, f.why)
+	}
+	if len(f.failed) == n {
+		return err
+	}
+	slices.Sort(f.failed)
+	return &beacon.PartialError{Failed: f.failed, Err: err}
+}

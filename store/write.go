@@ -1,0 +1,195 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// write stores rows in one transaction.
+func (s *Store) write(ctx context.Context, rows []eventRow) (err error) {
+	// Two that write some of the same events, in whatever order they got them, wait for
+	// each other in one direction only.
+	slices.SortFunc(rows, func(a, b eventRow) int { return cmp.Or(strings.Compare(a.id, b.id), cmp.Compare(a.index, b.index)) })
+	views, attrs := pageViewsOf(rows), attrsOf(rows)
+	if s.writer != nil {
+		select {
+		case s.writer <- struct{}{}:
+			defer func() { <-s.writer }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := s.insertEvents.run(ctx, tx, len(rows), func(i int, c *cells) { c.event(&rows[i]) }); err != nil {
+		return err
+	}
+	if err := s.insertViews.run(ctx, tx, len(views), func(i int, c *cells) { c.pageView(&views[i]) }); err != nil {
+		return err
+	}
+	if err := s.insertAttrs.run(ctx, tx, len(attrs), func(i int, c *cells) { c.attr(&attrs[i]) }); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// A statement inserts rows such that the same ones again change nothing.
+type statement struct {
+	dialect Dialect
+	columns []column
+	head    string // before the rows
+	tail    string // behind them
+	limit   int    // how many bytes one may have; 0 is any
+}
+
+// prepare makes the statements.
+func (s *Store) prepare() {
+	nothing := func(key string) string {
+		if s.dialect == MySQL { // IGNORE would let other mistakes pass
+			return "\nON DUPLICATE KEY UPDATE " + key + " = " + s.table("events") + "." + key
+		}
+		return "\nON CONFLICT DO NOTHING"
+	}
+	s.insertEvents = s.insert("events", eventColumns, nothing("id"))
+	s.insertViews = s.insert("page_views", viewColumns, s.join())
+	s.insertAttrs = s.insert("attrs", attrColumns, strings.Replace(nothing("id"), s.table("events")+".", s.table("attrs")+".", 1))
+}
+
+func (s *Store) insert(table string, columns []column, tail string) statement {
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.name)
+	}
+	st := statement{dialect: s.dialect, columns: columns, tail: tail, limit: s.maxEvent}
+	st.head = fmt.Sprintf("INSERT INTO %s (%s)\n", s.table(table), strings.Join(names, ", "))
+	if s.dialect == PostgreSQL {
+		st.head = fmt.Sprintf("INSERT INTO %s AS t (%s)\nSELECT %s FROM unnest(%s) AS r(%s)",
+			s.table(table), strings.Join(names, ", "), st.selected(), st.arrays(), strings.Join(names, ", "))
+	} else if s.dialect == SQLite {
+		st.head = fmt.Sprintf("INSERT INTO %s AS t (%s)\n", s.table(table), strings.Join(names, ", "))
+	}
+	return st
+}
+
+// join returns the clause that joins a page view with what is known of it. The columns
+// up to unseen are those of the report with the largest Seq. MySQL assigns one after
+// the other, and what is assigned is seen by what follows: seq comes behind them.
+func (s *Store) join() string {
+	old := func(c string) string { return "t." + c }
+	add := func(c string) string { return "excluded." + c }
+	if s.dialect == MySQL {
+		old = func(c string) string { return c }
+		add = func(c string) string { return "VALUES(" + c + ")" }
+	}
+	var set, changed []string
+	larger := func(c string) string { return fmt.Sprintf("%s > %s", add(c), old(c)) }
+	for _, c := range []string{"page", "referrer", "name", "visible", "engaged", "unseen"} {
+		set = append(set, fmt.Sprintf("%s = CASE WHEN %s THEN %s WHEN %s = %s THEN %s ELSE %s END", c,
+			larger("seq"), add(c), add("seq"), old("seq"), s.dialect.largest(old(c), add(c)), old(c)))
+		changed = append(changed, fmt.Sprintf("%s = %s AND %s", add("seq"), old("seq"), larger(c)))
+	}
+	for _, c := range []string{"seq", "ended", "logged", "crashed", "activity", "heard"} {
+		set = append(set, c+" = "+s.dialect.largest(old(c), add(c)))
+		changed = append(changed, larger(c))
+	}
+	for _, c := range []string{"started", "clock_offset"} {
+		set = append(set, c+" = "+s.dialect.smallest(old(c), add(c)))
+		changed = append(changed, fmt.Sprintf("%s < %s", add(c), old(c)))
+	}
+	for _, c := range []string{"started", "ended", "clock_offset"} {
+		changed = append(changed, fmt.Sprintf("%s IS NULL AND %s IS NOT NULL", old(c), add(c)))
+	}
+	if s.dialect == MySQL { // which does not write what stays the same
+		return "\nON DUPLICATE KEY UPDATE\n\t" + strings.Join(set, ",\n\t")
+	}
+	return "\nON CONFLICT (session, view) DO UPDATE SET\n\t" + strings.Join(set, ",\n\t") +
+		"\nWHERE " + strings.Join(changed, "\n\tOR ")
+}
+
+// run inserts n rows, which fill adds to the cells one by one.
+func (st *statement) run(ctx context.Context, tx *sql.Tx, n int, fill func(i int, c *cells)) error {
+	if n == 0 {
+		return nil
+	}
+	if st.dialect == PostgreSQL {
+		return st.runArrays(ctx, tx, n, fill)
+	}
+	return st.runValues(ctx, tx, n, fill)
+}
+
+// cells are rows, cell by cell in the order of the columns.
+type cells struct {
+	text   func(string)
+	number func(int64)
+	null   func()
+}
+
+func (c *cells) flag(set bool) {
+	if set {
+		c.number(1)
+	} else {
+		c.number(0)
+	}
+}
+
+// known adds a number, or NULL if it is none.
+func (c *cells) known(n int64, ok bool) {
+	if ok {
+		c.number(n)
+	} else {
+		c.null()
+	}
+}
+
+func (c *cells) event(r *eventRow) {
+	c.text(r.id)
+	c.number(r.received)
+	c.number(r.time)
+	c.text(r.name)
+	c.text(r.kind)
+	c.text(r.page)
+	c.text(r.session)
+	c.text(r.view)
+	c.text(r.series)
+	c.number(r.seq)
+	c.text(r.mode)
+	c.flag(r.verified)
+	if r.data == "" {
+		c.null()
+	} else {
+		c.text(r.data)
+	}
+	c.text(r.event)
+}
+
+func (c *cells) pageView(v *viewRow) {
+	c.text(v.Session)
+	c.text(v.View)
+	c.text(v.Page)
+	c.text(v.Referrer)
+	c.text(v.Name)
+	c.known(micros(v.Start), !v.Start.IsZero())
+	c.known(micros(v.End), !v.End.IsZero())
+	c.number(v.Visible.Microseconds())
+	c.number(v.Engaged.Microseconds())
+	c.flag(v.Unseen)
+	c.number(int64(v.Seq))
+	c.known(v.Offset.Microseconds(), v.HasOffset)
+	c.number(int64(v.Logged))
+	c.flag(v.Crashed)
+	c.flag(v.Activity)
+	c.number(v.heard)
+}
+
+func (c *cells) attr(a *attrRow) {
+	c.text(a.name)
+	c.text(a.value)
+	c.text(a.id)
+}
