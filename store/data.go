@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // dataOf returns the JSON that can be asked for parts of a body, or "" for NULL: a JSON
@@ -60,24 +61,15 @@ func object(f beacon.Form) string {
 // else "". They refuse it as a whole for the character NUL, for half of a surrogate
 // pair, for what is nested deeper than they look, and for numbers that they can't hold.
 func queryable(text string, d Dialect) string {
-	if text == "" || !utf8.ValidString(text) {
+	if !utf8.ValidString(text) || wire.CheckJSON([]byte(text), d.maxDepth()) != wire.JSONValid {
 		return ""
 	}
-	depth := 0
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
 		case c == '"':
 			if i = skipString(text, i+1); i < 0 {
 				return ""
 			}
-		case c == '{' || c == '[':
-			if depth++; depth > d.maxDepth() {
-				return ""
-			}
-			i++
-		case c == '}' || c == ']':
-			depth--
-			i++
 		case c == '-' || '0' <= c && c <= '9':
 			end := i
 			for end < len(text) && strings.IndexByte("+-.eE0123456789", text[end]) >= 0 {

@@ -26,7 +26,7 @@ type eventRow struct {
 	mode           string
 	verified       bool
 	data           string // "" is NULL
-	event          string
+	event          []byte
 
 	attrs []attr
 
@@ -47,19 +47,19 @@ type viewRow struct {
 type attrRow struct{ name, value, id string }
 
 // row returns the row of an event. An error is one that no retry can mend.
-func (s *Store) row(e *beacon.Event, index int) (eventRow, error) {
+func (s *Store) row(e *beacon.Event, index int) (*eventRow, error) {
 	text, err := e.AppendJSON(make([]byte, 0, e.Size()+512))
 	if err != nil {
-		return eventRow{}, err
+		return nil, err
 	}
 	if !utf8.Valid(text) {
-		return eventRow{}, fmt.Errorf("the JSON form of event %q is not UTF-8", e.ID)
+		return nil, fmt.Errorf("the JSON form of event %q is not UTF-8", e.ID)
 	}
 	if s.maxEvent > 0 && len(text) > s.maxEvent {
-		return eventRow{}, fmt.Errorf("event %q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent)
+		return nil, fmt.Errorf("event %q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent)
 	}
-	r := eventRow{
-		index: index, id: e.ID, event: string(text),
+	r := &eventRow{
+		index: index, id: e.ID, event: text,
 		received: micros(e.Received), time: micros(cmp.Or(e.Time, e.Received)),
 		name: columnText(e.Name, maxText), page: columnText(e.Page, maxText),
 		series: columnKey(e.Series), seq: integer(e.Seq), mode: columnText(string(e.Mode), 16),
@@ -72,7 +72,7 @@ func (s *Store) row(e *beacon.Event, index int) (eventRow, error) {
 		}
 	}
 	if r.id == "" { // which no Handler makes; the same again is the same still
-		r.id = columnKey("\x00" + r.event)
+		r.id = columnKey("\x00" + string(text))
 	} else {
 		r.id = columnKey(r.id)
 	}
@@ -109,12 +109,11 @@ func columns(v beacon.PageView) beacon.PageView {
 
 // pageViewsOf joins the page views that events tell of, sorted by key: two writers that
 // have some of the same never wait for each other.
-func pageViewsOf(rows []eventRow) []viewRow {
+func pageViewsOf(rows []*eventRow) []viewRow {
 	type key struct{ session, view string }
 	at := make(map[key]int, len(rows))
 	views := make([]viewRow, 0, len(rows))
-	for i := range rows {
-		r := &rows[i]
+	for _, r := range rows {
 		if !r.tells {
 			continue
 		}
@@ -134,11 +133,11 @@ func pageViewsOf(rows []eventRow) []viewRow {
 }
 
 // attrsOf returns the attributes of events, sorted.
-func attrsOf(rows []eventRow) []attrRow {
+func attrsOf(rows []*eventRow) []attrRow {
 	var all []attrRow
-	for i := range rows {
-		for _, a := range rows[i].attrs {
-			all = append(all, attrRow{a.name, a.value, rows[i].id})
+	for _, r := range rows {
+		for _, a := range r.attrs {
+			all = append(all, attrRow{a.name, a.value, r.id})
 		}
 	}
 	slices.SortFunc(all, func(a, b attrRow) int {

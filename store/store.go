@@ -218,7 +218,7 @@ func (s *Store) Healthy(ctx context.Context) error {
 // parts, and a [*beacon.PartialError] that wraps [beacon.ErrPermanent] names those that
 // it refuses alone.
 func (s *Store) Consume(ctx context.Context, events []beacon.Event) error {
-	rows := make([]eventRow, 0, len(events))
+	rows := make([]*eventRow, 0, len(events))
 	var f failures
 	for i := range events {
 		r, err := s.row(&events[i], i)
@@ -233,7 +233,7 @@ func (s *Store) Consume(ctx context.Context, events []beacon.Event) error {
 }
 
 // store writes rows, in ever smaller parts if the database refuses them for what they are.
-func (s *Store) store(ctx context.Context, rows []eventRow, f *failures) {
+func (s *Store) store(ctx context.Context, rows []*eventRow, f *failures) {
 	if len(rows) == 0 {
 		return
 	}
@@ -292,9 +292,9 @@ func (f *failures) add(v verdict, err error, indexes ...int) {
 	f.failed = append(f.failed, indexes...)
 }
 
-func (f *failures) addRows(v verdict, err error, rows []eventRow) {
-	for i := range rows {
-		f.add(v, err, rows[i].index)
+func (f *failures) addRows(v verdict, err error, rows []*eventRow) {
+	for _, r := range rows {
+		f.add(v, err, r.index)
 	}
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 // write stores rows in one transaction.
-func (s *Store) write(ctx context.Context, rows []eventRow) (err error) {
+func (s *Store) write(ctx context.Context, rows []*eventRow) (err error) {
 	// Two that write some of the same events, in whatever order they got them, wait for
 	// each other in one direction only.
-	slices.SortFunc(rows, func(a, b eventRow) int { return cmp.Or(strings.Compare(a.id, b.id), cmp.Compare(a.index, b.index)) })
+	slices.SortFunc(rows, func(a, b *eventRow) int { return cmp.Or(strings.Compare(a.id, b.id), cmp.Compare(a.index, b.index)) })
 	views, attrs := pageViewsOf(rows), attrsOf(rows)
 	if s.writer != nil {
 		select {
@@ -28,7 +28,7 @@ func (s *Store) write(ctx context.Context, rows []eventRow) (err error) {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	if err := s.insertEvents.run(ctx, tx, len(rows), func(i int, c *cells) { c.event(&rows[i]) }); err != nil {
+	if err := s.insertEvents.run(ctx, tx, len(rows), func(i int, c *cells) { c.event(rows[i]) }); err != nil {
 		return err
 	}
 	if err := s.insertViews.run(ctx, tx, len(views), func(i int, c *cells) { c.pageView(&views[i]) }); err != nil {
@@ -127,6 +127,8 @@ func (st *statement) run(ctx context.Context, tx *sql.Tx, n int, fill func(i int
 // cells are rows, cell by cell in the order of the columns.
 type cells struct {
 	text   func(string)
+	long   func([]byte) // JSON, which has no control characters
+	data   func(string) // the same, or "" for NULL
 	number func(int64)
 	null   func()
 }
@@ -161,12 +163,8 @@ func (c *cells) event(r *eventRow) {
 	c.number(r.seq)
 	c.text(r.mode)
 	c.flag(r.verified)
-	if r.data == "" {
-		c.null()
-	} else {
-		c.text(r.data)
-	}
-	c.text(r.event)
+	c.data(r.data)
+	c.long(r.event)
 }
 
 func (c *cells) pageView(v *viewRow) {

@@ -10,7 +10,12 @@ import (
 
 // PostgreSQL takes a column of all rows as one parameter: the statement is the same for
 // any number of rows, so it is planned once. The parameters are texts, which every
-// driver knows how to send, in the form in which the server writes arrays.
+// driver knows how to send, in the form in which the server writes arrays. JSON is long
+// and full of quotes, which would have to be escaped there; it comes with a character
+// between that JSON never has, which the server takes apart in a third of the time.
+
+// separator is what stands between JSON texts.
+const separator = '\x1e'
 
 // arrays returns the parameters as arrays.
 func (st *statement) arrays() string {
@@ -18,6 +23,9 @@ func (st *statement) arrays() string {
 	for i, c := range st.columns {
 		kind := "text"
 		switch c.kind {
+		case longType, jsonType: // where empty is NULL, and so is what is missing at the end
+			list = append(list, fmt.Sprintf(`string_to_array($%d::text, E'\x1e', '')`, i+1))
+			continue
 		case integerType, timeType:
 			kind = "bigint"
 		case flagType:
@@ -44,7 +52,7 @@ func (st *statement) selected() string {
 func (st *statement) runArrays(ctx context.Context, tx *sql.Tx, n int, fill func(int, *cells)) error {
 	columns := make([]array, len(st.columns))
 	for i := range columns {
-		columns[i].b = append(columns[i].b, '{')
+		columns[i].b = append(make([]byte, 0, 40*n), '{')
 	}
 	at := 0
 	next := func() *array {
@@ -54,6 +62,8 @@ func (st *statement) runArrays(ctx context.Context, tx *sql.Tx, n int, fill func
 	}
 	c := &cells{
 		text:   func(s string) { next().text(s) },
+		long:   func(b []byte) { a := next(); a.b = append(append(a.b, b...), separator) },
+		data:   func(s string) { a := next(); a.b = append(append(a.b, s...), separator) },
 		number: func(x int64) { next().number(x) },
 		null:   func() { next().null() },
 	}
@@ -62,7 +72,13 @@ func (st *statement) runArrays(ctx context.Context, tx *sql.Tx, n int, fill func
 	}
 	args := make([]any, len(columns))
 	for i := range columns {
-		args[i] = columns[i].String()
+		b := columns[i].b
+		switch st.columns[i].kind {
+		case longType, jsonType:
+			args[i] = string(b[1 : len(b)-1])
+		default:
+			args[i] = string(append(b, '}'))
+		}
 	}
 	_, err := tx.ExecContext(ctx, st.head+st.tail, args...)
 	return err
@@ -75,17 +91,14 @@ type array struct{ b []byte }
 func (a *array) text(s string) {
 	a.comma()
 	a.b = append(a.b, '"')
-	for {
-		i := strings.IndexAny(s, `"\`)
-		if i < 0 {
-			break
+	from := 0
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			a.b = append(append(a.b, s[from:i]...), '\\')
+			from = i
 		}
-		a.b = append(a.b, s[:i]...)
-		a.b = append(a.b, '\\', s[i])
-		s = s[i+1:]
 	}
-	a.b = append(a.b, s...)
-	a.b = append(a.b, '"')
+	a.b = append(append(a.b, s[from:]...), '"')
 }
 
 func (a *array) number(x int64) {
@@ -103,5 +116,3 @@ func (a *array) comma() {
 		a.b = append(a.b, ',')
 	}
 }
-
-func (a *array) String() string { return string(append(a.b, '}')) }

@@ -16,8 +16,17 @@ func (st *statement) runValues(ctx context.Context, tx *sql.Tx, n int, fill func
 	row := "(" + strings.Repeat("?, ", len(st.columns)-1) + "?)"
 	args := make([]any, 0, min(n, chunkRows)*len(st.columns))
 	size := 0 // about, in bytes
+	text := func(s string) { args = append(args, s); size += len(s) + 8 }
 	c := &cells{
-		text:   func(s string) { args = append(args, s); size += len(s) + 8 },
+		text: text,
+		long: func(b []byte) { text(string(b)) },
+		data: func(s string) {
+			if s != "" {
+				text(s)
+			} else {
+				args = append(args, nil)
+			}
+		},
 		number: func(x int64) { args = append(args, x); size += 12 },
 		null:   func() { args = append(args, nil); size += 4 },
 	}

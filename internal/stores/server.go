@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -133,7 +134,7 @@ func (s *Server) Start() error {
 	defer log.Close()
 	s.cmd = exec.Command(s.path, s.args...)
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.env(), log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGKILL}
 	s.exited = make(chan struct{})
 	failed := make(chan error)
 	go func() {
@@ -206,9 +207,51 @@ func (s *Server) exec(statement string) error {
 
 // Kill ends the server as a crash does, with all its processes.
 func (s *Server) Kill() error {
-	err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	// PostgreSQL's are no group.
+	pids := append([]int{s.cmd.Process.Pid}, s.children()...)
+	var err error
+	for _, pid := range pids {
+		if e := syscall.Kill(pid, syscall.SIGKILL); e != nil && e != syscall.ESRCH {
+			err = errors.Join(err, e)
+		}
+	}
 	<-s.exited
 	return err
+}
+
+// children returns the processes that the server has started.
+func (s *Server) children() (pids []int) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if f := procStat(pid); len(f) > 1 && f[1] == strconv.Itoa(s.cmd.Process.Pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// CPU returns how much of it the processes of the server have used that run now.
+func (s *Server) CPU() (used time.Duration) {
+	const tick = 10 * time.Millisecond
+	for _, pid := range append(s.children(), s.cmd.Process.Pid) {
+		if f := procStat(pid); len(f) > 12 {
+			user, _ := strconv.Atoi(f[11])
+			system, _ := strconv.Atoi(f[12])
+			used += time.Duration(user+system) * tick
+		}
+	}
+	return used
+}
+
+// procStat returns the fields of /proc/pid/stat behind the name: state, parent, and so on.
+func procStat(pid int) []string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return strings.Fields(rest)
 }
 
 // Stop ends the server, and removes its directory.

@@ -75,6 +75,23 @@ func DB(t testing.TB, d store.Dialect) *sql.DB {
 	return db
 }
 
+// ServerOf returns the server of [DB], or nil for SQLite, which has none.
+func ServerOf(t testing.TB, d store.Dialect) *Server {
+	t.Helper()
+	start := postgres
+	switch d {
+	case store.SQLite:
+		return nil
+	case store.MySQL:
+		start = mariadb
+	}
+	server, err := start()
+	if err != nil {
+		t.Fatalf("%v does not start: %v", d, err)
+	}
+	return server
+}
+
 // DSN makes an empty database, and returns how sql.Open opens it: for tests that need
 // several of them, or in other processes.
 func DSN(t testing.TB, d store.Dialect) (driver, dsn string) {
@@ -82,14 +99,7 @@ func DSN(t testing.TB, d store.Dialect) (driver, dsn string) {
 	if d == store.SQLite {
 		return "sqlite", "file:" + filepath.Join(t.TempDir(), "beacon.db") + "?_pragma=journal_mode(wal)&_pragma=busy_timeout(10000)"
 	}
-	start := postgres
-	if d == store.MySQL {
-		start = mariadb
-	}
-	server, err := start()
-	if err != nil {
-		t.Fatalf("%v does not start: %v", d, err)
-	}
+	server := ServerOf(t, d)
 	name := fmt.Sprintf("test%d", names.Add(1))
 	if err := server.exec("CREATE DATABASE " + name); err != nil {
 		t.Fatal(err)
