@@ -34,6 +34,11 @@ type eventRow struct {
 	pageView beacon.PageView
 }
 
+// size is about how many bytes the row has, and not less.
+func (r *eventRow) size() int {
+	return len(r.id) + len(r.name) + len(r.page) + len(r.session) + len(r.view) + len(r.series) + len(r.data) + len(r.event) + 256
+}
+
 type attr struct{ name, value string }
 
 // A viewRow is what the events of a batch say of one page view. heard is when the last
@@ -43,8 +48,14 @@ type viewRow struct {
 	heard int64
 }
 
+func (v *viewRow) size() int {
+	return len(v.Session) + len(v.View) + len(v.Page) + len(v.Referrer) + len(v.Name) + 256
+}
+
 // An attrRow is one attribute of one event.
 type attrRow struct{ name, value, id string }
+
+func (a *attrRow) size() int { return len(a.name) + len(a.value) + len(a.id) + 64 }
 
 // row returns the row of an event. An error is one that no retry can mend.
 func (s *Store) row(e *beacon.Event, index int) (*eventRow, error) {
@@ -53,10 +64,10 @@ func (s *Store) row(e *beacon.Event, index int) (*eventRow, error) {
 		return nil, err
 	}
 	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("the JSON form of event %q is not UTF-8", e.ID)
+		return nil, fmt.Errorf("the JSON form of event %.64q is not UTF-8", e.ID)
 	}
-	if s.maxEvent > 0 && len(text) > s.maxEvent {
-		return nil, fmt.Errorf("event %q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent)
+	if s.maxEvent > 0 && len(text) > s.maxEvent-rowBytes {
+		return nil, fmt.Errorf("event %.64q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent-rowBytes)
 	}
 	r := &eventRow{
 		index: index, id: e.ID, event: text,
@@ -67,7 +78,7 @@ func (s *Store) row(e *beacon.Event, index int) (*eventRow, error) {
 	}
 	if e.Body != nil {
 		r.kind, r.data = e.Body.Kind(), dataOf(e, s.dialect)
-		if s.maxEvent > 0 && len(r.data) > s.maxEvent/4 {
+		if s.maxEvent > 0 && r.size() > s.maxEvent {
 			r.data = ""
 		}
 	}
@@ -145,6 +156,9 @@ func attrsOf(rows []*eventRow) []attrRow {
 	})
 	return slices.Compact(all)
 }
+
+// rowBytes is what the columns other than the JSON of an event have at most, and more.
+const rowBytes = 4*maxKey + 2*maxText + 512
 
 // micros returns a time in the unit of the tables.
 func micros(t time.Time) int64 { return t.UnixMicro() }

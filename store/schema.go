@@ -57,11 +57,10 @@ func (s *Store) migrations() [][]string {
 func (s *Store) createTables() []string {
 	return []string{
 		s.createTable("events", eventColumns, "id"),
-		s.createIndex("events", "events_received", "received"),
-		s.createIndex("events", "events_time", "time", "id"),
-		s.createIndex("events", "events_session", "session", "view"),
+		s.createIndex("events", "events_received", "received", "id"),
+		s.createIndex("events", "events_session", "session", "received"),
 		s.createTable("page_views", viewColumns, "session", "view"),
-		s.createIndex("page_views", "page_views_heard", "heard"),
+		s.createIndex("page_views", "page_views_heard", "heard", "started", "clock_offset", "session"),
 		s.createTable("attrs", attrColumns, "name", "value", "id"),
 		s.createIndex("attrs", "attrs_id", "id"),
 	}

@@ -144,8 +144,8 @@ func Open(ctx context.Context, db *sql.DB, d Dialect, o Options) (*Store, error)
 	case !validPrefix.MatchString(s.prefix):
 		return nil, fmt.Errorf("store: Options.Prefix %q: want at most 32 lower-case letters, digits and _", o.Prefix)
 	}
-	if o.Rules.Gap < 0 || o.Rules.Max < 0 {
-		return nil, fmt.Errorf("store: Options.Rules %v: negative", o.Rules)
+	if err := o.Rules.Validate(); err != nil {
+		return nil, fmt.Errorf("store: Options.Rules: %w", err)
 	}
 	err := s.inspect(ctx)
 	if err == nil {
@@ -172,8 +172,7 @@ func (s *Store) inspect(ctx context.Context) error {
 		}
 	case SQLite:
 		s.writer = make(chan struct{}, 1)
-		var version string
-		var main string
+		var version, main string
 		if err := ask("SELECT sqlite_version()", &version); err != nil {
 			return err
 		}
@@ -184,16 +183,21 @@ func (s *Store) inspect(ctx context.Context) error {
 			return errors.New("a database in memory is one for each connection: SetMaxOpenConns(1) is needed")
 		}
 	case MySQL:
-		var version string
+		var version, charset string
 		var packet int
-		if err := ask("SELECT VERSION(), @@max_allowed_packet", &version, &packet); err != nil {
+		if err := ask("SELECT VERSION(), @@character_set_client, @@max_allowed_packet", &version, &charset, &packet); err != nil {
 			return err
+		}
+		if charset != "utf8mb4" {
+			return fmt.Errorf("the character set of the connection is %s: utf8mb4 is needed", charset)
 		}
 		s.collation = "utf8mb4_0900_bin" // of MySQL; with "a" and "a " not the same
 		if strings.Contains(version, "MariaDB") {
 			s.collation = "utf8mb4_nopad_bin"
 		}
-		s.maxEvent = packet - 128<<10
+		if s.maxEvent = packet - 64<<10; s.maxEvent < 128<<10 {
+			return fmt.Errorf("max_allowed_packet is %d: no event of 128 KiB could be stored", packet)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -28,13 +29,16 @@ func (s *Store) write(ctx context.Context, rows []*eventRow) (err error) {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
-	if err := s.insertEvents.run(ctx, tx, len(rows), func(i int, c *cells) { c.event(rows[i]) }); err != nil {
+	err = s.insertEvents.run(ctx, tx, len(rows), func(i int) int { return rows[i].size() }, func(i int, c *cells) { c.event(rows[i]) })
+	if err != nil {
 		return err
 	}
-	if err := s.insertViews.run(ctx, tx, len(views), func(i int, c *cells) { c.pageView(&views[i]) }); err != nil {
+	err = s.insertViews.run(ctx, tx, len(views), func(i int) int { return views[i].size() }, func(i int, c *cells) { c.pageView(&views[i]) })
+	if err != nil {
 		return err
 	}
-	if err := s.insertAttrs.run(ctx, tx, len(attrs), func(i int, c *cells) { c.attr(&attrs[i]) }); err != nil {
+	err = s.insertAttrs.run(ctx, tx, len(attrs), func(i int) int { return attrs[i].size() }, func(i int, c *cells) { c.attr(&attrs[i]) })
+	if err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -46,8 +50,16 @@ type statement struct {
 	columns []column
 	head    string // before the rows
 	tail    string // behind them
-	limit   int    // how many bytes one may have; 0 is any
+	rows    int    // how many one has at most
+	bytes   int    // how many one has at most, unless of one row
 }
+
+// statementBytes bounds a statement: the server holds several copies of it.
+const statementBytes = 16 << 20
+
+// chunkRows bounds the rows of a statement whose values are parameters one by one:
+// SQLite takes 32,766 of them, and MySQL 65,535.
+const chunkRows = 200
 
 // prepare makes the statements.
 func (s *Store) prepare() {
@@ -67,9 +79,13 @@ func (s *Store) insert(table string, columns []column, tail string) statement {
 	for _, c := range columns {
 		names = append(names, c.name)
 	}
-	st := statement{dialect: s.dialect, columns: columns, tail: tail, limit: s.maxEvent}
+	st := statement{dialect: s.dialect, columns: columns, tail: tail, rows: chunkRows, bytes: statementBytes}
+	if s.maxEvent > 0 {
+		st.bytes = min(st.bytes, s.maxEvent)
+	}
 	st.head = fmt.Sprintf("INSERT INTO %s (%s)\n", s.table(table), strings.Join(names, ", "))
 	if s.dialect == PostgreSQL {
+		st.rows = math.MaxInt
 		st.head = fmt.Sprintf("INSERT INTO %s AS t (%s)\nSELECT %s FROM unnest(%s) AS r(%s)",
 			s.table(table), strings.Join(names, ", "), st.selected(), st.arrays(), strings.Join(names, ", "))
 	} else if s.dialect == SQLite {
@@ -113,15 +129,29 @@ func (s *Store) join() string {
 		"\nWHERE " + strings.Join(changed, "\n\tOR ")
 }
 
-// run inserts n rows, which fill adds to the cells one by one.
-func (st *statement) run(ctx context.Context, tx *sql.Tx, n int, fill func(i int, c *cells)) error {
-	if n == 0 {
-		return nil
+// run inserts n rows, in as few statements as their sizes in bytes allow. Fill adds one
+// to the cells.
+func (st *statement) run(ctx context.Context, tx *sql.Tx, n int, size func(i int) int, fill func(i int, c *cells)) error {
+	for from := 0; from < n; {
+		to, bytes := from+1, size(from)
+		for to < n && to-from < st.rows && bytes+size(to) <= st.bytes {
+			bytes += size(to)
+			to++
+		}
+		query, args := st.head, []any(nil)
+		part := func(i int, c *cells) { fill(from+i, c) }
+		if st.dialect == PostgreSQL {
+			args = st.arrayArgs(to-from, bytes, part)
+		} else {
+			query += st.values(to - from)
+			args = st.valueArgs(to-from, part)
+		}
+		if _, err := tx.ExecContext(ctx, query+st.tail, args...); err != nil {
+			return err
+		}
+		from = to
 	}
-	if st.dialect == PostgreSQL {
-		return st.runArrays(ctx, tx, n, fill)
-	}
-	return st.runValues(ctx, tx, n, fill)
+	return nil
 }
 
 // cells are rows, cell by cell in the order of the columns.

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 	"strings"
@@ -49,10 +47,15 @@ func (st *statement) selected() string {
 	return strings.Join(list, ", ")
 }
 
-func (st *statement) runArrays(ctx context.Context, tx *sql.Tx, n int, fill func(int, *cells)) error {
+// arrayArgs returns the parameters of n rows that have so many bytes.
+func (st *statement) arrayArgs(n, bytes int, fill func(i int, c *cells)) []any {
 	columns := make([]array, len(st.columns))
-	for i := range columns {
-		columns[i].b = append(make([]byte, 0, 40*n), '{')
+	for i, c := range st.columns {
+		size := 40 * n
+		if c.kind == longType {
+			size = bytes
+		}
+		columns[i].b = append(make([]byte, 0, size), '{')
 	}
 	at := 0
 	next := func() *array {
@@ -80,8 +83,7 @@ func (st *statement) runArrays(ctx context.Context, tx *sql.Tx, n int, fill func
 			args[i] = string(append(b, '}'))
 		}
 	}
-	_, err := tx.ExecContext(ctx, st.head+st.tail, args...)
-	return err
+	return args
 }
 
 // An array is the text form of one, without its end.
