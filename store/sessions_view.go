@@ -6,8 +6,10 @@ import (
 	"strconv"
 )
 
-// viewSQL returns the statement that makes the view of the sessions, or "" for none.
-func (s *Store) viewSQL() string { return "" }
+// viewSQL returns the statement that makes the view of the sessions.
+func (s *Store) viewSQL() string {
+	return "CREATE VIEW " + s.table("sessions") + " AS " + sessionsView(s.dialect, s.prefix, s.rules)
+}
 
 // viewSum tells one definition of the view from another, which other rules make.
 func (s *Store) viewSum() string {

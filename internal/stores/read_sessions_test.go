@@ -1,0 +1,215 @@
+package stores_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/stores"
+	"github.com/pagebeacon/beacon/internal/visits"
+	"github.com/pagebeacon/beacon/sessions"
+	"github.com/pagebeacon/beacon/store"
+)
+
+// TestSessionsAreOf: what the database makes of page views is what sessions.Of makes of
+// them, in every field. The page views are such that whatever can be equal often is:
+// starts, ends, gaps, and the multiples of the longest session.
+func TestSessionsAreOf(t *testing.T) {
+	rules := []sessions.Rules{
+		{Gap: 3 * time.Microsecond, Max: 10 * time.Microsecond},
+		{Gap: 5 * time.Microsecond, Max: 5 * time.Microsecond},
+		{Gap: time.Microsecond, Max: 100 * time.Microsecond},
+		{},
+	}
+	r := rand.New(rand.NewPCG(1, 11))
+	var views []beacon.PageView
+	for n := range 4000 {
+		views = append(views, tight(r, fmt.Sprintf("s%d", n))...)
+	}
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		s := open(t, db, d, store.Options{})
+		put(t, db, views)
+		stored, err := s.PageViews(context.Background(), store.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(stored) != len(views) {
+			t.Errorf("%d page views, want %d", len(stored), len(views))
+		}
+		for _, rules := range rules {
+			s := open(t, db, d, store.Options{Rules: rules})
+			got, err := s.Sessions(context.Background(), store.Query{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := sessions.Of(views, rules)
+			same(t, fmt.Sprint(rules), got, want, views)
+			same(t, fmt.Sprint("page views as stored, ", rules), sessions.Of(stored, rules), want, views)
+		}
+	})
+}
+
+// TestSessionsOfVisits: the same for visits as browsers tell of them, from their events.
+func TestSessionsOfVisits(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 11))
+	var events []beacon.Event
+	for n := range 1500 {
+		events = append(events, visits.Mangle(r, visits.Random(r, fmt.Sprintf("v%d", n)))...)
+	}
+	var views []beacon.PageView
+	for _, e := range events {
+		if v, ok := (sessions.Source{}).PageView(e); ok {
+			views = append(views, v)
+		}
+	}
+	want := sessions.Of(views, sessions.Rules{})
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		s := open(t, db, d, store.Options{})
+		for part := range slices.Chunk(slices.Clone(events), 2000) {
+			if err := s.Consume(context.Background(), part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.Sessions(context.Background(), store.Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "visits", got, want, views)
+	})
+}
+
+// TestSessionsOfCases: the visits that have a name, each in the numbers that are expected.
+func TestSessionsOfCases(t *testing.T) {
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		for n, c := range visits.Cases() {
+			t.Run(c.Name, func(t *testing.T) {
+				s := open(t, db, d, store.Options{Prefix: fmt.Sprintf("case%d_", n)})
+				if err := s.Consume(context.Background(), slices.Clone(c.Events)); err != nil {
+					t.Fatal(err)
+				}
+				got, err := s.Sessions(context.Background(), store.Query{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(c.Want, got); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+			})
+		}
+	})
+}
+
+// epoch is when the tight page views are.
+var epoch = time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)
+
+// tight returns page views of one key within microseconds.
+func tight(r *rand.Rand, key string) []beacon.PageView {
+	if r.IntN(10) == 0 {
+		key = ""
+	}
+	pages := []string{"", "/", "/a", "/ä", "/B", "/a "}
+	at := func(n int) time.Time { return epoch.Add(time.Duration(r.IntN(n)) * time.Microsecond) }
+	var views []beacon.PageView
+	for n := range 1 + r.IntN(9) {
+		v := beacon.PageView{
+			Session: key, View: fmt.Sprintf("%c%d", 'a'+rune(r.IntN(26)), n), Page: pages[r.IntN(len(pages))],
+			Referrer: pages[r.IntN(len(pages))], Start: at(40), Seq: uint64(r.IntN(3)), Logged: uint64(r.IntN(3)),
+		}
+		if key == "" {
+			v.View = fmt.Sprintf("%s-%d", v.View, r.Uint64())
+		}
+		v.End = v.Start.Add(time.Duration([]int{0, 0, 1, 2, 3, 5, 10, 11, 25}[r.IntN(9)]) * time.Microsecond)
+		v.Engaged = time.Duration(r.IntN(6)) * time.Microsecond
+		v.Visible = time.Duration(r.IntN(3)) * time.Microsecond
+		if r.IntN(3) == 0 {
+			v.HasOffset, v.Offset = true, time.Duration(r.IntN(7)-3)*time.Microsecond
+		}
+		if r.IntN(200) == 0 { // years off
+			v.HasOffset, v.Offset = true, time.Duration(r.IntN(3)-1)*100*365*24*time.Hour
+		}
+		v.Crashed = r.IntN(8) == 0
+		switch r.IntN(8) {
+		case 0, 1:
+			v.Unseen = true
+		case 2:
+			v.Activity, v.End = true, v.Start
+		case 3:
+			if r.IntN(3) == 0 {
+				v.Start, v.End = time.Time{}, time.Time{}
+			}
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// put stores page views, which are heard of when they end.
+func put(t testing.TB, db *sql.DB, views []beacon.PageView) {
+	t.Helper()
+	for part := range slices.Chunk(views, 500) {
+		var b strings.Builder
+		b.WriteString(`INSERT INTO beacon_page_views (session, view, page, referrer, name, started, ended, visible, engaged, unseen, seq,
+			clock_offset, logged, crashed, activity, heard) VALUES `)
+		number := func(n int64, ok bool) string {
+			if !ok {
+				return "NULL"
+			}
+			return fmt.Sprint(n)
+		}
+		flag := map[bool]int{true: 1}
+		for i, v := range part {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			fmt.Fprintf(&b, "('%s', '%s', '%s', '%s', '%s', %s, %s, %d, %d, %d, %d, %s, %d, %d, %d, %d)", v.Session, v.View, v.Page, v.Referrer, v.Name,
+				number(v.Start.UnixMicro(), !v.Start.IsZero()), number(v.End.UnixMicro(), !v.End.IsZero()),
+				v.Visible.Microseconds(), v.Engaged.Microseconds(), flag[v.Unseen], v.Seq,
+				number(v.Offset.Microseconds(), v.HasOffset), v.Logged, flag[v.Crashed], flag[v.Activity], v.End.Add(v.Offset).UnixMicro())
+		}
+		if _, err := db.Exec(b.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// same compares sessions, and tells of the first key that differs.
+func same(t testing.TB, what string, got, want []sessions.Session, views []beacon.PageView) {
+	t.Helper()
+	if len(want) == 0 {
+		t.Fatalf("%s: no sessions to compare", what)
+	}
+	for i := range max(len(got), len(want)) {
+		if i < len(got) && i < len(want) && got[i] == want[i] {
+			continue
+		}
+		key := ""
+		if i < len(want) {
+			key = want[i].Key
+		} else {
+			key = got[i].Key
+		}
+		of := func(all []sessions.Session) (mine []sessions.Session) {
+			for _, s := range all {
+				if s.Key == key {
+					mine = append(mine, s)
+				}
+			}
+			return mine
+		}
+		t.Errorf("%s: %d sessions, want %d; of %q: -want +got\n%s", what, len(got), len(want), key, cmp.Diff(of(want), of(got)))
+		for _, v := range views {
+			if v.Session == key || v.Session == "" && v.View == key {
+				t.Logf("%+v", v)
+			}
+		}
+		return
+	}
+}
