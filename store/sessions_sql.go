@@ -46,7 +46,7 @@ func (d Dialect) fill(r sessions.Rules, text string, more ...string) string {
 	w := d.words()
 	return strings.NewReplacer(append(more,
 		"{least}", w.least, "{greatest}", w.greatest, "{div}", w.div, "{bigint}", w.bigint,
-		"{id}", d.concat("grouped.session", "':'", "first_view"),
+		"{id}", d.concat("session", "':'", "MAX(first_view)"),
 		"{gap}", fmt.Sprint(cmp.Or(r.Gap, 30*time.Minute).Microseconds()),
 		"{max}", fmt.Sprint(cmp.Or(r.Max, 24*time.Hour).Microseconds()),
 	)...).Replace(text)
@@ -109,7 +109,8 @@ const piecesSQL = `, clipped AS (
 //
 // What opens no session is counted with the first one whose end is not more than the
 // gap before it. Starts and ends of the sessions of one key ascend together, so this is
-// the smallest start of those behind it, when both are ordered by where they end.
+// the smallest start of those behind it, when all are ordered by where they end; of a
+// session itself that is its own.
 const foundSQL = `, grouped AS (
   SELECT session, lone, cut, MAX(began) AS began, MIN(s) AS started, MAX({least}(till, cut)) AS ended,
     MAX(CASE WHEN nth = 1 THEN view END) AS first_view, MAX(CASE WHEN nth = 1 THEN page END) AS entry_page,
@@ -121,28 +122,26 @@ const foundSQL = `, grouped AS (
     MAX(CASE WHEN {hit} THEN 1 ELSE 0 END) AS hit
   FROM pieces GROUP BY session, lone, cut
 ), placed AS (
-  SELECT session, lone, started, ended + {gap} AS place, 1 AS is_session, 0 AS crashed FROM grouped
+  SELECT session, lone, started, ended, first_view, entry_page, exit_page, referrer, views, logged, engaged, crashed,
+    CASE WHEN clipped = 1 OR LEAD(began) OVER (PARTITION BY session, lone ORDER BY cut) = began THEN 1 ELSE 0 END AS was_cut,
+    incomplete, client_clock, hit, ended + {gap} AS place, 1 AS is_session
+  FROM grouped
   UNION ALL
-  SELECT session, lone, NULL, s, 0, crashed FROM timed WHERE seen = 0
+  SELECT session, lone, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, crashed, NULL, NULL, NULL, NULL, s, 0
+  FROM timed WHERE seen = 0
 ), near AS (
-  SELECT session, lone, place, is_session, crashed,
-    MIN(started) OVER (PARTITION BY session, lone ORDER BY place DESC, is_session DESC
-      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS started
+  SELECT placed.*, MIN(started) OVER (PARTITION BY session, lone ORDER BY place DESC, is_session DESC, started DESC
+    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS begun
   FROM placed
-), attached AS (
-  SELECT session, lone, started, COUNT(*) AS attached, MAX(crashed) AS crashed
-  FROM near WHERE is_session = 0 AND place >= started - {gap} GROUP BY session, lone, started
 ), found AS (
-  SELECT grouped.session, grouped.lone, CASE WHEN grouped.session = '' THEN first_view ELSE {id} END AS id,
-    grouped.started, grouped.ended, views, logged, entry_page, exit_page, referrer,
-    {least}(engaged, grouped.ended - grouped.started) AS engaged,
-    COALESCE(attached.attached, 0) AS attached,
-    CASE WHEN grouped.crashed = 1 OR attached.crashed = 1 THEN 1 ELSE 0 END AS crashed,
-    CASE WHEN clipped = 1 OR LEAD(began) OVER (PARTITION BY grouped.session, grouped.lone ORDER BY cut) = began
-      THEN 1 ELSE 0 END AS was_cut,
-    incomplete, client_clock, hit
-  FROM grouped LEFT JOIN attached ON attached.session = grouped.session
-    AND attached.lone = grouped.lone AND attached.started = grouped.started
+  SELECT session, lone, begun AS started, MAX(ended) AS ended,
+    CASE WHEN session = '' THEN lone ELSE {id} END AS id,
+    {least}(MAX(engaged), MAX(ended) - begun) AS engaged, MAX(views) AS views,
+    MAX(entry_page) AS entry_page, MAX(exit_page) AS exit_page, MAX(referrer) AS referrer,
+    SUM(CASE WHEN is_session = 0 AND place >= begun - {gap} THEN 1 ELSE 0 END) AS attached,
+    MAX(logged) AS logged, MAX(CASE WHEN is_session = 1 OR place >= begun - {gap} THEN crashed ELSE 0 END) AS crashed,
+    MAX(was_cut) AS was_cut, MAX(incomplete) AS incomplete, MAX(client_clock) AS client_clock, MAX(hit) AS hit
+  FROM near WHERE begun IS NOT NULL GROUP BY session, lone, begun
 )`
 
 // sessionsSQL is a statement's beginning, up to the common table found, which has one
