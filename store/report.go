@@ -42,14 +42,15 @@ type Day struct {
 }
 
 // pagesSQL goes on from piecesSQL. A median is the mean of the two in the middle, or
-// twice the one: no database has to know of medians.
+// twice the one: no database has to know of medians. MariaDB 10.11 numbers wrongly where
+// one window is by page and session and the other by page in the same query.
 const pagesSQL = `, shown AS (
-  SELECT page, session, lone, cut, s, engaged, {greatest}(0, {least}(visible, till - s)) AS visible,
+  SELECT page, engaged, {greatest}(0, {least}(visible, till - s)) AS visible,
+    ROW_NUMBER() OVER (PARTITION BY page, session, lone, cut ORDER BY s) AS of_session,
     CASE WHEN nth = 1 THEN 1 ELSE 0 END AS entry_page, CASE WHEN nth_last = 1 THEN 1 ELSE 0 END AS exit_page
   FROM pieces{where}
 ), ranked AS (
-  SELECT page, engaged, visible, entry_page, exit_page,
-    ROW_NUMBER() OVER (PARTITION BY page, session, lone, cut ORDER BY s) AS of_session,
+  SELECT page, engaged, visible, entry_page, exit_page, of_session,
     ROW_NUMBER() OVER (PARTITION BY page ORDER BY engaged) AS by_engaged,
     ROW_NUMBER() OVER (PARTITION BY page ORDER BY visible) AS by_visible,
     COUNT(*) OVER (PARTITION BY page) AS views
