@@ -107,12 +107,15 @@ func TestPageViewTimes(t *testing.T) {
 	for text, want := range map[string]int64{
 		`1.7e12`: 17e14, `"1.7e12"`: 17e14, `" 1700000000000.5 "`: 1700000000000500, `"1700000000000.00"`: 17e14, `"+1700000000000"`: 17e14,
 		`"2023-11-14T22:13:20.0000019Z"`: 1700000000000001, `"1700000000000."`: 17e14, `17000000000000`: 17e15, `-1700000000000`: -17e14, `"1700000000000.5.5"`: 0, `"1700000000000.5x5"`: 0,
-		`"1700000000000.0005z"`: 0, `""`: 0, `null`: 0, `{}`: 0,
+		`"1700000000000.0005z"`: 0, `""`: 0, `null`: 0, `{}`: 0, `18448444073709551.616`: 0, // 2⁶⁴ too much
 	} {
 		v, ok := beacon.PageViewOf(beacon.Event{Body: beacon.JSON(`{"start":` + text + `}`)})
-		if ok != (want != 0) || ok && (v.Start.UnixMicro() != want || v.Start.Location() != time.UTC) {
+		if ok != (want != 0) || ok && v.Start != time.UnixMicro(want).UTC() {
 			t.Errorf("%s: %v %v", text, v.Start, ok)
 		}
+	}
+	if v, _ := beacon.PageViewOf(beacon.Event{Body: beacon.JSON(`{"start":1700000000000,"engaged":1.0000005e3,"seen":"5e-5"}`)}); v.Engaged != time.Second || !v.Unseen {
+		t.Errorf("%v %v", v.Engaged, v.Unseen)
 	}
 	for _, c := range []struct{ start, id, view string }{{"1700000000000", "e", "1700000000000"}, {" 1.7e12", "e", "1.7e12"}, {"1700000000000." + strings.Repeat("0", 300), "e", "e"}} {
 		if v, _ := beacon.PageViewOf(beacon.Event{ID: c.id, Body: beacon.Form{{Name: "start", Value: c.start}}}); v.View != c.view {

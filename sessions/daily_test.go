@@ -246,6 +246,9 @@ func TestDailyIsBounded(t *testing.T) {
 		for v := range 100 {
 			keys[v] = come(d, v, clock(23, 45))
 		}
+		for v := range 10 {
+			come(d, v, clock(23, 50)) // who is known needs no room
+		}
 		kept := 0
 		for range 2 { // with what is known already there is no more
 			kept = 0

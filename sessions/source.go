@@ -84,7 +84,7 @@ func member(b beacon.Body, name string) (text string) {
 	switch b := b.(type) {
 	case beacon.Form:
 		for _, f := range b {
-			if f.Name == name && f.File == nil && f.Value != "" {
+			if f.Name == name && f.Value != "" {
 				return f.Value
 			}
 		}

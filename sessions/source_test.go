@@ -24,6 +24,8 @@ func TestSource(t *testing.T) {
 	rekeyed := reported
 	rekeyed.Session = "ada"
 	visit := beacon.PageView{View: "1700000000000", Start: ms(at - 60_000), End: ms(at)}
+	alone := visit
+	alone.End = alone.Start
 	full := visit
 	full.Visible, full.Engaged = 40*time.Second, 1500*time.Millisecond
 	active := beacon.PageView{Session: "ada", View: "e", Page: "p", Start: ms(at), End: ms(at), Activity: true}
@@ -40,14 +42,19 @@ func TestSource(t *testing.T) {
 		event  beacon.Event
 		want   beacon.PageView // zero if it says nothing
 	}{
-		"the client's":                         {sessions.Source{}, report, reported},
-		"the client's, own names":              {own, report, reported},
-		"the client's, a key":                  {keyed, beacon.Event{Name: report.Name, Session: "s", View: "v", Seq: 1, Mode: report.Mode, Body: report.Body, Attrs: ada}, rekeyed},
-		"a form":                               {sessions.Source{}, beacon.Event{Body: form("start", "1700000000000", "end", "1700000060000")}, visit},
-		"a form, own names":                    {own, beacon.Event{Body: form("from", "1700000000000", "till", "1700000060000", "start", "7", "open", "40000", "busy", "1500")}, full},
-		"an object, own names":                 {own, beacon.Event{Body: beacon.JSON(`{"from":null,"from":1700000000000,"till":"1700000060000","till":"","x":{"till":1},"open":4e4,"busy":1500}`)}, full},
-		"a query, own names":                   {own, beacon.Event{Body: beacon.Empty{}, Query: form("from", "1700000000000", "till", "1700000060000")}, visit},
-		"body and query":                       {own, beacon.Event{Body: form("from", "", "till", "1700000060000"), Query: form("from", "1700000000000", "till", "1700000099000")}, visit},
+		"the client's":            {sessions.Source{}, report, reported},
+		"the client's, own names": {own, report, reported},
+		"the client's, a key":     {keyed, beacon.Event{Name: report.Name, Session: "s", View: "v", Seq: 1, Mode: report.Mode, Body: report.Body, Attrs: ada}, rekeyed},
+		"a form":                  {sessions.Source{}, beacon.Event{Body: form("start", "1700000000000", "end", "1700000060000")}, visit},
+		"a form, own names":       {own, beacon.Event{Body: form("from", "1700000000000", "till", "1700000060000", "start", "7", "open", "40000", "busy", "1500")}, full},
+		"an object, own names":    {own, beacon.Event{Body: beacon.JSON(`{"from":null,"from":1700000000000,"till":"1700000060000","till":"","x":{"till":1},"open":4e4,"busy":1500}`)}, full},
+		"a query, own names":      {own, beacon.Event{Body: beacon.Empty{}, Query: form("from", "1700000000000", "till", "1700000060000")}, visit},
+		"body and query":          {own, beacon.Event{Body: form("from", "", "till", "1700000060000"), Query: form("from", "1700000000000", "till", "1700000099000")}, visit},
+		"what the client sends beside it": {own, beacon.Event{Name: "visit", View: "v", Body: form("from", "1700000000000", "till", "1700000060000")},
+			beacon.PageView{View: "v", Start: visit.Start, End: visit.End}},
+		"the query has the other names":        {own, beacon.Event{Body: form("from", "1700000000000"), Query: form("end", "1700000060000")}, alone},
+		"a field twice":                        {own, beacon.Event{Body: form("from", "", "from", "1700000000000", "from", "7")}, alone},
+		"null and a value":                     {own, beacon.Event{Body: beacon.JSON(`{"from":1700000000000,"from":null}`)}, alone},
 		"the other names are none":             {own, beacon.Event{Body: form("start", "1700000000000")}, beacon.PageView{}},
 		"one own name":                         {sessions.Source{Start: "from"}, beacon.Event{Body: form("from", "1700000000000", "end", "1700000060000")}, visit},
 		"a report with own names in the query": {own, beacon.Event{Body: beacon.Report{}, Query: form("from", "1700000000000")}, beacon.PageView{}},
