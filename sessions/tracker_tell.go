@@ -18,7 +18,7 @@ type tell struct {
 	hash         uint64 // of the View that is taken
 
 	running bool // deliver, and what is its own:
-	current *visit
+	current []*visit
 	out     []Revision
 	next    int
 
@@ -106,38 +106,51 @@ func (t *Tracker) call(r Revision) {
 	t.o.OnRevision(t.ctx, r)
 }
 
-// follow settles what was told, and prepares what is next.
+// follow prepares what is to be told next.
 func (t *Tracker) follow() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if v := t.current; v != nil {
-		t.current = nil
-		t.done++
-		if v.leaving && !v.queued {
-			t.bytes, t.leaving, v.bytes = t.bytes-v.bytes, t.leaving-v.bytes, 0
-			t.openRoom()
-		}
-		t.waiting = slices.DeleteFunc(t.waiting, func(w waiter) bool {
-			if w.done <= t.done {
-				close(w.c)
-			}
-			return w.done <= t.done
-		})
-	}
+	t.settled()
 	if t.queue.len() == 0 {
 		t.running = false
 		return false
 	}
-	v := t.queue.pop()
-	t.current = v
-	v.queued = false
-	bytes := v.bytes
-	t.revise(v)
-	t.bytes += v.bytes - bytes
-	if v.leaving {
-		t.leaving += v.bytes - bytes
+	// Several together, so that events do not wait for each by itself.
+	for nodes := 0; t.queue.len() > 0 && len(t.out) < 64 && nodes < 4096; {
+		v := t.queue.pop()
+		t.current = append(t.current, v)
+		v.queued = false
+		bytes := v.bytes
+		t.revise(v)
+		t.bytes += v.bytes - bytes
+		if v.leaving {
+			t.leaving += v.bytes - bytes
+		}
+		nodes += v.nodes
 	}
 	return true
+}
+
+// settled lets go of what was told.
+func (t *Tracker) settled() {
+	if len(t.current) == 0 {
+		return
+	}
+	for _, v := range t.current {
+		if v.leaving && !v.queued {
+			t.bytes, t.leaving, v.bytes = t.bytes-v.bytes, t.leaving-v.bytes, 0
+			t.openRoom()
+		}
+	}
+	t.done += uint64(len(t.current))
+	clear(t.current)
+	t.current = t.current[:0]
+	t.waiting = slices.DeleteFunc(t.waiting, func(w waiter) bool {
+		if w.done <= t.done {
+			close(w.c)
+		}
+		return w.done <= t.done
+	})
 }
 
 func (t *Tracker) openRoom() {

@@ -186,7 +186,7 @@ func (t *Tracker) forgetRow(v *visit, i int) {
 	v.rows = slices.Delete(v.rows, i, i+1)
 	v.bytes -= rowBytes
 	for _, n := range r.nodes {
-		v.drop(n)
+		v.drop(n.node)
 	}
 	end := min(r.heard, t.lastCut(r)) + t.gap
 	v.loose = slices.DeleteFunc(v.loose, func(n *node) bool {
@@ -205,13 +205,13 @@ func (t *Tracker) forgetPieces(v *visit, r *row) {
 		return
 	}
 	r.lost = max(r.lost, cut)
-	r.nodes = slices.DeleteFunc(r.nodes, func(n *node) bool {
+	r.nodes = slices.DeleteFunc(r.nodes, func(n ref) bool {
 		start, end := n.span(t.limit)
 		if start >= cut {
 			return false
 		}
 		r.lost = max(r.lost, end)
-		v.drop(n)
+		v.drop(n.node)
 		n.row = nil
 		return true
 	})

@@ -41,7 +41,7 @@ type visit struct {
 // A row is page views without a gap between them: one island, which is one session or,
 // beyond Max, several. What it says is derived when it is to be told, not before.
 type row struct {
-	nodes        []*node
+	nodes        []ref
 	begin, heard int64 // from the first start to the last end, each view clipped to Max
 	last         int64 // start
 	received     int64
@@ -64,6 +64,12 @@ type node struct {
 	hash uint64 // of View
 }
 
+// A ref has the hash as well, so that most that are not sought need no look.
+type ref struct {
+	hash uint64
+	*node
+}
+
 func (n *node) span(limit int64) (start, end int64) {
 	start = n.view.Start.UnixMicro()
 	return start, max(start, min(n.view.End.UnixMicro(), start+limit))
@@ -76,7 +82,7 @@ func (n *node) opens() bool { return opens(&n.view) }
 const (
 	visitBytes = int64(unsafe.Sizeof(visit{})) + 32 + 100
 	rowBytes   = int64(unsafe.Sizeof(row{})) + int64(unsafe.Sizeof(told{})) + 48
-	nodeBytes  = int64(unsafe.Sizeof(node{})) + 32
+	nodeBytes  = int64(unsafe.Sizeof(node{})) + 40
 	indexBytes = 56
 	indexFrom  = 24 // nodes
 )
@@ -89,7 +95,7 @@ func (n *node) bytes() int64 {
 func (v *visit) each(f func(*node)) {
 	for _, r := range v.rows {
 		for _, n := range r.nodes {
-			f(n)
+			f(n.node)
 		}
 	}
 	for _, n := range v.loose {
@@ -105,8 +111,8 @@ func (v *visit) find(view string, hash uint64) *node {
 	for i := len(v.rows) - 1; i >= 0; i-- {
 		nodes := v.rows[i].nodes
 		for j := len(nodes) - 1; j >= 0; j-- {
-			if n := nodes[j]; n.hash == hash && n.view.View == view {
-				return n
+			if nodes[j].hash == hash && nodes[j].view.View == view {
+				return nodes[j].node
 			}
 		}
 	}
@@ -252,7 +258,7 @@ func (t *Tracker) place(v *visit, n *node, at int64) bool {
 		i--
 	}
 	if i == len(v.rows) || v.rows[i].begin-t.gap > end {
-		r := &row{begin: start, heard: end, last: start, received: at, dirty: true, urgent: true, nodes: []*node{n}}
+		r := &row{begin: start, heard: end, last: start, received: at, dirty: true, urgent: true, nodes: []ref{{n.hash, n}}}
 		n.row = r
 		v.urgent, v.moved = true, true
 		v.rows = slices.Insert(v.rows, i, r)
@@ -266,7 +272,7 @@ func (t *Tracker) place(v *visit, n *node, at int64) bool {
 		return false
 	}
 	n.row = r
-	r.nodes = append(r.nodes, n)
+	r.nodes = append(r.nodes, ref{n.hash, n})
 	r.dirty = true
 	// Whether it opens the next session of a row that is longer than Max.
 	if start >= t.lastCut(r) {
@@ -354,14 +360,14 @@ func (t *Tracker) settle(v *visit, i int) {
 	r := v.rows[i]
 	nodes := slices.Clone(r.nodes)
 	old := r.told
-	slices.SortFunc(nodes, func(a, b *node) int { return a.view.Start.Compare(b.view.Start) })
+	slices.SortFunc(nodes, func(a, b ref) int { return a.view.Start.Compare(b.view.Start) })
 	clear(r.nodes)
 	v.rows = slices.Delete(v.rows, i, i+1)
 	var now *row
 	for _, n := range nodes {
 		if !n.opens() {
 			n.row = nil
-			v.loose = append(v.loose, n)
+			v.loose = append(v.loose, n.node)
 			continue
 		}
 		start, end := n.span(t.limit)
