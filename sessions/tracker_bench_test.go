@@ -90,14 +90,13 @@ func heap() int64 {
 // TestTrackerMemory: an open session takes what is counted, and at most 1,000 bytes. With
 // BEACON_OPEN it is so many of them.
 func TestTrackerMemory(t *testing.T) {
-	n := 20_000
+	n := 10_000
 	if s := os.Getenv("BEACON_OPEN"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}
 	for _, views := range []int{1, 5, 40} {
-		r := func(context.Context, sessions.Revision) {}
 		before := heap()
-		tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r, MaxBytes: 16 << 30})
+		tracker := newTracker(t, sessions.TrackerOptions{OnRevision: quiet, MaxBytes: 16 << 30})
 		visitors := n / views
 		for view := range views {
 			for i := range visitors {
@@ -121,7 +120,7 @@ func TestTrackerMemory(t *testing.T) {
 	}
 }
 
-// clicks are those of Nexmark's query 11: keys with a click now and then, told of in
+// forms are the clicks of Nexmark's query 11: keys with a click now and then, told of in
 // order, but for 4 seconds.
 func forms(r *rand.Rand, n, keys int, from int) []beacon.Event {
 	all := make([]beacon.Event, n)

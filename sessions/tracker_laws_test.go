@@ -3,7 +3,10 @@ package sessions_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -113,12 +116,30 @@ func consume(t testing.TB, tracker *sessions.Tracker, events ...beacon.Event) {
 	}
 }
 
-func byID(all []sessions.Session) map[string]sessions.Session {
-	m := map[string]sessions.Session{}
-	for _, s := range all {
-		m[s.ID] = s
+// same fails a test if sessions are not the ones that are wanted, in any order.
+func same(t *testing.T, what string, got, want []sessions.Session) {
+	t.Helper()
+	byID := func(all []sessions.Session) map[string]sessions.Session {
+		m := map[string]sessions.Session{}
+		for _, s := range all {
+			m[s.ID] = s
+		}
+		return m
 	}
-	return m
+	g, w := byID(got), byID(want)
+	if len(g) != len(got) || len(w) != len(want) || !maps.Equal(g, w) {
+		t.Fatalf("%s, %d sessions, not %d: %s", what, len(got), len(want), cmp.Diff(w, g))
+	}
+}
+
+// lots is how many times a hundred visitors are looked at. With BEACON_VISITS it is so
+// many visitors.
+func lots() uint64 {
+	n, err := strconv.ParseUint(os.Getenv("BEACON_VISITS"), 10, 64)
+	if err != nil {
+		n = 2000
+	}
+	return n / 100
 }
 
 func TestTrackerCases(t *testing.T) {
@@ -139,15 +160,11 @@ func TestTrackerCases(t *testing.T) {
 						}
 					}
 				}
-				if diff := cmp.Diff(byID(c.Want), byID(tracker.Sessions())); diff != "" {
-					t.Fatalf("held, seed %d: %s", seed, diff)
-				}
+				same(t, fmt.Sprint("held, seed ", seed), tracker.Sessions(), c.Want)
 				if err := tracker.Close(context.Background()); err != nil {
 					t.Fatal(err)
 				}
-				if diff := cmp.Diff(byID(c.Want), byID(r.sessions())); diff != "" {
-					t.Fatalf("told, seed %d: %s", seed, diff)
-				}
+				same(t, fmt.Sprint("told, seed ", seed), r.sessions(), c.Want)
 			}
 		})
 	}
@@ -156,14 +173,14 @@ func TestTrackerCases(t *testing.T) {
 // TestTrackerAnyOrder has one tracker hear of visits in an order and with repetitions of
 // their own, from several goroutines.
 func TestTrackerAnyOrder(t *testing.T) {
-	const visitors, lots = 100, 100
-	for lot := range uint64(lots) {
+	const visitors = 100
+	for lot := range lots() {
 		rnd := rand.New(rand.NewPCG(lot, 2))
 		var events []beacon.Event
 		for i := range visitors {
 			events = append(events, visits.Random(rnd, fmt.Sprint(lot, ".", i))...)
 		}
-		want := byID(sessions.Of(pageViews(events), sessions.Rules{}))
+		want := sessions.Of(pageViews(events), sessions.Rules{})
 		events = visits.Mangle(rnd, events)
 		r := &reader{t: t}
 		tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r.hear, Linger: long})
@@ -179,23 +196,19 @@ func TestTrackerAnyOrder(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if diff := cmp.Diff(want, byID(tracker.Sessions())); diff != "" {
-			t.Fatalf("held, lot %d: %s", lot, diff)
-		}
+		same(t, fmt.Sprint("held, lot ", lot), tracker.Sessions(), want)
 		if err := tracker.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, byID(r.sessions())); diff != "" {
-			t.Fatalf("told, lot %d: %s", lot, diff)
-		}
+		same(t, fmt.Sprint("told, lot ", lot), r.sessions(), want)
 	}
 }
 
 // TestTrackersOfAFleet has each visit told to 1 to 5 trackers, some of it to several, and
 // joins what they hold.
 func TestTrackersOfAFleet(t *testing.T) {
-	const visitors, lots = 100, 100
-	for lot := range uint64(lots) {
+	const visitors = 100
+	for lot := range lots() {
 		rnd := rand.New(rand.NewPCG(lot, 3))
 		fleet := make([]*sessions.Tracker, 1+rnd.IntN(5))
 		for i := range fleet {
@@ -225,8 +238,6 @@ func TestTrackersOfAFleet(t *testing.T) {
 			}
 		}
 		rnd.Shuffle(len(joined), func(i, j int) { joined[i], joined[j] = joined[j], joined[i] })
-		if diff := cmp.Diff(sessions.Of(views, sessions.Rules{}), sessions.Of(joined, sessions.Rules{})); diff != "" {
-			t.Fatalf("lot %d: %s", lot, diff)
-		}
+		same(t, fmt.Sprint("lot ", lot), sessions.Of(joined, sessions.Rules{}), sessions.Of(views, sessions.Rules{}))
 	}
 }

@@ -120,13 +120,15 @@ func (t *Tracker) follow() bool {
 		v := t.queue.pop()
 		t.current = append(t.current, v)
 		v.queued = false
-		bytes := v.bytes
+		b, n := v.bytes, v.nodes
 		t.revise(v)
-		t.bytes += v.bytes - bytes
+		t.bytes += v.bytes - b
 		if v.leaving {
-			t.leaving += v.bytes - bytes
+			t.leaving += v.bytes - b
+		} else {
+			t.stats.PageViews += v.nodes - n
 		}
-		nodes += v.nodes
+		nodes += n
 	}
 	return true
 }
@@ -182,6 +184,9 @@ func (t *Tracker) revise(v *visit) {
 		over := t.isOver(v, r)
 		if r.urgent || over != r.over || r.dirty && !quiet {
 			t.reviseRow(v, i, over)
+			if cut := t.oldPieces(v, r); cut != 0 && v.in != nil {
+				t.forgetPieces(v, r, cut)
+			}
 		}
 	}
 	for _, o := range v.gone {

@@ -155,8 +155,13 @@ func (t *Tracker) review(v *visit) bool {
 			}
 			t.enqueue(v)
 		}
-		if r.heard-r.begin > t.limit {
-			t.forgetPieces(v, r)
+		if cut := t.oldPieces(v, r); cut != 0 {
+			if r.dirty && t.o.OnRevision != nil {
+				r.urgent = true
+				t.enqueue(v) // which forgets them then
+			} else {
+				t.forgetPieces(v, r, cut)
+			}
 		}
 		if r.over && over && t.mark > t.forgetAt(v, r) {
 			if r.dirty && t.o.OnRevision != nil { // first it is told
@@ -198,12 +203,21 @@ func (t *Tracker) forgetRow(v *visit, i int) {
 	})
 }
 
-// forgetPieces forgets the first sessions of a row that goes on beyond Max.
-func (t *Tracker) forgetPieces(v *visit, r *row) {
-	cut := r.begin + max(0, t.mark-v.offset-t.gap-t.linger-r.begin)/t.limit*t.limit
-	if cut <= max(r.begin, r.cut) || cut > r.last || r.dirty && t.o.OnRevision != nil {
-		return
+// oldPieces returns up to where the sessions of a row that goes on beyond Max lingered
+// long enough; 0 is none.
+func (t *Tracker) oldPieces(v *visit, r *row) (cut int64) {
+	if r.last-r.begin < t.limit {
+		return 0
 	}
+	cut = r.begin + max(0, t.mark-v.offset-t.gap-t.linger-r.begin)/t.limit*t.limit
+	if cut = min(cut, t.lastCut(r)-t.limit); cut <= max(r.begin, r.cut) {
+		return 0
+	}
+	return cut
+}
+
+// forgetPieces forgets the sessions of a row up to there.
+func (t *Tracker) forgetPieces(v *visit, r *row, cut int64) {
 	r.lost = max(r.lost, cut)
 	r.nodes = slices.DeleteFunc(r.nodes, func(n ref) bool {
 		start, end := n.span(t.limit)
