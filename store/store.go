@@ -54,8 +54,9 @@
 //   - SQLite: WAL lets readers go on while there is a writer (PRAGMA journal_mode=WAL), and
 //     PRAGMA synchronous decides what survives a power cut: FULL, the default, for what
 //     is answered 204. There is one writer at a time. A Store keeps its own in line, and
-//     waits for those of others. A database in memory needs SetMaxOpenConns(1): each
-//     connection would have one of its own.
+//     waits up to ten seconds for those of others. A driver that waits itself (PRAGMA
+//     busy_timeout) may do so beyond the end of a context: make it short. A database in
+//     memory needs SetMaxOpenConns(1): each connection would have one of its own.
 //   - MariaDB, MySQL: an event whose JSON is nearly as long as max_allowed_packet can
 //     never be stored. That is 16 MiB or more by default, which is enough for what a
 //     [beacon.Handler] takes by default, unless most of 4 MiB has to be escaped.
@@ -259,15 +260,22 @@ func (s *Store) store(ctx context.Context, rows []*eventRow, f *failures) {
 	}
 }
 
-// attempts is how often a transaction is tried that others came in the way of.
-const attempts = 10
+// attempts is how often a transaction is tried that others came in the way of, and
+// patience for how long SQLite is, which others may hold for longer.
+const (
+	attempts = 10
+	patience = 10 * time.Second
+)
 
 // retry calls fn until it does not conflict with others, a few times.
 func (s *Store) retry(ctx context.Context, fn func() error) error {
-	pause := 2 * time.Millisecond
+	begin, pause := time.Now(), 2*time.Millisecond
 	for n := 1; ; n++ {
 		err := fn()
-		if err == nil || n == attempts || s.judge(err) != again {
+		if err == nil || s.judge(err) != again {
+			return err
+		}
+		if n >= attempts && (s.dialect != SQLite || time.Since(begin) > patience) {
 			return err
 		}
 		t := time.NewTimer(pause/2 + rand.N(pause))
@@ -277,7 +285,7 @@ func (s *Store) retry(ctx context.Context, fn func() error) error {
 			return errors.Join(ctx.Err(), err)
 		case <-t.C:
 		}
-		pause = min(2*pause, 500*time.Millisecond)
+		pause = min(2*pause, 200*time.Millisecond)
 	}
 }
 

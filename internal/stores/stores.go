@@ -97,7 +97,7 @@ func ServerOf(t testing.TB, d store.Dialect) *Server {
 func DSN(t testing.TB, d store.Dialect) (driver, dsn string) {
 	t.Helper()
 	if d == store.SQLite {
-		return "sqlite", "file:" + filepath.Join(t.TempDir(), "beacon.db") + "?_pragma=journal_mode(wal)&_pragma=busy_timeout(10000)"
+		return "sqlite", "file:" + filepath.Join(t.TempDir(), "beacon.db") + "?_pragma=journal_mode(wal)&_pragma=busy_timeout(100)"
 	}
 	server := ServerOf(t, d)
 	name := fmt.Sprintf("test%d", names.Add(1))

@@ -10,7 +10,8 @@ import (
 // storedKey is what a column has for an ID, session, view, series or attribute, as the
 // documentation says it.
 func storedKey(s string) string {
-	if len(s) <= 255 && utf8.ValidString(s) && !strings.Contains(s, "\x00") {
+	i := len(s) - len("\uFFFD#") - 32 // of another text's hash, if it looks like one
+	if len(s) <= 255 && utf8.ValidString(s) && !strings.Contains(s, "\x00") && (i < 0 || !strings.HasPrefix(s[i:], "\uFFFD#")) {
 		return s
 	}
 	sum := sha256.Sum256([]byte(s))
