@@ -97,8 +97,10 @@ func (s *Store) lock(ctx context.Context, conn *sql.Conn) (unlock func(ok bool) 
 			err = errors.New("they take too long")
 		}
 		return func(bool) error {
+			ctx := context.WithoutCancel(ctx)
+			_, err := conn.ExecContext(ctx, "COMMIT") // of a connection without autocommit
 			var released sql.NullInt64
-			return conn.QueryRowContext(context.WithoutCancel(ctx), "SELECT RELEASE_LOCK(?)", name).Scan(&released)
+			return errors.Join(err, conn.QueryRowContext(ctx, "SELECT RELEASE_LOCK(?)", name).Scan(&released))
 		}, err
 	}
 	begin := "BEGIN"

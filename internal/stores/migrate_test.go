@@ -264,6 +264,15 @@ func TestOtherModes(t *testing.T) {
 			}
 			defer db.Close()
 			s := open(t, db, c.d, store.Options{})
+			other, err := sql.Open(driver, dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			var n int
+			if err := other.QueryRow("SELECT COUNT(*) FROM beacon_meta").Scan(&n); err != nil || n != 2 {
+				t.Errorf("others see %d of 2 rows about the tables (%v)", n, err)
+			}
 			events := reports(300)
 			for i := range events {
 				events[i].Session = hostile[i%len(hostile)]
