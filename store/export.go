@@ -20,9 +20,13 @@ const (
 	firstPage  = 64
 )
 
-// Events returns the events of which the [beacon.Event.Time] is in the range, as they were
-// handed to Consume, sorted by Time and ID. Session is the key that the [sessions.Source] of the
-// Store gave them; Page and Name are their own.
+// Events returns the events that were received in the range, as they were handed to
+// Consume, sorted by Received, to the microsecond, and ID. Session is the key that the
+// [sessions.Source] of the Store gave them; Page and Name are their own. What happened in
+// the range may have been received later, see [beacon.Event.Time].
+//
+// A range and a session are found by an index. A page and a name are looked for among
+// what these leave.
 //
 // They are read in parts of about 4 MiB, or of one event that is larger, and no connection
 // is held while the loop runs: it may use the database. What is stored meanwhile may be
@@ -75,7 +79,7 @@ func (s *Store) stored(ctx context.Context, q Query, fn func(id, text string) (b
 		return err
 	}
 	type row struct {
-		time     int64
+		received int64
 		id, text string
 	}
 	var page []row
@@ -86,7 +90,7 @@ func (s *Store) stored(ctx context.Context, q Query, fn func(id, text string) (b
 			limit = min(limit, left)
 		}
 		var w where
-		w.within("time", q)
+		w.within("received", q)
 		s.about(&w, q)
 		if last != nil {
 			than := ">"
@@ -94,19 +98,19 @@ func (s *Store) stored(ctx context.Context, q Query, fn func(id, text string) (b
 				than = "<"
 			}
 			// Both, since not every database sees the range of an index in the second.
-			w.and("time "+than+"= ? AND (time, id) "+than+" (?, ?)", last.time, last.time, last.id)
+			w.and("received "+than+"= ? AND (received, id) "+than+" (?, ?)", last.received, last.received, last.id)
 		}
 		st := &question{d: s.dialect}
-		st.add("SELECT time, id, event FROM " + s.table("events"))
+		st.add("SELECT received, id, event FROM " + s.table("events"))
 		st.where(w)
 		part := q
 		part.Limit = limit
-		st.order(part, "time", "id")
+		st.order(part, "received", "id")
 		page = page[:0]
 		size := 0
 		err := s.each(ctx, st, func(rows *sql.Rows) error {
 			var r row
-			if err := rows.Scan(&r.time, &r.id, &r.text); err != nil {
+			if err := rows.Scan(&r.received, &r.id, &r.text); err != nil {
 				return err
 			}
 			page = append(page, r)

@@ -31,7 +31,7 @@ func someEvents(r *rand.Rand) (events []beacon.Event) {
 	at := epoch
 	for n := range 300 {
 		events = append(events, beacon.Event{
-			ID: fmt.Sprintf("same time %03d", n), Name: "tick", Page: "/ticks", Time: at, Received: at.Add(time.Second), Session: "ticking",
+			ID: fmt.Sprintf("same time %03d", n), Name: "tick", Page: "/ticks", Time: at, Received: at, Session: "ticking",
 			Body: beacon.JSON(fmt.Sprintf(`{"n": %d}`, n)), Attrs: map[string]string{"tenant": fmt.Sprint(n % 2)},
 		})
 	}
@@ -59,7 +59,7 @@ func someEvents(r *rand.Rand) (events []beacon.Event) {
 // inOrder sorts events as they are read.
 func inOrder(events []beacon.Event) []beacon.Event {
 	events = slices.Clone(events)
-	us := func(e beacon.Event) time.Time { return e.Time.Truncate(time.Microsecond) }
+	us := func(e beacon.Event) time.Time { return e.Received.Truncate(time.Microsecond) }
 	slices.SortFunc(events, func(a, b beacon.Event) int { return cmp.Or(us(a).Compare(us(b)), strings.Compare(a.ID, b.ID)) })
 	return events
 }
@@ -71,15 +71,15 @@ func TestEvents(t *testing.T) {
 	events := someEvents(rand.New(rand.NewPCG(5, 11)))
 	hostile := func(e beacon.Event) bool { return strings.HasPrefix(e.ID, "hostile") }
 	ordered := inOrder(slices.DeleteFunc(slices.Clone(events), hostile))
-	mid := ordered[len(ordered)/2].Time
+	mid := ordered[len(ordered)/2].Received
 	tests := map[string]struct {
 		q    store.Query
 		want func(beacon.Event) bool
 	}{
 		"all":       {store.Query{}, func(beacon.Event) bool { return true }},
-		"from":      {store.Query{From: mid}, func(e beacon.Event) bool { return !e.Time.Before(mid) }},
-		"to":        {store.Query{To: mid}, func(e beacon.Event) bool { return e.Time.Before(mid) }},
-		"one time":  {store.Query{From: epoch, To: epoch.Add(time.Microsecond)}, func(e beacon.Event) bool { return e.Time.Truncate(time.Microsecond).Equal(epoch) }},
+		"from":      {store.Query{From: mid}, func(e beacon.Event) bool { return !e.Received.Before(mid) }},
+		"to":        {store.Query{To: mid}, func(e beacon.Event) bool { return e.Received.Before(mid) }},
+		"one time":  {store.Query{From: epoch, To: epoch.Add(time.Microsecond)}, func(e beacon.Event) bool { return e.Received.Truncate(time.Microsecond).Equal(epoch) }},
 		"name":      {store.Query{Name: "tick"}, func(e beacon.Event) bool { return e.Name == "tick" }},
 		"page":      {store.Query{Page: "/ticks"}, func(e beacon.Event) bool { return e.Page == "/ticks" }},
 		"session":   {store.Query{Session: "v7"}, func(e beacon.Event) bool { return e.Session == "v7" }},
