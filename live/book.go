@@ -45,7 +45,7 @@ type view struct {
 type report struct{ end, visible, engaged int64 }
 
 func (b *book) init(most int) {
-	b.max = most
+	b.max, b.count = most, 0
 	b.visitors = map[string]*list.Element{}
 	b.order.Init()
 }
