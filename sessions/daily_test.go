@@ -31,7 +31,7 @@ func daily(t *testing.T, o sessions.DailyOptions) *sessions.Daily {
 }
 
 // seen is an event of a visitor, who is known by the last number of an address.
-func seen(visitor int, at time.Time) beacon.Event {
+func heardOf(visitor int, at time.Time) beacon.Event {
 	return beacon.Event{Received: at, Time: at, Body: beacon.Empty{}, Request: beacon.Request{
 		Host: "example.com", UserAgent: "Mozilla/5.0", ClientIP: netip.AddrFrom4([4]byte{203, 0, byte(visitor >> 8), byte(visitor)}),
 	}}
@@ -48,7 +48,7 @@ func TestDailyOptions(t *testing.T) {
 // TestDailyKeys: who is one visitor, and who is another.
 func TestDailyKeys(t *testing.T) {
 	now := time.Now()
-	one := seen(1, now)
+	one := heardOf(1, now)
 	addr := func(s string) beacon.Event {
 		e := one
 		e.Request.ClientIP = netip.MustParseAddr(s)
@@ -71,8 +71,8 @@ func TestDailyKeys(t *testing.T) {
 	if d.Key(addr("2001:db8::ffff:1")) != six {
 		t.Error("another address of one network is another visitor")
 	}
-	all := map[string]string{"one": key, "six": six, "address": d.Key(seen(2, now)), "host": d.Key(host), "agent": d.Key(agent), "boundary": d.Key(moved),
-		"network": d.Key(addr("2001:db8:0:1::1")), "tomorrow": d.Key(seen(1, now.Add(24*time.Hour))), "another server": daily(t, sessions.DailyOptions{}).Key(one),
+	all := map[string]string{"one": key, "six": six, "address": d.Key(heardOf(2, now)), "host": d.Key(host), "agent": d.Key(agent), "boundary": d.Key(moved),
+		"network": d.Key(addr("2001:db8:0:1::1")), "tomorrow": d.Key(heardOf(1, now.Add(24*time.Hour))), "another server": daily(t, sessions.DailyOptions{}).Key(one),
 		"a secret": daily(t, sessions.DailyOptions{Secret: secret}).Key(one), "another secret": daily(t, sessions.DailyOptions{Secret: append(secret, 'x')}).Key(one)}
 	distinct := map[string]string{}
 	for name, k := range all {
@@ -94,7 +94,7 @@ func clock(hour, minute int) time.Time {
 // come waits until a visitor comes, and returns the key.
 func come(d *sessions.Daily, visitor int, at time.Time) string {
 	time.Sleep(time.Until(at))
-	return d.Key(seen(visitor, at))
+	return d.Key(heardOf(visitor, at))
 }
 
 // TestDailyMidnight: a visit that goes on keeps its key, and no other.
@@ -117,7 +117,7 @@ func TestDailyMidnight(t *testing.T) {
 					t.Errorf("the visit was split at %v", at)
 				}
 			}
-			if d.Key(seen(2, clock(24, 20))) != here || d.Key(seen(2, clock(23, 40))) != here {
+			if d.Key(heardOf(2, clock(24, 20))) != here || d.Key(heardOf(2, clock(23, 40))) != here {
 				t.Error("events that come again are of another visitor")
 			}
 			again := come(d, 2, clock(25, 31))
@@ -162,7 +162,7 @@ func TestDailyOneSession(t *testing.T) {
 		for m := 0; m < 60; m += 10 {
 			at := clock(23, 30+m)
 			time.Sleep(time.Until(at))
-			e := seen(1, at)
+			e := heardOf(1, at)
 			e.ID = fmt.Sprint(m)
 			e.Body = beacon.JSON(fmt.Sprintf(`{"start":%d}`, at.UnixMilli()))
 			v, _ := source.PageView(e)
@@ -207,23 +207,23 @@ func TestDailyForgets(t *testing.T) {
 		random, shared := daily(t, sessions.DailyOptions{}), daily(t, sessions.DailyOptions{Secret: secret})
 		a, b := come(random, 1, clock(12, 0)), come(shared, 1, clock(12, 0))
 		come(random, 2, clock(47, 0))
-		if random.Key(seen(1, clock(12, 0))) != a {
+		if random.Key(heardOf(1, clock(12, 0))) != a {
 			t.Error("yesterday is forgotten")
 		}
 		come(random, 2, clock(48, 1))
-		if k := random.Key(seen(1, clock(12, 0))); k != "" || random.Stats().TooLate != 1 {
+		if k := random.Key(heardOf(1, clock(12, 0))); k != "" || random.Stats().TooLate != 1 {
 			t.Errorf("the day before yesterday is not forgotten: %q, %+v", k, random.Stats())
 		}
 		come(shared, 2, clock(480, 1))
-		if shared.Key(seen(1, clock(12, 0))) != b {
+		if shared.Key(heardOf(1, clock(12, 0))) != b {
 			t.Error("a secret makes the same keys for all days")
 		}
-		if shared.Key(seen(1, clock(23, 50))); shared.Stats().Remembered != 0 {
+		if shared.Key(heardOf(1, clock(23, 50))); shared.Stats().Remembered != 0 {
 			t.Errorf("a day of long ago is back: %+v", shared.Stats())
 		}
 		// A clock that was wrong for a moment takes nothing with it.
 		c := come(random, 1, clock(481, 0))
-		if k := random.Key(seen(1, clock(481, 0).AddDate(5, 0, 0))); k != "" {
+		if k := random.Key(heardOf(1, clock(481, 0).AddDate(5, 0, 0))); k != "" {
 			t.Errorf("in five years: %q", k)
 		}
 		if come(random, 1, clock(481, 1)) != c {
@@ -272,7 +272,7 @@ func TestDailyConcurrently(t *testing.T) {
 		for w := range keys {
 			wg.Go(func() {
 				for i := range 500 {
-					keys[w] = append(keys[w], d.Key(seen(i%50, clock(23, 50).Add(time.Duration(i%10)*time.Second))))
+					keys[w] = append(keys[w], d.Key(heardOf(i%50, clock(23, 50).Add(time.Duration(i%10)*time.Second))))
 					d.Stats()
 				}
 			})
@@ -337,7 +337,7 @@ func TestDailyEnrich(t *testing.T) {
 			t.Errorf("%s: %d without an address", name, n)
 		}
 	}
-	named := seen(1, time.Now())
+	named := heardOf(1, time.Now())
 	named.Session = "ada"
 	if err := daily(t, sessions.DailyOptions{DropAddress: true}).Enrich(httptest.NewRequest("GET", "/", nil), &named); err != nil || named.Session != "ada" || named.Request.ClientIP.IsValid() {
 		t.Errorf("%v %+v", err, named)
@@ -346,7 +346,7 @@ func TestDailyEnrich(t *testing.T) {
 
 func BenchmarkDaily(b *testing.B) {
 	d, _ := sessions.NewDaily(sessions.DailyOptions{})
-	e := seen(1, time.Now())
+	e := heardOf(1, time.Now())
 	b.ReportAllocs()
 	for b.Loop() {
 		d.Key(e)
