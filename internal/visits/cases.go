@@ -260,7 +260,7 @@ func boundaries() []named {
 		}, bots},
 		{"24 hours at most", func(v *visitor) {
 			v.report(totals{view: "a", start: 0, end: 30 * hour, seen: 30 * hour, engaged: 30 * hour})
-		}, []visited{{key: "s", view: "a", start: 30*hour - 30*hour + Way, end: 24*hour + Way, engaged: 24 * hour, cut: true}}},
+		}, []visited{{key: "s", view: "a", start: Way, end: 24*hour + Way, engaged: 24 * hour, cut: true}}},
 		{"a second page on the second day", func(v *visitor) {
 			v.report(totals{view: "a", page: "in", start: 0, end: 25 * hour, seen: 25 * hour, engaged: hour})
 			v.report(totals{view: "b", page: "out", start: 24*hour + 20*minute, end: 25 * hour, seen: minute, engaged: minute})
