@@ -155,10 +155,13 @@ const put = (b, data, more, name) => {
   }
 };
 
-/** Reports totals, so that a later report makes up for a lost one. */
+/**
+ * Reports totals, so that a later report makes up for a lost one: each second more,
+ * and of the first the least of it, which tells a page that was seen from one that was not.
+ */
 const tell = () => {
   account();
-  if (awake && gate() && visible - reported >= 1e3) {
+  if (awake && gate() && visible - reported >= (reported ? 1e3 : 1)) {
     reported = visible;
     put(totals, more, { start, end, engaged, seen: visible, ref: from, name: title ?? undefined }, "session");
   }
