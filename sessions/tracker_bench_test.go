@@ -46,19 +46,24 @@ func reports(visitors, each int) [][]beacon.Event {
 }
 
 // BenchmarkTracker takes what the client says of page views that go on, one beacon at a
-// time.
+// time, in full or only as far as the Source reads it.
 func BenchmarkTracker(b *testing.B) {
-	all := reports(1000, 60)
-	tracker := newTracker(b, sessions.TrackerOptions{OnRevision: quiet})
-	defer tracker.Close(b.Context())
-	i := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		if i == len(all) {
-			i = 0
-		}
-		_ = tracker.Consume(b.Context(), all[i])
-		i++
+	for _, visitors := range []int{1000, 100_000} {
+		all := reports(visitors, max(2, 60_000/visitors))
+		b.Run(fmt.Sprint("source/", visitors), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				_, _ = (sessions.Source{}).PageView(all[i%len(all)][0])
+			}
+		})
+		b.Run(fmt.Sprint("beacon/", visitors), func(b *testing.B) {
+			tracker := newTracker(b, sessions.TrackerOptions{OnRevision: quiet})
+			defer tracker.Close(b.Context())
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				_ = tracker.Consume(b.Context(), all[i%len(all)])
+			}
+		})
 	}
 }
 
