@@ -196,6 +196,15 @@ func TestTrackerIsQuiet(t *testing.T) {
 		if n := strings.Count(r.kinds("s:a"), "changed"); n < 8 || n > 10 {
 			t.Errorf("%d changes told in ten minutes", n)
 		}
+		changes := strings.Count(r.kinds("s:a"), "changed")
+		consume(t, tracker, sent("s", "a", 601, later(10*time.Minute), 10*time.Minute), seen("s", "early", later(-3*time.Hour), time.Second))
+		synctest.Wait()
+		if got := r.kinds("s:early"); got != "opened ended" {
+			t.Errorf("an earlier session: %q", got)
+		}
+		if n := strings.Count(r.kinds("s:a"), "changed"); n != changes {
+			t.Errorf("with it, %d changes of the one that goes on", n-changes)
+		}
 		consume(t, tracker, seen("s", "b", later(2*time.Hour), time.Second))
 		synctest.Wait()
 		if got := r.kinds("s:b"); got != "opened" {
@@ -458,4 +467,90 @@ func TestNewTrackerRefuses(t *testing.T) {
 			t.Errorf("%s: taken", name)
 		}
 	}
+}
+
+// TestTrackerWithoutCallback: it holds, ends and forgets all the same.
+func TestTrackerWithoutCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tracker := newTracker(t, sessions.TrackerOptions{})
+		consume(t, tracker, seen("s", "a", later(time.Minute), time.Minute))
+		if got := tracker.Sessions(); len(got) != 1 || got[0].ID != "s:a" || got[0].Elapsed() != time.Minute {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(90*time.Minute - time.Second)
+		if n := tracker.Stats().Keys; n != 1 {
+			t.Errorf("%d keys while it lingers", n)
+		}
+		time.Sleep(4 * time.Second)
+		if s := tracker.Stats(); s != (sessions.TrackerStats{}) {
+			t.Errorf("then %+v", s)
+		}
+		for i := range 100 {
+			consume(t, tracker, seen(fmt.Sprint(i), "a", later(time.Duration(i)*time.Hour), time.Minute))
+		}
+		if n := tracker.Stats().Keys; n > 3 {
+			t.Errorf("%d keys by the progress of events", n)
+		}
+	})
+}
+
+// TestTrackerOfActivityThatIsAView: what has the name of a page view and is none takes
+// its word on the clock back.
+func TestTrackerOfActivityThatIsAView(t *testing.T) {
+	late := seen("s", "b", later(time.Minute), time.Minute)
+	late.Received = late.Received.Add(10 * time.Second)
+	events := []beacon.Event{
+		seen("s", "a", later(0), time.Minute), late,
+		{ID: "a", Session: "s", Time: later(0), Received: later(0), Body: beacon.Ping{}},
+	}
+	want := sessions.Of(pageViews(events), sessions.Rules{})
+	for range 6 {
+		events = append(events[1:], events[0])
+		tracker := newTracker(t, sessions.TrackerOptions{})
+		consume(t, tracker, events...)
+		same(t, "held", tracker.Sessions(), want)
+		events[0], events[1] = events[1], events[0]
+	}
+}
+
+// TestTrackerOfAViewThatIsTooLong: it is clipped to Max after its start, so that an
+// earlier start parts what it held together.
+func TestTrackerOfAViewThatIsTooLong(t *testing.T) {
+	const h = time.Hour
+	events := []beacon.Event{
+		sent("s", "a", 1, later(40*h), 30*h), sent("s", "a", 2, later(40*h), 35*h),
+		seen("s", "b", later(34*h+25*time.Minute), 5*time.Minute),
+	}
+	want := sessions.Of(pageViews(events), sessions.Rules{})
+	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		r := &reader{t: t}
+		tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r.hear, Linger: long})
+		for _, i := range order {
+			consume(t, tracker, events[i])
+			flush(t, tracker)
+		}
+		same(t, fmt.Sprint("held, ", order), tracker.Sessions(), want)
+		same(t, fmt.Sprint("told, ", order), r.sessions(), want)
+	}
+}
+
+// TestTrackerKeepsNoRequest: the texts that it holds are its own.
+func TestTrackerKeepsNoRequest(t *testing.T) {
+	const n, size = 300, 64 << 10
+	before := heap()
+	tracker := newTracker(t, sessions.TrackerOptions{})
+	for i := range n {
+		request := fmt.Sprintf("%-*d", size, i)
+		e := seen(request[:5], request[:6], later(0), time.Second)
+		e.Page = request[:7]
+		consume(t, tracker, e)
+		if i%2 == 0 {
+			e.Seq, e.Page = 2, request[:8]
+			consume(t, tracker, e)
+		}
+	}
+	if taken := heap() - before; taken > n*size/4 {
+		t.Errorf("%d bytes for each of %d", taken/n, n)
+	}
+	runtime.KeepAlive(tracker)
 }
