@@ -43,7 +43,7 @@ type TrackerOptions struct {
 	Linger time.Duration
 
 	// MaxBytes bounds the memory of all that is held; the default is 256 MiB. A key
-	// with one page view takes about 700 bytes, and a page view more about 400. If it
+	// with one page view takes about 900 bytes, and a page view more about 350. If it
 	// is full, the key that was not heard of for the longest time is handed out and
 	// forgotten; so is a key that takes more than a sixteenth of it.
 	MaxBytes int64
@@ -312,8 +312,8 @@ func (t *Tracker) Flush(ctx context.Context) error {
 }
 
 // Close ends all sessions that go on, for the reason that the Tracker is closed, waits
-// until all is told, and forgets everything. If ctx ends first it returns the error of ctx, and what was not told
-// is lost. A second Close waits for the first.
+// until all is told, and forgets everything. If ctx ends first it returns the error of ctx,
+// and what was not told is lost. A second Close waits for the first.
 func (t *Tracker) Close(ctx context.Context) error {
 	t.mu.Lock()
 	if t.closed {
