@@ -75,8 +75,7 @@ func queryable(text string, d Dialect) string {
 			for end < len(text) && strings.IndexByte("+-.eE0123456789", text[end]) >= 0 {
 				end++
 			}
-			// Of a double a database makes a double or a decimal, which is larger.
-			if _, err := strconv.ParseFloat(text[i:end], 64); err != nil || end-i > 300 || tiny(text[i:end]) {
+			if !holds(text[i:end]) {
 				return ""
 			}
 			i = end
@@ -87,11 +86,19 @@ func queryable(text string, d Dialect) string {
 	return text
 }
 
-// tiny says whether a number may be so close to 0 that it has more digits than a
-// decimal of a database: ParseFloat makes 0 of it.
-func tiny(number string) bool {
-	i := strings.LastIndexAny(number, "eE")
-	return i >= 0 && len(number)-i > len("e-999")
+// holds says whether every database holds a number: PostgreSQL as a decimal with all of
+// its digits, others as a double.
+func holds(number string) bool {
+	const digits = 300
+	i := strings.IndexByte(number, 'e')
+	if i < 0 {
+		i = strings.IndexByte(number, 'E')
+	}
+	if len(number) > digits || i < 0 {
+		return len(number) <= digits
+	}
+	_, err := strconv.ParseFloat(number, 64)
+	return err == nil && len(number)-i <= len("e-999") // of what is too close to 0 it makes 0
 }
 
 // skipString returns the position behind the string whose content begins at i, or -1 if

@@ -57,20 +57,43 @@ type attrRow struct{ name, value, id string }
 
 func (a *attrRow) size() int { return len(a.name) + len(a.value) + len(a.id) + 64 }
 
-// row returns the row of an event. An error is one that no retry can mend.
-func (s *Store) row(e *beacon.Event, index int) (*eventRow, error) {
-	text, err := e.AppendJSON(make([]byte, 0, e.Size()+512))
-	if err != nil {
-		return nil, err
+// rows returns the rows of events, but for those that no retry can make one of.
+func (s *Store) rows(events []beacon.Event, f *failures) []*eventRow {
+	made := make([]eventRow, len(events))
+	rows := make([]*eventRow, 0, len(events))
+	var b []byte // the JSON of many events
+	for i := range events {
+		e := &events[i]
+		if room := e.Size() + 1<<10; cap(b)-len(b) < room {
+			b = make([]byte, 0, max(room, min(256<<10, room*(len(events)-i))))
+		}
+		text, err := e.AppendJSON(b[len(b):])
+		if err == nil {
+			err = s.fill(&made[i], e, text)
+		}
+		if err != nil {
+			f.add(never, err, i)
+			continue
+		}
+		if len(text) <= cap(b)-len(b) { // else it has become one of its own
+			b = b[:len(b)+len(text)]
+		}
+		made[i].index = i
+		rows = append(rows, &made[i])
 	}
+	return rows
+}
+
+// fill makes r the row of an event, of which text is the JSON.
+func (s *Store) fill(r *eventRow, e *beacon.Event, text []byte) error {
 	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("the JSON form of event %.64q is not UTF-8", e.ID)
+		return fmt.Errorf("the JSON form of event %.64q is not UTF-8", e.ID)
 	}
 	if s.maxEvent > 0 && len(text) > s.maxEvent-rowBytes {
-		return nil, fmt.Errorf("event %.64q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent-rowBytes)
+		return fmt.Errorf("event %.64q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent-rowBytes)
 	}
-	r := &eventRow{
-		index: index, id: e.ID, event: text,
+	*r = eventRow{
+		id: e.ID, event: text,
 		received: micros(e.Received), time: micros(cmp.Or(e.Time, e.Received)),
 		name: columnText(e.Name, maxText), page: columnText(e.Page, maxText),
 		series: columnKey(e.Series), seq: integer(e.Seq), mode: columnText(string(e.Mode), 16),
@@ -98,7 +121,7 @@ func (s *Store) row(e *beacon.Event, index int) (*eventRow, error) {
 	for name, value := range e.Attrs {
 		r.attrs = append(r.attrs, attr{columnKey(name), columnKey(value)})
 	}
-	return r, nil
+	return nil
 }
 
 // key returns whose event it is.

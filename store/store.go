@@ -223,16 +223,8 @@ func (s *Store) Healthy(ctx context.Context) error {
 // parts, and a [*beacon.PartialError] that wraps [beacon.ErrPermanent] names those that
 // it refuses alone.
 func (s *Store) Consume(ctx context.Context, events []beacon.Event) error {
-	rows := make([]*eventRow, 0, len(events))
 	var f failures
-	for i := range events {
-		r, err := s.row(&events[i], i)
-		if err != nil {
-			f.add(never, err, i)
-			continue
-		}
-		rows = append(rows, r)
-	}
+	rows := s.rows(events, &f)
 	s.store(ctx, rows, &f)
 	return f.err(len(events))
 }

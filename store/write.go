@@ -47,11 +47,12 @@ func (s *Store) write(ctx context.Context, rows []*eventRow) (err error) {
 // A statement inserts rows such that the same ones again change nothing.
 type statement struct {
 	dialect Dialect
+	table   string
 	columns []column
-	head    string // before the rows
-	tail    string // behind them
-	rows    int    // how many one has at most
-	bytes   int    // how many one has at most, unless of one row
+	head    map[bool]string // what is before the rows; true is with texts escaped
+	tail    string          // what is behind them
+	rows    int             // how many one has at most
+	bytes   int             // how many one has at most, unless of one row
 }
 
 // statementBytes bounds a statement: the server holds several copies of it.
@@ -75,21 +76,18 @@ func (s *Store) prepare() {
 }
 
 func (s *Store) insert(table string, columns []column, tail string) statement {
-	var names []string
-	for _, c := range columns {
-		names = append(names, c.name)
+	st := statement{
+		dialect: s.dialect, table: s.table(table), columns: columns, tail: tail,
+		rows: chunkRows, bytes: statementBytes,
 	}
-	st := statement{dialect: s.dialect, columns: columns, tail: tail, rows: chunkRows, bytes: statementBytes}
 	if s.maxEvent > 0 {
 		st.bytes = min(st.bytes, s.maxEvent)
 	}
-	st.head = fmt.Sprintf("INSERT INTO %s (%s)\n", s.table(table), strings.Join(names, ", "))
 	if s.dialect == PostgreSQL {
 		st.rows = math.MaxInt
-		st.head = fmt.Sprintf("INSERT INTO %s AS t (%s)\nSELECT %s FROM unnest(%s) AS r(%s)",
-			s.table(table), strings.Join(names, ", "), st.selected(), st.arrays(), strings.Join(names, ", "))
-	} else if s.dialect == SQLite {
-		st.head = fmt.Sprintf("INSERT INTO %s AS t (%s)\n", s.table(table), strings.Join(names, ", "))
+		st.head = map[bool]string{false: st.selectArrays(false), true: st.selectArrays(true)}
+	} else {
+		st.head = map[bool]string{false: st.insertValues()}
 	}
 	return st
 }
@@ -138,13 +136,13 @@ func (st *statement) run(ctx context.Context, tx *sql.Tx, n int, size func(i int
 			bytes += size(to)
 			to++
 		}
-		query, args := st.head, []any(nil)
 		part := func(i int, c *cells) { fill(from+i, c) }
+		var query string
+		var args []any
 		if st.dialect == PostgreSQL {
-			args = st.arrayArgs(to-from, bytes, part)
+			query, args = st.arrayArgs(to-from, bytes, part)
 		} else {
-			query += st.values(to - from)
-			args = st.valueArgs(to-from, part)
+			query, args = st.head[false]+st.values(to-from), st.valueArgs(to-from, part)
 		}
 		if _, err := tx.ExecContext(ctx, query+st.tail, args...); err != nil {
 			return err

@@ -4,6 +4,19 @@ import "strings"
 
 // SQLite and MySQL take rows as lists of values.
 
+// insertValues returns what stands before that list.
+func (st *statement) insertValues() string {
+	var names []string
+	for _, c := range st.columns {
+		names = append(names, c.name)
+	}
+	table := st.table
+	if st.dialect == SQLite {
+		table += " AS t"
+	}
+	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ")\n"
+}
+
 // values returns the list of n rows.
 func (st *statement) values(n int) string {
 	row := "(" + strings.Repeat("?, ", len(st.columns)-1) + "?)"
