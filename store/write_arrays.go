@@ -81,7 +81,7 @@ func (st *statement) arrayCells(n, bytes int, escaped bool, fill func(i int, c *
 		if c.kind == longType {
 			columns[i].Grow(bytes)
 		} else {
-			columns[i].Grow(32 * n)
+			columns[i].Grow(64 * n)
 		}
 		if !c.isText() || escaped && c.kind != longType && c.kind != jsonType {
 			columns[i].WriteByte('{')

@@ -139,6 +139,7 @@ func sameAsJoined(t *testing.T, db *sql.DB, events []beacon.Event) {
 	t.Helper()
 	type key struct{ session, view string }
 	joined := map[key]beacon.PageView{}
+	heard := map[key]int64{}
 	ids := map[string]bool{}
 	for _, e := range events {
 		ids[e.ID] = true
@@ -152,6 +153,7 @@ func sameAsJoined(t *testing.T, db *sql.DB, events []beacon.Event) {
 			v = has.Join(v)
 		}
 		joined[k] = v
+		heard[k] = max(heard[k], e.Received.UnixMicro())
 	}
 	want := make([]beacon.PageView, 0, len(joined))
 	for _, v := range joined {
@@ -166,6 +168,24 @@ func sameAsJoined(t *testing.T, db *sql.DB, events []beacon.Event) {
 	got := storedViews(t, db)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%d page views of %d; (-want +got)\n%s", len(got), len(want), diff[:min(len(diff), 2000)])
+	}
+	rows, err := db.Query("SELECT session, view, heard FROM beacon_page_views")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k key
+		var at int64
+		if err := rows.Scan(&k.session, &k.view, &at); err != nil {
+			t.Fatal(err)
+		}
+		if at != heard[k] {
+			t.Errorf("%q was heard of at %d, want %d", k, at, heard[k])
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	for _, e := range storedEvents(t, db) {
 		delete(ids, e.ID)

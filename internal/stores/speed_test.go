@@ -275,3 +275,38 @@ func onPgx(db *sql.DB, fn func(*pgx.Conn) error) error {
 	defer conn.Close()
 	return conn.Raw(func(c any) error { return fn(c.(*stdlib.Conn).Conn()) })
 }
+
+// TestSpeedOfStores measures what a beacon costs: events that tell of no page view, and
+// reports of page views, of which each is another than all in its batch: an event and an
+// upsert.
+func TestSpeedOfStores(t *testing.T) {
+	needSpeed(t)
+	const views, rounds = 10_000, 4
+	var told []beacon.Event
+	start := time.UnixMilli(1_700_000_000_000).UTC()
+	for round := range rounds {
+		for i, e := range plainEvents(views) {
+			e.ID, e.View = uuid(round*views+i), uuid(i)
+			e.Name, e.Series, e.Seq, e.Mode = "session", "session", uint64(round+1), beacon.ModeReplace
+			e.Body = beacon.JSON(fmt.Sprintf(`{"start":%d,"end":%d,"engaged":%d,"seen":%d,"ref":"https://example.com/"}`,
+				start.UnixMilli(), start.UnixMilli()+int64(round)*15_000, round*5_000, round*15_000))
+			told = append(told, e)
+		}
+	}
+	plain := plainEvents(speedEvents)
+	for _, d := range stores.Dialects {
+		db := stores.DB(t, d)
+		s := open(t, db, d, store.Options{})
+		for _, c := range []struct {
+			name   string
+			events []beacon.Event
+		}{{"events", plain}, {"the same again", plain}, {"reports of page views", told}, {"the same again", told}} {
+			before := usedCPU(t, d)
+			r := rate(t, len(c.events), func(from, to int) error { return s.Consume(context.Background(), c.events[from:to]) })
+			t.Logf("%-10v %-22s %8.0f/s, %.1f us of CPU each", d, c.name, r, float64((usedCPU(t, d)-before).Microseconds())/float64(len(c.events)))
+		}
+		if n := len(storedViews(t, db)); n != views {
+			t.Errorf("%d page views", n)
+		}
+	}
+}
