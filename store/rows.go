@@ -93,8 +93,7 @@ func (s *Store) fill(r *eventRow, e *beacon.Event, text []byte) error {
 		return fmt.Errorf("event %.64q has %d bytes as JSON, and max_allowed_packet leaves room for %d", e.ID, len(text), s.maxEvent-rowBytes)
 	}
 	*r = eventRow{
-		id: e.ID, event: text,
-		received: micros(e.Received), time: micros(cmp.Or(e.Time, e.Received)),
+		event: text, received: micros(e.Received), time: micros(cmp.Or(e.Time, e.Received)),
 		name: columnText(e.Name, maxText), page: columnText(e.Page, maxText),
 		series: columnKey(e.Series), seq: integer(e.Seq), mode: columnText(string(e.Mode), 16),
 		verified: e.Verified,
@@ -105,13 +104,11 @@ func (s *Store) fill(r *eventRow, e *beacon.Event, text []byte) error {
 			r.data = ""
 		}
 	}
-	if r.id == "" { // which no Handler makes; the same again is the same still
-		r.id = columnKey("\x00" + string(text))
-	} else {
-		r.id = columnKey(r.id)
-	}
 	told := *e
-	told.ID = r.id
+	if told.ID == "" { // which no Handler makes; the same again is the same still
+		told.ID = "\x00" + string(text)
+	}
+	r.id = columnKey(told.ID)
 	if r.pageView, r.tells = s.source.PageView(told); r.tells {
 		r.pageView = columns(r.pageView)
 		r.session, r.view = r.pageView.Session, r.pageView.View

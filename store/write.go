@@ -64,15 +64,18 @@ const chunkRows = 200
 
 // prepare makes the statements.
 func (s *Store) prepare() {
-	nothing := func(key string) string {
-		if s.dialect == MySQL { // IGNORE would let other mistakes pass
-			return "\nON DUPLICATE KEY UPDATE " + key + " = " + s.table("events") + "." + key
-		}
-		return "\nON CONFLICT DO NOTHING"
-	}
-	s.insertEvents = s.insert("events", eventColumns, nothing("id"))
+	s.insertEvents = s.insert("events", eventColumns, s.unless("id"))
 	s.insertViews = s.insert("page_views", viewColumns, s.join())
-	s.insertAttrs = s.insert("attrs", attrColumns, strings.Replace(nothing("id"), s.table("events")+".", s.table("attrs")+".", 1))
+	s.insertAttrs = s.insert("attrs", attrColumns, s.unless("name", "value", "id"))
+}
+
+// unless returns the clause that leaves out what is there, and lets no other mistake
+// pass, as that would without a key, or IGNORE in MySQL.
+func (s *Store) unless(key ...string) string {
+	if s.dialect == MySQL {
+		return "\nON DUPLICATE KEY UPDATE id = VALUES(id)"
+	}
+	return "\nON CONFLICT (" + strings.Join(key, ", ") + ") DO NOTHING"
 }
 
 func (s *Store) insert(table string, columns []column, tail string) statement {

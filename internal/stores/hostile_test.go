@@ -50,6 +50,11 @@ func TestHostileTexts(t *testing.T) {
 				Errors:  []beacon.FieldError{{Key: text, Value: text, Reason: text}},
 			})
 		}
+		// What happens beside page views is known by its ID.
+		for i, text := range hostile {
+			at := time.UnixMicro(int64(1_000 + i)).UTC()
+			events = append(events, beacon.Event{ID: text + "*", Time: at, Received: at, Session: "activity", Body: beacon.Ping{}})
+		}
 		for range 2 {
 			if err := s.Consume(context.Background(), events); err != nil {
 				t.Fatal(err)
@@ -64,9 +69,10 @@ func TestHostileTexts(t *testing.T) {
 		}
 		sameAsJoined(t, db, events)
 		for _, q := range []struct{ query, want string }{
-			{"SELECT COUNT(DISTINCT id) FROM beacon_events", fmt.Sprint(len(hostile))},
-			{"SELECT COUNT(DISTINCT session) FROM beacon_events", fmt.Sprint(len(hostile))},
-			{"SELECT COUNT(*) FROM beacon_page_views", fmt.Sprint(len(hostile))},
+			{"SELECT COUNT(DISTINCT id) FROM beacon_events", fmt.Sprint(2 * len(hostile))},
+			{"SELECT COUNT(DISTINCT session) FROM beacon_events", fmt.Sprint(len(hostile) + 1)},
+			{"SELECT COUNT(*) FROM beacon_page_views", fmt.Sprint(2 * len(hostile))},
+			{"SELECT COUNT(*) FROM beacon_page_views AS v JOIN beacon_events AS e ON v.view = e.id WHERE activity = 1", fmt.Sprint(len(hostile))},
 			{"SELECT COUNT(*) FROM beacon_attrs", fmt.Sprint(2*len(hostile) - 1)}, // of "a" both are of one name
 		} {
 			var got string
