@@ -27,6 +27,7 @@ type Server struct {
 
 	path string
 	args []string
+	stop syscall.Signal // ends it at once, and without what a kill would leave behind
 
 	cmd    *exec.Cmd
 	log    string
@@ -44,7 +45,7 @@ func StartPostgreSQL() (*Server, error) {
 		return nil, err
 	}
 	data := filepath.Join(s.dir, "data")
-	s.driver, s.admin = "pgx", "postgres"
+	s.driver, s.admin, s.stop = "pgx", "postgres", syscall.SIGQUIT // which frees its shared memory
 	s.path, s.args = bin+"postgres", []string{
 		"-D", data, "-c", "listen_addresses=", "-c", "unix_socket_directories=" + s.dir,
 		"-c", "max_connections=200", "-c", "shared_buffers=128MB",
@@ -61,7 +62,7 @@ func StartMariaDB(options ...string) (*Server, error) {
 		return nil, err
 	}
 	data := filepath.Join(s.dir, "data")
-	s.driver, s.admin = "mysql", "mysql"
+	s.driver, s.admin, s.stop = "mysql", "mysql", syscall.SIGKILL
 	s.path, s.args = "/usr/sbin/mariadbd", append([]string{
 		"--no-defaults", "--datadir=" + data, "--socket=" + filepath.Join(s.dir, "socket"),
 		"--pid-file=" + filepath.Join(s.dir, "pid"), "--skip-networking", "--max-connections=200",
@@ -74,7 +75,9 @@ func StartMariaDB(options ...string) (*Server, error) {
 // newServer makes a directory for a server. Root cannot run one: the user of that name
 // does, which the packages of Debian make, or else nobody.
 func newServer(name string) (*Server, error) {
-	dir, err := os.MkdirTemp("", "beacon-"+name+"-")
+	prefix := "beacon-" + name + "-"
+	removeStale(prefix)
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +95,17 @@ func newServer(name string) (*Server, error) {
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
 	s.owner = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return s, errors.Join(err1, err2, os.Chown(dir, int(uid), int(gid)))
+}
+
+// removeStale removes the directories of processes that had no time for it.
+func removeStale(prefix string) {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*-*"))
+	for _, dir := range dirs {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		if n, err := strconv.Atoi(pid); err == nil && syscall.Kill(n, 0) == syscall.ESRCH {
+			os.RemoveAll(dir)
+		}
+	}
 }
 
 // run runs a program that ends.
@@ -134,7 +148,7 @@ func (s *Server) Start() error {
 	defer log.Close()
 	s.cmd = exec.Command(s.path, s.args...)
 	s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.dir, s.env(), log, log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: syscall.SIGKILL}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Pdeathsig: s.stop}
 	s.exited = make(chan struct{})
 	failed := make(chan error)
 	go func() {
@@ -260,7 +274,12 @@ func (s *Server) Stop() error {
 	select {
 	case <-s.exited:
 	default:
-		err = s.Kill()
+		err = s.cmd.Process.Signal(s.stop)
+		select {
+		case <-s.exited:
+		case <-time.After(10 * time.Second):
+			err = errors.Join(err, s.Kill())
+		}
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
