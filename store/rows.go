@@ -140,24 +140,25 @@ func columns(v beacon.PageView) beacon.PageView {
 
 // pageViewsOf joins the page views that events tell of, sorted by key: two writers that
 // have some of the same never wait for each other.
-func pageViewsOf(rows []*eventRow) []viewRow {
+func pageViewsOf(rows []*eventRow) []*viewRow {
 	type key struct{ session, view string }
-	at := make(map[key]int, len(rows))
-	views := make([]viewRow, 0, len(rows))
+	at := make(map[key]*viewRow, len(rows))
+	views := make([]*viewRow, 0, len(rows))
 	for _, r := range rows {
 		if !r.tells {
 			continue
 		}
 		k := key{r.pageView.Session, r.pageView.View}
-		if n, ok := at[k]; ok {
-			views[n].PageView = views[n].Join(r.pageView)
-			views[n].heard = max(views[n].heard, r.received)
+		if v, ok := at[k]; ok {
+			v.PageView = v.Join(r.pageView)
+			v.heard = max(v.heard, r.received)
 			continue
 		}
-		at[k] = len(views)
-		views = append(views, viewRow{r.pageView, r.received})
+		v := &viewRow{r.pageView, r.received}
+		at[k] = v
+		views = append(views, v)
 	}
-	slices.SortFunc(views, func(a, b viewRow) int {
+	slices.SortFunc(views, func(a, b *viewRow) int {
 		return cmp.Or(strings.Compare(a.Session, b.Session), strings.Compare(a.View, b.View))
 	})
 	return views

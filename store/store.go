@@ -98,7 +98,8 @@ type Options struct {
 	// Permanent says whether an error of the database can never be mended by a retry, so
 	// that the event is refused for good. known is false where the store shall judge
 	// itself, as it does without this. That takes for permanent what databases say of values
-	// (SQLSTATE 22, 23 and 54, and the like), and for temporary all else.
+	// (SQLSTATE 22, 23 and 54, and the like), and for temporary all else. Constraints that
+	// the host adds to the tables are of the former: what violates one is refused.
 	Permanent func(err error) (permanent, known bool)
 }
 

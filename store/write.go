@@ -33,7 +33,7 @@ func (s *Store) write(ctx context.Context, rows []*eventRow) (err error) {
 	if err != nil {
 		return err
 	}
-	err = s.insertViews.run(ctx, tx, len(views), func(i int) int { return views[i].size() }, func(i int, c *cells) { c.pageView(&views[i]) })
+	err = s.insertViews.run(ctx, tx, len(views), func(i int) int { return views[i].size() }, func(i int, c *cells) { c.pageView(views[i]) })
 	if err != nil {
 		return err
 	}
