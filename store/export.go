@@ -143,7 +143,10 @@ func (s *Store) about(w *where, q Query) {
 		key := columnKey(q.Session)
 		w.and("(session = ? OR session = '' AND view = ?)", key, key)
 	}
-	if more, args := pageOf(q); more != "" {
-		w.and(more, args...)
+	if q.Page != "" {
+		w.and("page = ?", columnText(q.Page, maxText))
+	}
+	if q.Name != "" {
+		w.and("name = ?", columnText(q.Name, maxText))
 	}
 }

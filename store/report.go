@@ -1,10 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,60 +42,96 @@ type Day struct {
 	MeanElapsed, MedianElapsed time.Duration
 }
 
-// pagesSQL goes on from piecesSQL. A median is the mean of the two in the middle, or
-// twice the one: no database has to know of medians. MariaDB 10.11 numbers wrongly where
-// one window is by page and session and the other by page in the same query.
-const pagesSQL = `, shown AS (
-  SELECT page, engaged, {greatest}(0, {least}(visible, till - s)) AS visible,
-    ROW_NUMBER() OVER (PARTITION BY page, session, lone, cut ORDER BY s) AS of_session,
-    CASE WHEN nth = 1 THEN 1 ELSE 0 END AS entry_page, CASE WHEN nth_last = 1 THEN 1 ELSE 0 END AS exit_page
-  FROM pieces{where}
-), ranked AS (
-  SELECT page, engaged, visible, entry_page, exit_page, of_session,
-    ROW_NUMBER() OVER (PARTITION BY page ORDER BY engaged) AS by_engaged,
-    ROW_NUMBER() OVER (PARTITION BY page ORDER BY visible) AS by_visible,
-    COUNT(*) OVER (PARTITION BY page) AS views
-  FROM shown
-)
-SELECT page, views, SUM(CASE WHEN of_session = 1 THEN 1 ELSE 0 END), SUM(entry_page), SUM(exit_page), SUM(engaged), SUM(visible),
-  SUM(CASE WHEN by_engaged = (views + 1) {div} 2 THEN engaged ELSE 0 END + CASE WHEN by_engaged = views {div} 2 + 1 THEN engaged ELSE 0 END),
-  SUM(CASE WHEN by_visible = (views + 1) {div} 2 THEN visible ELSE 0 END + CASE WHEN by_visible = views {div} 2 + 1 THEN visible ELSE 0 END)
-FROM ranked GROUP BY page, views`
-
 // Pages returns what became of pages: of the views that somebody saw and that began in
 // the range. It is sorted by Views, the most first, and then by Page, so that
 // Query.Limit keeps the most viewed; Newest means nothing here.
 //
 // The engaged times of pages do not add up to that of sessions where two windows were
 // open side by side: of a session no moment is counted twice, see
-// [sessions.Session.Engaged]. All of it is worked out by the database.
+// [sessions.Session.Engaged].
+//
+// In memory are 16 bytes for each of the views, for the medians, and the pages.
 func (s *Store) Pages(ctx context.Context, q Query) ([]Page, error) {
-	if err := q.validate(); err != nil {
-		return nil, err
-	}
-	var w where
-	w.within("s", q)
-	if more, args := pageOf(q); more != "" {
-		w.and(more, args...)
-	}
-	st := s.begin(q, clocksSQL+piecesSQL)
-	st.tables(s, pagesSQL, "{where}", func() { st.where(w) })
-	st.add("\nORDER BY views DESC, page")
-	st.limit(q)
-	var all []Page
-	err := s.each(ctx, st, func(rows *sql.Rows) error {
-		var p Page
-		var engaged, visible, midEngaged, midVisible int64
-		err := rows.Scan(&p.Page, &p.Views, &p.Sessions, &p.Entries, &p.Exits, &engaged, &visible, &midEngaged, &midVisible)
-		p.MeanEngaged, p.MedianEngaged = mean(engaged, p.Views), mean(midEngaged, 2)
-		p.MeanVisible, p.MedianVisible = mean(visible, p.Views), mean(midVisible, 2)
-		all = append(all, p)
-		return err
+	byPage := map[string]*pageViews{}
+	var ends ends
+	err := s.visits(ctx, q, func(v *visit) {
+		placed := v.locate()
+		ends.find(v)
+		for i, p := range placed {
+			if !q.holds(p.start) || !q.isOf(p.PageView) {
+				continue
+			}
+			x := byPage[p.Page]
+			if x == nil {
+				x = &pageViews{Page: Page{Page: p.Page}}
+				byPage[p.Page] = x
+			}
+			if x.visit != v.number || x.session != p.session {
+				x.visit, x.session = v.number, p.session
+				x.Sessions++
+			}
+			x.add(p, ends[p.session].first == i, ends[p.session].last == i)
+		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: pages: %w", err)
 	}
-	return all, nil
+	var all []Page
+	for _, x := range byPage {
+		x.MeanEngaged, x.MedianEngaged = lengths(x.engaged)
+		x.MeanVisible, x.MedianVisible = lengths(x.visible)
+		all = append(all, x.Page)
+	}
+	q.Newest = false
+	return sorted(all, q, func(a, b *Page) int { return cmp.Or(b.Views-a.Views, strings.Compare(a.Page, b.Page)) }), nil
+}
+
+// pageViews are the views of one page.
+type pageViews struct {
+	Page
+	engaged, visible []int64
+	visit, session   int // that was counted last
+}
+
+func (x *pageViews) add(p located, entry, exit bool) {
+	x.Views++
+	if entry {
+		x.Entries++
+	}
+	if exit {
+		x.Exits++
+	}
+	length := p.end.Sub(p.start)
+	x.engaged = append(x.engaged, max(0, min(p.Engaged, length)).Microseconds())
+	x.visible = append(x.visible, max(0, min(p.Visible, length)).Microseconds())
+}
+
+// ends are which of the page views of a visit are the first and the last of each session.
+type ends []struct{ first, last int }
+
+func (e *ends) find(v *visit) {
+	placed := v.locate()
+	*e = slices.Grow((*e)[:0], len(v.sessions))[:len(v.sessions)]
+	for i := range *e {
+		(*e)[i].first, (*e)[i].last = -1, -1
+	}
+	for i := range placed {
+		x := &(*e)[placed[i].session]
+		if x.first < 0 {
+			x.first = i
+		}
+		if x.last < 0 || !v.seenUntil(&placed[i]).Before(v.seenUntil(&placed[x.last])) {
+			x.last = i
+		}
+	}
+}
+
+// seenUntil is the end of a page view, in its session.
+func (v *visit) seenUntil(p *located) time.Time {
+	if end := v.sessions[p.session].End; p.end.After(end) {
+		return end
+	}
+	return p.end
 }
 
 // Days returns the days on which sessions began in the range, in the time zone of loc;
@@ -102,67 +139,50 @@ func (s *Store) Pages(ctx context.Context, q Query) ([]Page, error) {
 // split it. Days without any are left out. Page and Name are of a page view that is part
 // of a session, and Limit and Newest are about days.
 //
-// The database works out the sessions. The lengths of those of one day are kept in
-// memory at a time, 16 bytes for each.
+// In memory are 16 bytes for each of the sessions, for the medians, and the days.
 func (s *Store) Days(ctx context.Context, q Query, loc *time.Location) ([]Day, error) {
-	if err := q.validate(); err != nil {
-		return nil, err
-	}
 	if loc == nil {
 		loc = time.UTC
 	}
-	var w where
-	w.within("started", q)
-	st := s.found(q, &w)
-	st.add("\nSELECT started, ended, engaged, views FROM found")
-	st.where(w)
-	all := q
-	all.Limit = 0
-	st.order(all, "started")
-
-	var days []Day
-	var c collected
-	err := s.each(ctx, st, func(rows *sql.Rows) error {
-		var started, ended, engaged int64
-		var views int
-		if err := rows.Scan(&started, &ended, &engaged, &views); err != nil {
-			return err
-		}
-		y, m, d := timeOf(started).In(loc).Date()
-		if date := time.Date(y, m, d, 0, 0, 0, 0, loc); len(days) == 0 || !date.Equal(days[len(days)-1].Date) {
-			c.into(days)
-			if q.Limit > 0 && len(days) == q.Limit {
-				return errEnough
+	type date struct {
+		year  int
+		month time.Month
+		day   int
+	}
+	type collected struct {
+		Day
+		elapsed, engaged []int64
+	}
+	byDate := map[date]*collected{}
+	err := s.visits(ctx, q, func(v *visit) {
+		for i := range v.sessions {
+			x := &v.sessions[i]
+			if !q.holds(x.Start) || !v.about(i, q) {
+				continue
 			}
-			days = append(days, Day{Date: date})
+			var at date
+			at.year, at.month, at.day = x.Start.In(loc).Date()
+			d := byDate[at]
+			if d == nil {
+				d = &collected{Day: Day{Date: time.Date(at.year, at.month, at.day, 0, 0, 0, 0, loc)}}
+				byDate[at] = d
+			}
+			d.Sessions++
+			d.Views += x.Views
+			d.elapsed = append(d.elapsed, x.Elapsed().Microseconds())
+			d.engaged = append(d.engaged, x.Engaged.Microseconds())
 		}
-		c.views += views
-		c.elapsed, c.engaged = append(c.elapsed, ended-started), append(c.engaged, engaged)
-		return nil
 	})
-	if err != nil && err != errEnough {
+	if err != nil {
 		return nil, fmt.Errorf("store: days: %w", err)
 	}
-	c.into(days)
-	return days, nil
-}
-
-// collected are the lengths of the sessions of one day.
-type collected struct {
-	views            int
-	elapsed, engaged []int64
-}
-
-// into writes what was collected into the last of days, and begins anew.
-func (c *collected) into(days []Day) {
-	if len(c.elapsed) == 0 {
-		return
+	var days []Day
+	for _, d := range byDate {
+		d.MeanElapsed, d.MedianElapsed = lengths(d.elapsed)
+		d.MeanEngaged, d.MedianEngaged = lengths(d.engaged)
+		days = append(days, d.Day)
 	}
-	d := &days[len(days)-1]
-	d.Sessions, d.Views = len(c.elapsed), c.views
-	d.MeanElapsed, d.MedianElapsed = lengths(c.elapsed)
-	d.MeanEngaged, d.MedianEngaged = lengths(c.engaged)
-	c.views, c.elapsed, c.engaged = 0, c.elapsed[:0], c.engaged[:0]
+	return sorted(days, q, func(a, b *Day) int { return a.Date.Compare(b.Date) }), nil
 }
 
 // lengths returns the mean and the median of microseconds, which it sorts.

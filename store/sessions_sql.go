@@ -118,16 +118,15 @@ const foundSQL = `, grouped AS (
     COUNT(*) AS views, SUM(logged) AS logged, SUM(engaged) AS engaged, MAX(crashed) AS crashed,
     MAX(CASE WHEN e > {least}(cut, s + {max}) THEN 1 ELSE 0 END) AS clipped,
     MAX(CASE WHEN s = e AND visible = 0 AND seq = 0 THEN 1 ELSE 0 END) AS incomplete,
-    MAX(CASE WHEN clock IS NULL THEN 1 ELSE 0 END) AS client_clock,
-    MAX(CASE WHEN {hit} THEN 1 ELSE 0 END) AS hit
+    MAX(CASE WHEN clock IS NULL THEN 1 ELSE 0 END) AS client_clock
   FROM pieces GROUP BY session, lone, cut
 ), placed AS (
   SELECT session, lone, started, ended, first_view, entry_page, exit_page, referrer, views, logged, engaged, crashed,
     CASE WHEN clipped = 1 OR LEAD(began) OVER (PARTITION BY session, lone ORDER BY cut) = began THEN 1 ELSE 0 END AS was_cut,
-    incomplete, client_clock, hit, ended + {gap} AS place, 1 AS is_session
+    incomplete, client_clock, ended + {gap} AS place, 1 AS is_session
   FROM grouped
   UNION ALL
-  SELECT session, lone, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, crashed, NULL, NULL, NULL, NULL, s, 0
+  SELECT session, lone, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, crashed, NULL, NULL, NULL, s, 0
   FROM timed WHERE seen = 0
 ), near AS (
   SELECT placed.*, MIN(started) OVER (PARTITION BY session, lone ORDER BY place DESC, is_session DESC, started DESC
@@ -140,7 +139,7 @@ const foundSQL = `, grouped AS (
     MAX(entry_page) AS entry_page, MAX(exit_page) AS exit_page, MAX(referrer) AS referrer,
     SUM(CASE WHEN is_session = 0 AND place >= begun - {gap} THEN 1 ELSE 0 END) AS attached,
     MAX(logged) AS logged, MAX(CASE WHEN is_session = 1 OR place >= begun - {gap} THEN crashed ELSE 0 END) AS crashed,
-    MAX(was_cut) AS was_cut, MAX(incomplete) AS incomplete, MAX(client_clock) AS client_clock, MAX(hit) AS hit
+    MAX(was_cut) AS was_cut, MAX(incomplete) AS incomplete, MAX(client_clock) AS client_clock
   FROM near WHERE begun IS NOT NULL GROUP BY session, lone, begun
 )`
 
@@ -148,7 +147,7 @@ const foundSQL = `, grouped AS (
 // row for each session of the page views in from.
 func sessionsSQL(d Dialect, from string, r sessions.Rules) string {
 	return d.fill(r, clocksSQL+piecesSQL+foundSQL,
-		"{from}", from, "{hit}", "1 = 1")
+		"{from}", from)
 }
 
 // sessionsView is the query behind the view of sessions: times as the database has

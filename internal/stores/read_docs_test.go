@@ -39,7 +39,7 @@ func TestDocs(t *testing.T) {
 			"funnel": "20 10|",
 			"data":   "pro 10|free 2|",
 			"last":   "https://example.com/ 20|",
-			"attrs":  "1 15 25|0 15 25|",
+			"attrs":  "0 15 25|1 15 25|",
 		}
 		days, err := s.Days(ctx, store.Query{}, nil)
 		if err != nil {

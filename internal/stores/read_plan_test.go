@@ -130,11 +130,11 @@ func scans(t *testing.T, db *sql.DB, d store.Dialect, q question) (plan string, 
 		switch d {
 		case store.PostgreSQL:
 			yes = yes || strings.Contains(row, "Seq Scan on beacon_")
-		case store.SQLite: // "SCAN x USING INDEX y" reads all of an index, in its order
-			yes = yes || strings.Contains(row, "SCAN beacon_") && !strings.Contains(row, "USING INDEX") || strings.Contains(row, "SCAN page_views") && strings.Contains(q.text, "FROM beacon_page_views AS page_views")
+		case store.SQLite: // with LIMIT, a scan of an index ends early
+			yes = yes || strings.Contains(row, "SCAN beacon_") && !(strings.Contains(row, "USING INDEX") && strings.Contains(q.text, "LIMIT"))
 		case store.MySQL:
-			yes = yes || strings.Contains(row, "type=ALL") && table.MatchString(row)
-			yes = yes || strings.Contains(row, "table=page_views") && strings.Contains(row, "type=ALL") && strings.Contains(q.text, "FROM beacon_page_views AS page_views")
+			whole := strings.Contains(row, "type=ALL") || strings.Contains(row, "type=index ") && !strings.Contains(q.text, "LIMIT")
+			yes = yes || whole && table.MatchString(row)
 		}
 	}
 	if err := rows.Err(); err != nil {

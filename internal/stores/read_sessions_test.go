@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -46,13 +47,14 @@ func TestSessionsAreOf(t *testing.T) {
 		}
 		for _, rules := range rules {
 			s := open(t, db, d, store.Options{Rules: rules})
+			want := sessions.Of(views, rules)
+			same(t, fmt.Sprint("view, ", rules), viewSessions(t, db, "beacon_"), want, views)
+			same(t, fmt.Sprint("page views as stored, ", rules), sessions.Of(stored, rules), want, views)
 			got, err := s.Sessions(context.Background(), store.Query{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := sessions.Of(views, rules)
-			same(t, fmt.Sprint(rules), got, want, views)
-			same(t, fmt.Sprint("page views as stored, ", rules), sessions.Of(stored, rules), want, views)
+			same(t, fmt.Sprint("method, ", rules), got, want, views)
 		}
 	})
 }
@@ -82,7 +84,8 @@ func TestSessionsOfVisits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "visits", got, want, views)
+		same(t, "method", got, want, views)
+		same(t, "view", viewSessions(t, db, "beacon_"), want, views)
 	})
 }
 
@@ -178,6 +181,62 @@ func put(t testing.TB, db *sql.DB, views []beacon.PageView) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// viewSessions returns what the view of the sessions has.
+func viewSessions(t testing.TB, db *sql.DB, prefix string) (all []sessions.Session) {
+	t.Helper()
+	rows, err := db.Query("SELECT session, id, started, ended, elapsed, engaged, views, entry_page, exit_page, referrer, attached, logged," +
+		" crashed, was_cut, incomplete, client_clock FROM " + prefix + "sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	at := func(v any) time.Time {
+		switch v := v.(type) {
+		case time.Time:
+			return v.UTC()
+		case []byte:
+			return inUTC(t, string(v))
+		case string:
+			return inUTC(t, v)
+		}
+		t.Fatalf("a time is %T", v)
+		return time.Time{}
+	}
+	for rows.Next() {
+		var x sessions.Session
+		var started, ended any
+		var elapsed, engaged float64
+		if err := rows.Scan(&x.Key, &x.ID, &started, &ended, &elapsed, &engaged, &x.Views, &x.Entry, &x.Exit, &x.Referrer, &x.Attached, &x.Logged,
+			&x.Crashed, &x.Cut, &x.Incomplete, &x.ClientClock); err != nil {
+			t.Fatal(err)
+		}
+		x.Start, x.End, x.Engaged = at(started), at(ended), time.Duration(math.Round(engaged*1e6))*time.Microsecond
+		if got := time.Duration(math.Round(elapsed*1e6)) * time.Microsecond; got != x.Elapsed() {
+			t.Errorf("session %s: elapsed is %v, from %v to %v", x.ID, got, x.Start, x.End)
+		}
+		all = append(all, x)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(all, func(a, b sessions.Session) int {
+		if c := a.Start.Compare(b.Start); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return all
+}
+
+func inUTC(t testing.TB, text string) time.Time {
+	t.Helper()
+	at, err := time.Parse("2006-01-02 15:04:05.000000", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
 }
 
 // same compares sessions, and tells of the first key that differs.
