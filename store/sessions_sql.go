@@ -154,10 +154,14 @@ func sessionsSQL(d Dialect, from string, r sessions.Rules) string {
 // them, in UTC, and lengths in seconds.
 func sessionsView(d Dialect, prefix string, r sessions.Rules) string {
 	at := func(column string) string { return strings.ReplaceAll(nativeTime(d), "{at}", column) }
+	seconds := " / 1000000.0"
+	if d == MySQL { // whose quotients have four digits
+		seconds = " * 0.000001"
+	}
 	return sessionsSQL(d, prefix+"page_views", r) + `
 SELECT CASE WHEN session = '' THEN lone ELSE session END AS session, id,
   ` + at("started") + ` AS started, ` + at("ended") + ` AS ended,
-  (ended - started) / 1000000.0 AS elapsed, engaged / 1000000.0 AS engaged,
+  (ended - started)` + seconds + ` AS elapsed, engaged` + seconds + ` AS engaged,
   views, entry_page, exit_page, referrer, attached, ` + d.fill(r, "CAST(logged AS {bigint})") + ` AS logged,
   crashed = 1 AS crashed, was_cut = 1 AS was_cut, incomplete = 1 AS incomplete, client_clock = 1 AS client_clock
 FROM found`

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ func TestSessionsAreOf(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, 11))
 	var views []beacon.PageView
-	for n := range 4000 {
+	for n := range 1500 {
 		views = append(views, tight(r, fmt.Sprintf("s%d", n))...)
 	}
 	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
@@ -48,7 +50,7 @@ func TestSessionsAreOf(t *testing.T) {
 		for _, rules := range rules {
 			s := open(t, db, d, store.Options{Rules: rules})
 			want := sessions.Of(views, rules)
-			same(t, fmt.Sprint("view, ", rules), viewSessions(t, db, "beacon_"), want, views)
+			same(t, fmt.Sprint("view, ", rules), viewSessions(t, db), want, views)
 			same(t, fmt.Sprint("page views as stored, ", rules), sessions.Of(stored, rules), want, views)
 			got, err := s.Sessions(context.Background(), store.Query{})
 			if err != nil {
@@ -63,7 +65,7 @@ func TestSessionsAreOf(t *testing.T) {
 func TestSessionsOfVisits(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 11))
 	var events []beacon.Event
-	for n := range 1500 {
+	for n := range size(t, 1000) {
 		events = append(events, visits.Mangle(r, visits.Random(r, fmt.Sprintf("v%d", n)))...)
 	}
 	var views []beacon.PageView
@@ -85,16 +87,32 @@ func TestSessionsOfVisits(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, "method", got, want, views)
-		same(t, "view", viewSessions(t, db, "beacon_"), want, views)
+		same(t, "view", viewSessions(t, db), want, views)
 	})
+}
+
+// size is n, or BEACON_VISITS.
+func size(t testing.TB, n int) int {
+	if text := os.Getenv("BEACON_VISITS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
 }
 
 // TestSessionsOfCases: the visits that have a name, each in the numbers that are expected.
 func TestSessionsOfCases(t *testing.T) {
 	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
-		for n, c := range visits.Cases() {
+		s := open(t, db, d, store.Options{})
+		for _, c := range visits.Cases() {
 			t.Run(c.Name, func(t *testing.T) {
-				s := open(t, db, d, store.Options{Prefix: fmt.Sprintf("case%d_", n)})
+				for _, table := range []string{"events", "page_views", "attrs"} {
+					if _, err := db.Exec("DELETE FROM beacon_" + table); err != nil {
+						t.Fatal(err)
+					}
+				}
 				if err := s.Consume(context.Background(), slices.Clone(c.Events)); err != nil {
 					t.Fatal(err)
 				}
@@ -184,10 +202,10 @@ func put(t testing.TB, db *sql.DB, views []beacon.PageView) {
 }
 
 // viewSessions returns what the view of the sessions has.
-func viewSessions(t testing.TB, db *sql.DB, prefix string) (all []sessions.Session) {
+func viewSessions(t testing.TB, db *sql.DB) (all []sessions.Session) {
 	t.Helper()
 	rows, err := db.Query("SELECT session, id, started, ended, elapsed, engaged, views, entry_page, exit_page, referrer, attached, logged," +
-		" crashed, was_cut, incomplete, client_clock FROM " + prefix + "sessions")
+		" crashed, was_cut, incomplete, client_clock FROM beacon_sessions")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +232,7 @@ func viewSessions(t testing.TB, db *sql.DB, prefix string) (all []sessions.Sessi
 		}
 		x.Start, x.End, x.Engaged = at(started), at(ended), time.Duration(math.Round(engaged*1e6))*time.Microsecond
 		if got := time.Duration(math.Round(elapsed*1e6)) * time.Microsecond; got != x.Elapsed() {
-			t.Errorf("session %s: elapsed is %v, from %v to %v", x.ID, got, x.Start, x.End)
+			t.Fatalf("session %s: elapsed is %v, from %v to %v", x.ID, got, x.Start, x.End)
 		}
 		all = append(all, x)
 	}
