@@ -15,7 +15,7 @@ type Query struct {
 	// zero time is no bound. Each method says what has to be in it.
 	From, To time.Time
 
-	// Session is the [github.com/pagebeacon/beacon/sessions.Session.Key] of a session. Page and Name are a page,
+	// Session is the Key of a session, see package sessions. Page and Name are a page,
 	// exactly as events have it, and a name: of a page view, or of an event.
 	Session, Page, Name string
 
@@ -108,10 +108,6 @@ func (s *question) order(q Query, columns ...string) {
 			s.add(" DESC")
 		}
 	}
-	s.limit(q)
-}
-
-func (s *question) limit(q Query) {
 	if q.Limit > 0 {
 		s.add("\nLIMIT ?", q.Limit)
 	}
@@ -148,6 +144,9 @@ func (s *Store) candidates(q Query) *question {
 		}
 		condition := strings.Join(w.conditions, " AND ")
 		ask.add(columns+" WHERE session <> '' AND session IN (SELECT session FROM "+table+" WHERE "+condition+")", w.args...)
+		if s.dialect == SQLite { // which would go by the key, and read all page views that have none
+			columns += " INDEXED BY " + s.table("page_views_heard")
+		}
 		ask.add("\nUNION ALL "+columns+" WHERE session = '' AND "+condition, w.args...)
 	}
 	ask.add("\nORDER BY session, view")

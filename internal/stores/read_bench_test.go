@@ -39,6 +39,11 @@ func BenchmarkRead(b *testing.B) {
 			day := store.Query{From: epoch.AddDate(0, 0, 29), To: epoch.AddDate(0, 0, 30)}
 			before := store.Query{From: epoch.AddDate(0, 0, 9), To: epoch.AddDate(0, 0, 10)}
 			all := map[string]func() (int, error){
+				"sum over the view": func() (n int, err error) {
+					var engaged float64
+					err = db.QueryRow("SELECT COUNT(*), SUM(engaged) FROM beacon_sessions").Scan(&n, &engaged)
+					return n, err
+				},
 				"sessions of the last day": func() (int, error) { x, err := s.Sessions(ctx, day); return len(x), err },
 				"pages of the last day":    func() (int, error) { x, err := s.Pages(ctx, day); return len(x), err },
 				"sessions of a day before": func() (int, error) { x, err := s.Sessions(ctx, before); return len(x), err },

@@ -22,9 +22,17 @@ func TestPlans(t *testing.T) {
 	ctx := context.Background()
 	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		open(t, db, d, store.Options{})
-		put(t, db, month(20_000))
+		views := month(20_000)
+		for i := range views {
+			if i%2 == 0 { // a page view without a session is found by its time, too
+				views[i].Session = ""
+			}
+		}
+		put(t, db, views)
 		manyEvents(t, db, d, 20_000)
-		analyze(t, db, d)
+		if d != store.SQLite { // which does not look at its tables by itself
+			analyze(t, db, d)
+		}
 		asked := &asked{to: db.Driver(), db: db}
 		s := open(t, sql.OpenDB(asked), d, store.Options{})
 		// A day of a table of years is as a quarter of an hour of these.
@@ -58,7 +66,11 @@ func TestPlans(t *testing.T) {
 				t.Errorf("%s: no question was seen", name)
 			}
 			for _, q := range questions {
-				if plan, scans := scans(t, db, d, q); scans {
+				plan, scans := scans(t, db, d, q)
+				if strings.Contains(q.text, "heard >= ") && strings.Count(plan, "beacon_page_views USING PRIMARY KEY (session=?)") > 1 {
+					scans = true // those without a session
+				}
+				if scans {
 					t.Errorf("%s reads all of a table:\n%.1000s\n%.4000s", name, q.text, plan)
 				}
 			}
