@@ -166,7 +166,7 @@ func New(o Options) (*Live, error) {
 }
 
 // Consume remembers the events. It never fails, not even after [Live.Close]: what is
-// shown is not what is kept. It takes about a microsecond an event.
+// shown is not what is kept. It takes a few microseconds an event.
 func (l *Live) Consume(_ context.Context, events []beacon.Event) error {
 	for i := range events {
 		e := &events[i]

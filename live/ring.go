@@ -95,7 +95,8 @@ func (r *ring) trim() {
 		}
 		drop++
 	}
-	r.items = slices.Delete(r.items, 0, drop)
+	clear(r.items[:drop])
+	r.items = r.items[drop:] // append makes room for as many again now and then
 }
 
 // since returns the items after a position, no more than most, and how many there were

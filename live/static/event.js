@@ -28,7 +28,7 @@ function file(f) {
 function pre(text) {
   const e = element("pre", "", ...visible(text, true));
   e.tabIndex = 0; // it scrolls, so it has to be within reach of a keyboard
-  e.setAttribute("role", "region");
+  e.setAttribute("role", "group");
   e.setAttribute("aria-label", "content");
   return e;
 }
@@ -111,9 +111,9 @@ function whole(e, link) {
   const all = element("div", "whole", ...content(e.body));
   for (const n of e.notes ?? []) all.append(element("p", "note", ...visible(n)));
   if (e.again) all.append(element("p", "note", "An event of this ID was here before: a repetition, which counts once."));
-  if (e.query) all.append(element("h4", "", "Query"), pairs(e.query));
-  if (e.attrs) all.append(element("h4", "", "Added by the server"), pairs(e.attrs));
-  all.append(element("h4", "", "About"), pairs(about, "pairs about"));
+  if (e.query) all.append(element("p", "sub", "Query"), pairs(e.query));
+  if (e.attrs) all.append(element("p", "sub", "Added by the server"), pairs(e.attrs));
+  all.append(element("p", "sub", "About"), pairs(about, "pairs about"));
   const to = link?.(e);
   if (to) {
     const a = element("a", "", "Its session");
@@ -134,8 +134,8 @@ export function refusal(r) {
   details.addEventListener("toggle", () => {
     const all = element("div", "whole");
     if (r.why) all.append(element("p", "", ...visible(r.why)));
-    if (r.body) all.append(element("h4", "", "What came"), file(r.body));
-    if (r.about) all.append(element("h4", "", "About"), pairs(r.about, "pairs about"));
+    if (r.body) all.append(element("p", "sub", "What came"), file(r.body));
+    if (r.about) all.append(element("p", "sub", "About"), pairs(r.about, "pairs about"));
     details.append(all);
   }, { once: true });
   return element("li", "", details);

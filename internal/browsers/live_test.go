@@ -1,0 +1,354 @@
+package browsers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/client"
+	"github.com/pagebeacon/beacon/live"
+	"github.com/pagebeacon/beacon/sink"
+)
+
+// A liveSite is a site with the client's tag, and its live page behind /admin/live/.
+type liveSite struct {
+	*httptest.Server
+	live *live.Live
+}
+
+func newLiveSite(t *testing.T) *liveSite {
+	t.Helper()
+	s := &liveSite{}
+	var h *beacon.Handler
+	var err error
+	s.live, err = live.New(live.Options{
+		Title: "shop.example",
+		Stats: func() beacon.Stats { return h.Stats() },
+		Checks: []live.Check{
+			{Name: "spool", Healthy: func(context.Context) error { return nil }, Stats: func() any {
+				return map[string]any{"stored": 4000, "pending_events": 12, "bytes": 123456, "oldest_ns": 1234567890, "sink_hangs": false, "last_sync": time.Now()}
+			}},
+			{Name: "store", Healthy: func(context.Context) error { return errors.New("connection refused \u202e\x00") }},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err = beacon.New(beacon.Config{Sink: sink.Tee(sink.Required(s.live)), OnRefused: s.live.Refused})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/admin/live/", http.StripPrefix("/admin/live", s.live))
+	mux.HandleFunc("GET /shop/{page}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `<!doctype html><title>Shop</title>%s<p>A page.</p>`, h.ScriptTag(client.Tag{}))
+	})
+	s.Server = httptest.NewServer(h.Middleware(mux))
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.live.Close(context.Background()) })
+	return s
+}
+
+// watch opens the live page, and reports errors of its console when the test ends.
+func (s *liveSite) watch(t *testing.T, b *Browser) *Page {
+	t.Helper()
+	p := b.Open(s.URL + "/admin/live/")
+	p.Eval(`window.faults = [];
+		addEventListener("error", e => faults.push(String(e.message)));
+		addEventListener("unhandledrejection", e => faults.push(String(e.reason)));
+		addEventListener("securitypolicyviolation", e => faults.push(e.violatedDirective + " " + e.blockedURI));
+		for (const how of ["error", "warn"]) { const was = console[how]; console[how] = (...a) => { faults.push(a.join(" ")); was(...a) } }`, nil)
+	p.WaitFor(`return document.getElementById("connection").textContent === "live"`)
+	return p
+}
+
+func (s *liveSite) faultless(t *testing.T, p *Page) {
+	t.Helper()
+	var faults []string
+	if p.Eval(`return window.faults`, &faults); len(faults) > 0 {
+		t.Errorf("the page complains: %q", faults)
+	}
+}
+
+// TestLive: somebody visits a page of the site, and who looks sees the session being
+// counted while it lasts, the events that make it, and what was refused.
+func TestLive(t *testing.T) {
+	for _, engine := range Engines() {
+		t.Run(string(engine), func(t *testing.T) {
+			b, s := Start(t, engine), newLiveSite(t)
+			p := s.watch(t, b)
+			p.Eval(`document.documentElement.dataset.same = "page"`, nil)
+			visit := b.Open(s.URL + "/shop/shoes")
+			visit.Hide() // which the page reports
+			p.WaitFor(`return document.querySelectorAll("#rows tr").length === 1 && document.getElementById("n-open").textContent === "1"`)
+			p.WaitFor(`return document.querySelector("#log .name")?.textContent === "session" && document.querySelector("#rows .pages").textContent === "/shop/shoes"`)
+			// What was not heard yet is counted beside what was.
+			since := `return Number(document.querySelector("#rows .since").textContent.replace(/[^0-9]/g, ""))`
+			p.WaitFor(strings.Replace(since, "return ", "return 2 <= ", 1))
+
+			var first float64
+			p.Eval(`return parseFloat(document.querySelector("#rows .known").textContent)`, &first)
+			visit.Show()
+			visit.Eval(`beacon.log("put into the cart", {sku: "A-1"})`, nil)
+			time.Sleep(1200 * time.Millisecond)
+			visit.Close()
+			p.WaitFor(`return [...document.querySelectorAll("#log .gist")].some(e => e.textContent.includes("put into the cart"))`)
+			p.WaitFor(fmt.Sprintf(`return parseFloat(document.querySelector("#rows .known").textContent) >= %g`, first+1))
+			p.WaitFor(`return document.querySelectorAll("#rows .view").length === 1 && document.querySelectorAll("#rows .view > *").length >= 1`)
+			p.WaitFor(`return document.getElementById("plot").getAttribute("aria-label").startsWith("Elapsed: median ")`)
+
+			if resp, err := http.Post(s.URL+"/_pb", "text/plain", strings.NewReader(strings.Repeat("x", 2<<20))); err != nil || resp.StatusCode != 413 {
+				t.Errorf("%v, %v", resp, err)
+			} else {
+				resp.Body.Close()
+			}
+			p.WaitFor(`return document.querySelector("#refusals .kind")?.textContent === "413" && document.getElementById("n-refused").textContent === "1"`)
+			p.WaitFor(`return document.querySelector("#checks").textContent.includes("pending events") && document.getElementById("n-health").textContent === "1 failing"`)
+
+			// The session, by its link, with its events in order; and back.
+			p.Click("#rows a")
+			p.WaitFor(`return document.querySelector("dialog").open && location.hash.startsWith("#session=")`)
+			p.WaitFor(`const names = [...document.querySelectorAll("#session-events .name")].map(e => e.textContent);
+				return names.includes("log") && names.indexOf("session") >= 0 && document.querySelectorAll("#views tbody tr").length === 1`)
+			var link string
+			p.Eval(`return location.href`, &link)
+			p.Click("#close")
+			p.WaitFor(`return !document.querySelector("dialog").open && location.hash === "" && document.activeElement.closest("#rows") !== null`)
+
+			// It stands still on demand, and then goes on.
+			p.Click("#pause")
+			before := 0
+			p.Eval(`return document.querySelectorAll("#log li").length`, &before)
+			if resp, err := http.Post(s.URL+"/_pb", "text/plain", strings.NewReader("while it stood still")); err == nil {
+				resp.Body.Close()
+			}
+			p.WaitFor(`return document.getElementById("pause").textContent === "Go on (1 new)"`)
+			after := 0
+			if p.Eval(`return document.querySelectorAll("#log li").length`, &after); after != before {
+				t.Errorf("%d events while it stood still, before %d", after, before)
+			}
+			p.Click("#pause")
+			p.WaitFor(`return document.querySelector("#log .gist").textContent === "while it stood still"`)
+			p.Eval(`const e = document.getElementById("only"); e.value = "cart"; e.dispatchEvent(new Event("input"))`, nil)
+			p.WaitFor(`return [...document.querySelectorAll("#log > li:not([hidden])")].length === 1`)
+
+			var same string
+			if p.Eval(`return document.documentElement.dataset.same`, &same); same != "page" {
+				t.Error("the page was loaded again")
+			}
+			s.faultless(t, p)
+			p.Navigate("about:blank")
+			p.Navigate(link)
+			p.WaitFor(`return document.querySelector("dialog").open && document.querySelector("#session-title").textContent === "/shop/shoes"`)
+		})
+	}
+}
+
+const markup = `<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><svg onload=pwned=1>`
+
+// hostileEvents are what a client could send to whoever looks.
+func hostileEvents() []beacon.Event {
+	now := time.Now()
+	evil := "\u202e\u2066" + markup + "\x00\x1b[31m"
+	start := fmt.Sprintf(`"start":%d,"end":%d,"engaged":-5,"seen":1e300`, now.UnixMilli()-60000, now.UnixMilli())
+	events := []beacon.Event{
+		{Name: evil, Page: "javascript:window.pwned=1", Session: "javascript:pwned=1", Body: beacon.Text(evil)},
+		{Name: "session", Session: evil, View: evil, Page: "javascript:window.pwned=1//" + evil, Mode: beacon.ModeReplace, Seq: 1, Series: "t", Body: beacon.JSON(`{` + start + `,"ref":"javascript:pwned=1","name":"` + strings.ReplaceAll(markup, `"`, `\"`) + `"}`)},
+		{Name: "session", Session: "__proto__", View: "constructor", Page: strings.Repeat("W", 5000), Mode: beacon.ModeReplace, Seq: 1, Series: "t", Body: beacon.JSON(`{` + start + `,"__proto__":{"pwned":1}}`)},
+		{Body: beacon.Form{{Name: evil, Value: evil}, {Name: "", Value: ""}, {Name: "__proto__", File: &beacon.File{Name: evil, Type: evil, Data: []byte(evil)}}}, Query: beacon.Form{{Name: evil, Value: evil}}},
+		{Body: beacon.Report{Type: evil, URL: "javascript:pwned=1", Body: []byte(`{"a":"</script><script>pwned=1</script>"}`)}},
+		{Body: beacon.Ping{From: "javascript:pwned=1", To: "data:text/html," + markup}},
+		{Body: beacon.Binary{Type: evil, Data: []byte(evil)}, Attrs: map[string]string{evil: evil}, Errors: []beacon.FieldError{{Key: evil, Value: evil, Reason: evil}}},
+		{Body: beacon.JSON(`{"long":"` + strings.Repeat("m", 4000) + `"}`), Name: strings.Repeat("n", 3000)},
+		{Body: beacon.JSON(strings.Repeat("[", 500) + strings.Repeat("]", 500)), Time: time.Unix(1<<40, 0), Received: time.Unix(1<<40, 0)},
+	}
+	for i := range events {
+		e := &events[i]
+		if e.Received.IsZero() {
+			e.Received, e.Time = now, now
+		}
+		e.ID = fmt.Sprint(i, evil)
+		e.Request = beacon.Request{Method: evil, Path: evil, UserAgent: evil, Origin: evil}
+	}
+	return events
+}
+
+// TestLiveHostile: what clients send is text to who looks: it runs nothing, loads nothing
+// and leads nowhere.
+func TestLiveHostile(t *testing.T) {
+	for _, engine := range Engines() {
+		t.Run(string(engine), func(t *testing.T) {
+			b, s := Start(t, engine), newLiveSite(t)
+			p := s.watch(t, b)
+			events := hostileEvents()
+			s.live.Consume(t.Context(), events)
+			r := httptest.NewRequest("POST", "/_pb", nil)
+			r.Header.Set("Origin", markup)
+			s.live.Refused(r, []byte(markup), &beacon.RequestError{Status: 400, Reason: markup, Err: errors.New(markup)})
+			p.WaitFor(fmt.Sprintf(`return document.querySelectorAll("#log > li").length === %d && document.querySelectorAll("#rows tr").length === 2 && document.querySelectorAll("#refusals li").length === 1`, len(events)))
+			p.Eval(`for (const d of document.querySelectorAll("details")) d.open = true`, nil)
+			p.WaitFor(`return document.querySelectorAll(".whole").length === 10`)
+			for i := range 2 {
+				p.Eval(fmt.Sprintf(`document.querySelectorAll("#rows a")[%d].click()`, i), nil)
+				p.WaitFor(`return document.querySelector("dialog").open && document.querySelectorAll("#views tbody tr").length > 0`)
+				p.Click("#close")
+				p.WaitFor(`return !document.querySelector("dialog").open`)
+			}
+			var got struct {
+				Pwned            bool
+				Odd, Links, Bare []string
+				Marked           int
+				Over             int
+			}
+			p.Eval(`
+				const all = [...document.querySelectorAll("body *")];
+				return {
+					pwned: window.pwned !== undefined || ({}).pwned !== undefined,
+					odd: all.filter(e => ["IMG", "SCRIPT", "svg", "IFRAME"].includes(e.nodeName)).map(e => e.outerHTML),
+					links: [...document.querySelectorAll("a")].filter(a => new URL(a.href).origin !== location.origin || a.pathname !== location.pathname).map(a => a.href),
+					bare: all.filter(e => /[\u0000\u001b\u202e\u2066]/.test(e.textContent + [...e.attributes].map(a => a.value))).map(e => e.nodeName),
+					marked: document.querySelectorAll(".unseen").length,
+					over: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+				}`, &got)
+			if got.Pwned || len(got.Odd)+len(got.Links)+len(got.Bare) > 0 || got.Marked < 20 || got.Over > 0 {
+				t.Errorf("%+v", got)
+			}
+			s.faultless(t, p)
+		})
+	}
+}
+
+// fill puts a few sessions of each kind, events and refusals on the page.
+func (s *liveSite) fill() {
+	now := time.Now()
+	for i := range 9 {
+		start := now.Add(-time.Duration(2+3*i) * time.Minute)
+		for v := range 1 + i%3 {
+			at := start.Add(time.Duration(v) * 20 * time.Second)
+			for seq := 1; seq <= 3; seq++ {
+				end := at.Add(time.Duration(seq*9) * time.Second)
+				s.live.Consume(context.Background(), []beacon.Event{{
+					ID: fmt.Sprint(i, v, seq), Name: "session", Session: fmt.Sprintf("visitor-%d-0123456789", i), View: fmt.Sprint(i, "-", v), Series: "t", Seq: uint64(seq), Mode: beacon.ModeReplace,
+					Page: "https://shop.example/products/category/" + fmt.Sprint(v), Time: end, Received: end, Sent: end,
+					Body: beacon.JSON(fmt.Sprintf(`{"start":%d,"end":%d,"engaged":%d,"seen":%d}`, at.UnixMilli(), end.UnixMilli(), seq*3000, seq*5000)),
+				}})
+			}
+		}
+	}
+	s.live.Consume(context.Background(), hostileEvents())
+	s.live.Refused(httptest.NewRequest("POST", "/_pb", nil), []byte("{"), &beacon.RequestError{Status: 400, Reason: "malformed", Err: errors.New("not JSON")})
+}
+
+// TestLiveAccessible: axe-core finds nothing, on a phone and on a desk, by day and by
+// night; nothing is wider than the screen, and the keyboard gets everywhere. It needs npm
+// to have axe-core, or AXE to name its file.
+func TestLiveAccessible(t *testing.T) {
+	axe := axeCore(t)
+	b, s := Start(t, Chromium), newLiveSite(t)
+	s.fill()
+	p := s.watch(t, b)
+	p.WaitFor(`return document.querySelectorAll("#rows tr").length >= 9 && document.querySelectorAll("#log > li").length > 20 && !document.getElementById("health").hidden`)
+	p.CDP("Runtime.evaluate", object{"expression": string(axe)}, nil)
+	check := func(what string) {
+		t.Helper()
+		var found []string
+		p.Eval(`const {violations} = await axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]});
+			return violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.html.slice(0, 200) + " " + n.failureSummary))`, &found)
+		for _, f := range found {
+			t.Errorf("%s: %s", what, f)
+		}
+		var wide []string
+		if p.Eval(`if (document.documentElement.scrollWidth <= innerWidth) return [];
+			return [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 120))`, &wide); len(wide) > 0 {
+			t.Errorf("%s: wider than the screen: %q", what, wide)
+		}
+		if dir := os.Getenv("SHOTS"); dir != "" {
+			var size []int
+			p.Eval(`return [innerWidth, innerHeight]`, &size)
+			if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(what, " ", "-")+".png"), p.Screenshot(size[0], size[1]), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		p.CDP("Emulation.setEmulatedMedia", object{"features": []object{{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}}}, nil)
+		for _, width := range []int{360, 1440} {
+			p.CDP("Emulation.setDeviceMetricsOverride", object{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+			p.WaitFor(fmt.Sprintf(`return innerWidth === %d`, width))
+			what := fmt.Sprint(scheme, " ", width)
+			p.Eval(`for (const d of document.querySelectorAll("details")) d.open = false`, nil)
+			check(what)
+			p.Eval(`for (const d of document.querySelectorAll("details")) d.open = true`, nil)
+			p.WaitFor(`return document.querySelectorAll(".whole").length > 20`)
+			check(what + " open")
+			p.Eval(`document.querySelectorAll("#rows a")[4].click()`, nil)
+			p.WaitFor(`return document.querySelector("dialog").open && document.querySelectorAll("#session-events li").length > 0`)
+			check(what + " session")
+			p.Eval(`document.getElementById("close").click()`, nil)
+			p.WaitFor(`return !document.querySelector("dialog").open`)
+		}
+	}
+	// Tab leads through all controls in the order of the page, each with a ring.
+	p.Eval(`for (const d of document.querySelectorAll("details")) d.open = false; document.activeElement.blur(); scrollTo(0, 0)`, nil)
+	var order []string
+	for range 200 {
+		for _, kind := range []string{"keyDown", "keyUp"} {
+			p.CDP("Input.dispatchKeyEvent", object{"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}, nil)
+		}
+		var at struct {
+			What  string
+			Width float64
+		}
+		p.Eval(`const e = document.activeElement;
+			return {what: e.closest("section, header")?.id || e.nodeName, width: e === document.body ? 3 : parseFloat(getComputedStyle(e).outlineWidth)}`, &at)
+		if at.Width < 3 {
+			t.Errorf("%s has a ring of %g px", at.What, at.Width)
+		}
+		if len(order) == 0 || order[len(order)-1] != at.What {
+			order = append(order, at.What)
+		}
+		if at.What == "refused" {
+			break
+		}
+	}
+	if got := strings.Join(order, " "); !strings.Contains(got, "sessions events refused") {
+		t.Errorf("Tab leads through %s", got)
+	}
+	s.faultless(t, p)
+}
+
+// axeCore returns the script of axe-core.
+func axeCore(t *testing.T) []byte {
+	t.Helper()
+	if file := os.Getenv("AXE"); file != "" {
+		script, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return script
+	}
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "npm", "install", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@4.14.1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("axe-core: %v\n%s", err, out)
+		}
+		t.Skipf("no axe-core: %v\n%s", err, out)
+	}
+	script, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return script
+}
