@@ -64,7 +64,7 @@ func hostile(rnd *rand.Rand, n int) beacon.Event {
 	if n%7 == 0 {
 		e.Session, e.Name = "one for all", "session"
 	}
-	for i := range rnd.IntN(200) {
+	for i := range rnd.IntN(80) {
 		e.Query = append(e.Query, beacon.Field{Name: long(500), Value: fmt.Sprint(i)})
 		e.Errors = append(e.Errors, beacon.FieldError{Key: long(64), Reason: long(64)})
 	}
@@ -77,7 +77,7 @@ func hostile(rnd *rand.Rand, n int) beacon.Event {
 	case 2:
 		e.Body = beacon.Binary{Data: make([]byte, rnd.IntN(300_000))}
 	case 3:
-		f := make(beacon.Form, rnd.IntN(1000))
+		f := make(beacon.Form, rnd.IntN(300))
 		for i := range f {
 			f[i] = beacon.Field{Name: long(300), File: &beacon.File{Name: long(300), Data: []byte(long(300))}}
 		}
@@ -102,23 +102,23 @@ func heap() int {
 
 // TestMemory: whatever comes, what is kept is bounded, and what a viewer is sent at once.
 func TestMemory(t *testing.T) {
-	const room, views = 2 << 20, 500
-	l := make1(t, Options{MaxEvents: 400, MaxBytes: room, MaxPageViews: views})
+	const room, views = 2 << 20, 200
+	l := make1(t, Options{MaxEvents: 200, MaxBytes: room, MaxPageViews: views})
 	rnd := rand.New(rand.NewPCG(11, 1))
 	before := heap()
-	for i := range 4000 {
+	for i := range 600 {
 		take(l, hostile(rnd, i))
-		if i%9 == 0 {
+		if i%4 == 0 {
 			r := httptest.NewRequest("POST", "/x", nil)
 			r.Header.Set("Origin", strings.Repeat("\x1b", 9000))
 			l.Refused(r, make([]byte, 100_000), &beacon.RequestError{Status: 400, Reason: fmt.Sprint("own-", i), Err: errors.New(strings.Repeat("e", 100_000))})
 		}
-		if l.ring.bytes > room+largest+spare || len(l.ring.items) > 400 || l.views.count > views || len(l.refusals.kept) > refusalsKept || len(l.refusals.reasons) > reasonsKept+1 {
+		if l.ring.bytes > room+largest+spare || len(l.ring.items) > 200 || l.views.count > views || len(l.refusals.kept) > refusalsKept || len(l.refusals.reasons) > reasonsKept+1 {
 			t.Fatalf("after %d: %d bytes, %d items, %d page views, %d refusals of %d reasons", i, l.ring.bytes, len(l.ring.items), l.views.count, len(l.refusals.kept), len(l.refusals.reasons))
 		}
 	}
 	const per = 3 << 10
-	if got, most := heap()-before, 2*room+400*8<<10+views*per+refusalsKept*(8<<10); got > most {
+	if got, most := heap()-before, 2*room+200*8<<10+views*per+refusalsKept*(8<<10); got > most {
 		t.Errorf("%d bytes are kept, want at most %d", got, most)
 	}
 	var n int
@@ -191,14 +191,14 @@ func TestConcurrently(t *testing.T) {
 	for w := range 4 {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(w), 1))
-			for i := range 150 {
+			for i := range 30 {
 				take(l, hostile(rnd, i), hostile(rnd, i))
 				l.Refused(nil, nil, nil)
 			}
 		})
 		wg.Go(func() {
 			s := listen(t, url, "")
-			for range 60 {
+			for range 20 {
 				if _, ok := s.next(); !ok {
 					break
 				}

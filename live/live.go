@@ -170,8 +170,8 @@ func New(o Options) (*Live, error) {
 func (l *Live) Consume(_ context.Context, events []beacon.Event) error {
 	for i := range events {
 		e := &events[i]
-		it := newItem(e, l.key(e))
 		v, ok := l.opt.Source.PageView(*e)
+		it := newItem(e, l.key(e), cmp.Or(e.View, v.View))
 		l.mu.Lock()
 		l.ring.add(it)
 		if ok {

@@ -79,12 +79,12 @@ func (p *purse) text(s string, most int) string {
 	return cutTo(s, most)
 }
 
-func render(e *beacon.Event, key string) []byte {
+func render(e *beacon.Event, key, view string) []byte {
 	p := purse(eventBytes)
 	x := shown{
 		ID: p.text(e.ID, nameBytes), Name: p.text(e.Name, nameBytes), Kind: "empty", Key: key,
 		Time: e.Time.UnixMilli(), Received: e.Received.UnixMilli(), Size: e.Size(),
-		Page: p.text(e.Page, 2*nameBytes), View: shortID(e.View), Verified: e.Verified,
+		Page: p.text(e.Page, 2*nameBytes), View: shortID(view), Verified: e.Verified,
 	}
 	if e.Received.IsZero() {
 		x.Received = x.Time
@@ -195,7 +195,7 @@ func (p *purse) form(f beacon.Form) (pairs []pair, more int) {
 func (p *purse) file(f beacon.File) *file {
 	x := &file{Name: p.text(f.Name, nameBytes), Type: p.text(f.Type, nameBytes), Size: len(f.Data)}
 	if head := f.Data[:min(len(f.Data), valueBytes)]; plain(head, len(head) < len(f.Data)) {
-		x.Head = p.text(string(f.Data), valueBytes)
+		x.Head = p.text(string(f.Data[:min(len(f.Data), valueBytes+1)]), valueBytes)
 		return x
 	}
 	head := f.Data[:min(len(f.Data), dataBytes, max(int(*p), 0)/3)]
@@ -232,7 +232,7 @@ func (p *purse) json(b []byte) (text string, size int) {
 			b = out.Bytes()
 		}
 	}
-	return p.text(string(b), bodyBytes), cutSize(len(b), bodyBytes)
+	return p.text(string(b[:min(len(b), bodyBytes+1)]), bodyBytes), cutSize(len(b), bodyBytes)
 }
 
 // depth returns how deeply a JSON text nests.

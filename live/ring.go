@@ -18,8 +18,9 @@ const (
 type item struct {
 	n    uint64 // its position, from 1
 	id   uint64 // hash of the event's ID
-	key  string
-	size int // what it is counted with; guarded by the ring's owner
+	key  string // of its session
+	view string // its page view
+	size int    // what it is counted with; guarded by the ring's owner
 	in   bool
 
 	// again says that an event of this ID was there already.
@@ -32,8 +33,8 @@ type item struct {
 
 var seed = maphash.MakeSeed()
 
-func newItem(e *beacon.Event, key string) *item {
-	it := &item{id: maphash.String(seed, e.ID), key: key, size: e.Size() + spare, event: *e}
+func newItem(e *beacon.Event, key, view string) *item {
+	it := &item{id: maphash.String(seed, e.ID), key: key, view: view, size: e.Size() + spare, event: *e}
 	if it.size > largest {
 		it.shown()
 		it.size = len(it.data) + spare
@@ -44,8 +45,8 @@ func newItem(e *beacon.Event, key string) *item {
 // shown returns what the page gets, but for the item's position.
 func (it *item) shown() []byte {
 	it.once.Do(func() {
-		it.data = render(&it.event, it.key)
-		it.event, it.key = beacon.Event{}, ""
+		it.data = render(&it.event, it.key, it.view)
+		it.event, it.key, it.view = beacon.Event{}, "", ""
 	})
 	return it.data
 }

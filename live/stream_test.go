@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,7 +264,7 @@ func TestPace(t *testing.T) {
 			time.Sleep(time.Second / floods)
 		}
 		time.Sleep(5 * time.Second)
-		if got, most := w.flushed, int(time.Second/pace)+9; got > most {
+		if got, most := w.flushed.Load(), int64(time.Second/pace)+9; got > most {
 			t.Errorf("%d flushes, want at most %d", got, most)
 		}
 		time.Sleep(2 * heartbeat)
@@ -292,10 +293,10 @@ func TestPace(t *testing.T) {
 // A counter counts the flushes of a response.
 type counter struct {
 	*httptest.ResponseRecorder
-	flushed int
+	flushed atomic.Int64
 }
 
-func (c *counter) Flush() { c.flushed++ }
+func (c *counter) Flush() { c.flushed.Add(1) }
 
 // TestSlowReader: one who does not read is dropped, and holds up nobody.
 func TestSlowReader(t *testing.T) {

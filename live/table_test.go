@@ -32,7 +32,7 @@ func rowsOf(t *testing.T, l *Live) []row {
 // TestSessions: what is shown is what sessions.Of says, of events in any order and again.
 func TestSessions(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	for round := range 50 {
+	for round := range 25 {
 		var events []beacon.Event
 		for range 40 {
 			start := day.Add(time.Duration(rnd.IntN(4*3600)) * time.Second)
@@ -160,7 +160,7 @@ func TestShown(t *testing.T) {
 		{"empty", beacon.Empty{}, `{}`},
 	} {
 		var got struct{ Body json.RawMessage }
-		if err := json.Unmarshal(newItem(&beacon.Event{Body: tt.body}, "").shown(), &got); err != nil || string(got.Body) != tt.want {
+		if err := json.Unmarshal(newItem(&beacon.Event{Body: tt.body}, "", "").shown(), &got); err != nil || string(got.Body) != tt.want {
 			t.Errorf("%s: %s, %v\nwant %s", tt.name, got.Body, err, tt.want)
 		}
 	}

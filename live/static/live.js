@@ -73,7 +73,8 @@ const receive = {
 function later(f, d, all) {
   if (!all) waiting = waiting.filter(([g]) => g !== f);
   waiting.push([f, d]);
-  if (waiting.length > 100) waiting.shift();
+  // Of refusals no more are shown either.
+  if (waiting.length > 100) waiting.splice(waiting.findIndex(([g]) => g === server.takeRefused), 1);
 }
 
 let due;

@@ -84,10 +84,15 @@ export function render(events) {
   }
   const t = now();
   put(byId("session-state"), isOpen(s, t) ? `open, last heard ${age(t - s.heard)} ago` : "ended");
-  const mine = events.filter((e) => !listed.has(e.n) && (e.key ? nearest(e) === s : e.view !== undefined && e.view === s.key));
+  const mine = events.filter((e) => !listed.has(e.n) && !e.missed && (e.key ? nearest(e) === s : e.view === s.key));
   for (const e of mine) {
     listed.add(e.n);
-    list.append(line(e));
+    const li = line(e);
+    li.at = e.time;
+    let after = list.lastElementChild; // what comes late is put where it belongs
+    while (after && after.at > e.time) after = after.previousElementSibling;
+    if (after) after.after(li);
+    else list.prepend(li);
   }
   put(byId("session-events-of"), listed.size ? "" : "None of its events is kept here any more.");
 }
