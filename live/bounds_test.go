@@ -53,6 +53,17 @@ func TestRing(t *testing.T) {
 	}
 }
 
+// TestGrown: what was worked out to be shown is counted in place of the event.
+func TestGrown(t *testing.T) {
+	r := ring{keep: 3, room: 1 << 20}
+	it := newItem(&beacon.Event{Body: beacon.Text("short")}, "", "")
+	r.add(it)
+	it.shown()
+	if r.grown(it); r.bytes != len(it.data)+spare {
+		t.Errorf("%d bytes are counted, of %d", r.bytes, len(it.data)+spare)
+	}
+}
+
 // hostile are events that are as large, as many or as odd as a request allows.
 func hostile(rnd *rand.Rand, n int) beacon.Event {
 	long := func(most int) string { return strings.Repeat(string(rune(rnd.IntN(0x300))), rnd.IntN(most)) }
@@ -171,6 +182,11 @@ func TestForgets(t *testing.T) {
 	view("d", "0", false) // one too many
 	if b.count != 5 || b.visitors["b"] != nil || b.visitors["a"] == nil {
 		t.Errorf("%d page views, of b %v", b.count, b.visitors["b"])
+	}
+	b.init(1 << 20)
+	b.add(beacon.PageView{View: "long", Page: strings.Repeat("p", 5000), Start: time.Unix(1, 0), End: time.Unix(1, 0)}, time.Unix(1, 0))
+	if p := b.order.Front().Value.(*visitor).views[0].Page; len(p) > textBytes+len("…") {
+		t.Errorf("%d bytes of an address are kept", len(p))
 	}
 	b.init(1 << 20)
 	view("a", "first", false)

@@ -179,3 +179,20 @@ func TestShortID(t *testing.T) {
 		t.Errorf("%q, %q", a, b)
 	}
 }
+
+// TestUnseen: a page that nobody saw is shown with the first session that is near.
+func TestUnseen(t *testing.T) {
+	l := make1(t, Options{})
+	unseen := clientReport("k", "unseen", 1, day.Add(25*time.Minute), day.Add(25*time.Minute), 0, 0)
+	take(l, clientReport("k", "b", 1, day.Add(50*time.Minute), day.Add(51*time.Minute), time.Second, 0), unseen,
+		clientReport("k", "a", 1, day, day.Add(10*time.Second), time.Second, 0))
+	for _, r := range rowsOf(t, l) {
+		var pages []string
+		for _, p := range r.Pages {
+			pages = append(pages, p.View)
+		}
+		if got, want := strings.Join(pages, " "), map[string]string{"k:a": "a unseen", "k:b": "b"}[r.ID]; got != want {
+			t.Errorf("%s has %q, want %q", r.ID, got, want)
+		}
+	}
+}
