@@ -210,3 +210,26 @@ func asStored(v beacon.PageView) beacon.PageView {
 	}
 	return v
 }
+
+// TestJoinFirst: what was not known before is known then, also if nothing else is new.
+func TestJoinFirst(t *testing.T) {
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		s := open(t, db, d, store.Options{})
+		at := time.UnixMilli(1_700_000_000_000).UTC()
+		message := beacon.Event{
+			ID: "1", Name: "log", Time: at, Received: at, Session: "s", View: "v", Series: "log", Seq: 1, Mode: beacon.ModeAppend,
+			Body: beacon.JSON(`{"msg":"x"}`),
+		}
+		report := beacon.Event{ID: "2", Name: "session", Time: at, Received: at, Session: "s", View: "v", Body: beacon.JSON(`{"start":1700000000000}`)}
+		sent := report
+		sent.ID, sent.Sent = "3", at
+		var all []beacon.Event
+		for _, e := range []beacon.Event{message, report, sent} {
+			all = append(all, e)
+			if err := s.Consume(context.Background(), []beacon.Event{e}); err != nil {
+				t.Fatal(err)
+			}
+			sameAsJoined(t, db, all)
+		}
+	})
+}
