@@ -47,7 +47,7 @@ func TestAnalyticsExample(t *testing.T) {
 func postgresURL(dsn string) string {
 	u := url.URL{Scheme: "postgres"}
 	q := url.Values{}
-	for _, field := range strings.Fields(dsn) {
+	for field := range strings.FieldsSeq(dsn) {
 		name, value, _ := strings.Cut(field, "=")
 		q.Set(name, value)
 	}
@@ -130,17 +130,17 @@ func (p *analytics) eventually(path string, want ...string) {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		missing := ""
+		var missing strings.Builder
 		for _, w := range want {
 			if !strings.Contains(string(body), w) {
-				missing += w + "\n"
+				missing.WriteString(w + "\n")
 			}
 		}
-		if missing == "" && res.StatusCode == http.StatusOK {
+		if missing.String() == "" && res.StatusCode == http.StatusOK {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%s: %s, without\n%sin\n%s", path, res.Status, missing, body)
+			p.t.Fatalf("%s: %s, without\n%sin\n%s", path, res.Status, missing.String(), body)
 		}
 	}
 }

@@ -85,18 +85,19 @@ func tied(r *rand.Rand, id string) beacon.Event {
 		e.View, e.Name, e.Body = "", "", beacon.Report{Type: []string{"crash", "csp-violation"}[r.IntN(2)]}
 	default:
 		start := 1_700_000_000_000 + r.IntN(3)
-		body := fmt.Sprintf(`{"start":%d,"end":%d`, start, start+r.IntN(3))
+		var body strings.Builder
+		body.WriteString(fmt.Sprintf(`{"start":%d,"end":%d`, start, start+r.IntN(3)))
 		for _, name := range []string{"engaged", "seen"} {
 			if r.IntN(3) > 0 {
-				body += fmt.Sprintf(`,%q:%d`, name, r.IntN(3))
+				body.WriteString(fmt.Sprintf(`,%q:%d`, name, r.IntN(3)))
 			}
 		}
 		for _, name := range []string{"ref", "name"} {
 			if r.IntN(3) > 0 {
-				body += fmt.Sprintf(`,%q:%q`, name, strings.ToValidUTF8(strings.ReplaceAll(text(), "\x00", ""), "?"))
+				body.WriteString(fmt.Sprintf(`,%q:%q`, name, strings.ToValidUTF8(strings.ReplaceAll(text(), "\x00", ""), "?")))
 			}
 		}
-		e.Body = beacon.JSON(body + "}")
+		e.Body = beacon.JSON(body.String() + "}")
 	}
 	return e
 }

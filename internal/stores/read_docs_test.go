@@ -70,7 +70,7 @@ func TestDocs(t *testing.T) {
 			if !mine {
 				continue
 			}
-			for _, statement := range strings.Split(strings.TrimSpace(statements), ";\n") {
+			for statement := range strings.SplitSeq(strings.TrimSpace(statements), ";\n") {
 				statement = strings.TrimSuffix(strings.TrimSpace(statement), ";")
 				if !strings.HasPrefix(statement, "SELECT") && !strings.HasPrefix(statement, "WITH") {
 					if _, err := db.Exec(statement); err != nil {

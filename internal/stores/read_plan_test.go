@@ -134,19 +134,19 @@ func scans(t *testing.T, db *sql.DB, d store.Dialect, q question) (plan string, 
 		if err := rows.Scan(into...); err != nil {
 			t.Fatal(err)
 		}
-		row := ""
+		var row strings.Builder
 		for i, v := range values {
-			row += columns[i] + "=" + v.String + " "
+			row.WriteString(columns[i] + "=" + v.String + " ")
 		}
-		plan += row + "\n"
+		plan += row.String() + "\n"
 		switch d {
 		case store.PostgreSQL:
-			yes = yes || strings.Contains(row, "Seq Scan on beacon_")
+			yes = yes || strings.Contains(row.String(), "Seq Scan on beacon_")
 		case store.SQLite: // with LIMIT, a scan of an index ends early
-			yes = yes || strings.Contains(row, "SCAN beacon_") && !(strings.Contains(row, "USING INDEX") && strings.Contains(q.text, "LIMIT"))
+			yes = yes || strings.Contains(row.String(), "SCAN beacon_") && !(strings.Contains(row.String(), "USING INDEX") && strings.Contains(q.text, "LIMIT"))
 		case store.MySQL:
-			whole := strings.Contains(row, "type=ALL") || strings.Contains(row, "type=index ") && !strings.Contains(q.text, "LIMIT")
-			yes = yes || whole && table.MatchString(row)
+			whole := strings.Contains(row.String(), "type=ALL") || strings.Contains(row.String(), "type=index ") && !strings.Contains(q.text, "LIMIT")
+			yes = yes || whole && table.MatchString(row.String())
 		}
 	}
 	if err := rows.Err(); err != nil {
