@@ -1,0 +1,55 @@
+package stores_test
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pagebeacon/beacon/internal/stores"
+)
+
+// TestKillReceivers kills two loaded receivers with one database, again and again.
+func TestKillReceivers(t *testing.T) {
+	for _, d := range stores.Dialects {
+		t.Run(d.String(), func(t *testing.T) {
+			first := newJob(t, d)
+			second := first
+			second.Dir += "2"
+			jobs := []job{first, second}
+			var mu sync.Mutex
+			addrs := make([]string, len(jobs))
+			children := make([]*child, len(jobs))
+			found := int64(0)
+			start := func(i int) {
+				c := jobs[i].start(t)
+				mu.Lock()
+				defer mu.Unlock()
+				children[i], addrs[i] = c, c.addr
+				found += c.found
+			}
+			start(0)
+			start(1)
+			l := begin(t, 16, func() []string {
+				mu.Lock()
+				defer mu.Unlock()
+				return append([]string(nil), addrs...)
+			})
+			for run := range pick(6, 100) {
+				time.Sleep(rand.N(600 * time.Millisecond))
+				children[run%2].kill()
+				start(run % 2)
+			}
+			for _, c := range children {
+				c.kill()
+			}
+			l.halt()
+			t.Logf("%d bytes were found in the spools to be delivered", found)
+			if found == 0 {
+				t.Error("no kill left anything to deliver")
+			}
+			drain(t, jobs...)
+			check(t, l, nil, jobs...)
+		})
+	}
+}
