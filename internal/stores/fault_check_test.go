@@ -1,6 +1,7 @@
 package stores_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -10,16 +11,97 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pagebeacon/beacon"
-	"github.com/pagebeacon/beacon/internal/stores"
 	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/spool"
 	"github.com/pagebeacon/beacon/store"
 )
 
-func storesDSN(t *testing.T, d store.Dialect) (driver, dsn string) { return stores.DSN(t, d) }
+// A rig is two receivers of this process that write to one database, under load.
+type rig struct {
+	t         *testing.T
+	jobs      []job
+	receivers []*receiver
+	load      *load
+}
+
+func newRig(t *testing.T, j job) *rig {
+	t.Helper()
+	g := &rig{t: t}
+	var addrs []string
+	for i := range 2 {
+		j := j
+		j.Dir += fmt.Sprint(i)
+		r, addr := j.serve(t)
+		g.jobs, g.receivers, addrs = append(g.jobs, j), append(g.receivers, r), append(addrs, addr)
+	}
+	g.load = begin(t, 16, func() []string { return addrs })
+	return g
+}
+
+// settle ends the load, and checks what became of it all.
+func (g *rig) settle(dead func(id string) bool) {
+	g.t.Helper()
+	g.load.halt()
+	begun := time.Now()
+	flush(g.t, g.receivers...)
+	g.t.Logf("all delivered %v after the load; the store saw %v", time.Since(begun).Round(time.Millisecond), g.errors())
+	check(g.t, g.load, dead, g.jobs...)
+}
+
+// seen returns how many errors the stores saw with one of these texts.
+func (g *rig) seen(texts ...string) (n int) {
+	for _, r := range g.receivers {
+		n += r.seen(texts...)
+	}
+	return n
+}
+
+// errors returns what the stores saw, briefly.
+func (g *rig) errors() map[string]int {
+	all := map[string]int{}
+	for _, r := range g.receivers {
+		r.mu.Lock()
+		for text, n := range r.errors {
+			all[text[:min(len(text), 70)]] += n
+		}
+		r.mu.Unlock()
+	}
+	return all
+}
+
+// delivered returns how many events the stores have taken.
+func (g *rig) delivered() (n uint64) {
+	for _, r := range g.receivers {
+		n += r.spool.Stats().Delivered
+	}
+	return n
+}
+
+// goesOn waits until events are stored again.
+func (g *rig) goesOn(what string, within time.Duration) {
+	g.t.Helper()
+	begun, before := time.Now(), g.delivered()
+	waitUntil(g.t, within, what+": events are stored again", func() bool { return g.delivered() > before+50 })
+	g.t.Logf("%s: stored again after %v", what, time.Since(begun).Round(time.Millisecond))
+}
+
+// run runs statements on a connection beside those of the receivers.
+func (g *rig) run(statements ...string) {
+	g.t.Helper()
+	db, err := sql.Open(g.jobs[0].Driver, cmp.Or(g.jobs[0].Direct, g.jobs[0].DSN))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		if _, err := db.Exec(s); err != nil {
+			g.t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
 
 // drain delivers what spools still have, and closes them.
 func drain(t *testing.T, jobs ...job) {
@@ -55,7 +137,7 @@ func flush(t *testing.T, receivers ...*receiver) {
 // these. dead are the events that the spools of these jobs may have buried.
 func check(t *testing.T, l *load, dead func(id string) bool, jobs ...job) {
 	t.Helper()
-	db, err := sql.Open(jobs[0].Driver, jobs[0].DSN)
+	db, err := sql.Open(jobs[0].Driver, cmp.Or(jobs[0].Direct, jobs[0].DSN))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +178,7 @@ func check(t *testing.T, l *load, dead func(id string) bool, jobs ...job) {
 		t.Error("nothing was acknowledged, so nothing is proven")
 	}
 	checkTables(t, db, events)
-	checkSessions(t, jobs[0])
+	checkSessions(t, db, jobs[0].Dialect)
 }
 
 // checkTables compares the page views and the attributes with the events.
@@ -123,7 +205,7 @@ func checkTables(t *testing.T, db *sql.DB, events []beacon.Event) {
 	var few samples
 	views := storedViews(t, db)
 	for _, v := range views {
-		if diff := cmp.Diff(joined[key{v.Session, v.View}], v); diff != "" {
+		if diff := gocmp.Diff(joined[key{v.Session, v.View}], v); diff != "" {
 			few.add(t, "page view %s is not what its events say (-want +got):\n%s", v.View, diff)
 		}
 		// What was counted twice would not be of the last report.
@@ -138,7 +220,7 @@ func checkTables(t *testing.T, db *sql.DB, events []beacon.Event) {
 	got := storedAttrs(t, db)
 	slices.Sort(attrs)
 	slices.Sort(got)
-	if diff := cmp.Diff(attrs, got); diff != "" {
+	if diff := gocmp.Diff(attrs, got); diff != "" {
 		t.Errorf("%d attributes instead of %d", len(got), len(attrs))
 	}
 	t.Logf("%d page views", len(views))
@@ -146,7 +228,20 @@ func checkTables(t *testing.T, db *sql.DB, events []beacon.Event) {
 
 // checkSessions compares the sessions that the database derives with those of its page
 // views.
-func checkSessions(t *testing.T, j job) {}
+func checkSessions(t *testing.T, db *sql.DB, d store.Dialect) {
+	t.Helper()
+	want := sessions.Of(storedViews(t, db), sessions.Rules{})
+	got, err := open(t, db, d, store.Options{}).Sessions(context.Background(), store.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(got, func(a, b sessions.Session) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(want, func(a, b sessions.Session) int { return strings.Compare(a.ID, b.ID) })
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("%d sessions are not the %d of the page views (-want +got):\n%.3000s", len(got), len(want), diff)
+	}
+	t.Logf("%d sessions", len(got))
+}
 
 func storedAttrs(t *testing.T, db *sql.DB) (all []string) {
 	t.Helper()

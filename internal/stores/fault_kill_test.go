@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon/internal/stores"
+	"github.com/pagebeacon/beacon/store"
 )
 
 // TestKillReceivers kills two loaded receivers with one database, again and again.
@@ -50,6 +51,35 @@ func TestKillReceivers(t *testing.T) {
 			}
 			drain(t, jobs...)
 			check(t, l, nil, jobs...)
+		})
+	}
+}
+
+// TestKillDatabase kills a database server with all its processes, under load, again and
+// again, and starts it again.
+func TestKillDatabase(t *testing.T) {
+	for _, d := range []store.Dialect{store.PostgreSQL, store.MySQL} {
+		t.Run(d.String(), func(t *testing.T) {
+			server := stores.ServerOf(t, d)
+			g := newRig(t, newJob(t, d))
+			for range pick(3, 30) {
+				time.Sleep(rand.N(500 * time.Millisecond))
+				if err := server.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(rand.N(200 * time.Millisecond))
+				if err := server.Start(); err != nil {
+					t.Fatal(err)
+				}
+				g.goesOn("after the recovery", 30*time.Second)
+			}
+			g.settle(nil)
+			if len(g.errors()) == 0 {
+				t.Error("the store saw no error, so nothing is proven")
+			}
+			if g.load.answers[503].Load() > 0 {
+				t.Error("requests were refused while only the database was away")
+			}
 		})
 	}
 }

@@ -47,7 +47,7 @@ const (
 // begin starts a load on receivers whose addresses may change.
 func begin(t *testing.T, clients int, addrs func() []string) *load {
 	t.Helper()
-	l := &load{addrs: addrs, clients: clients, events: map[string]fate{}}
+	l := &load{addrs: addrs, clients: clients, pause: 10 * time.Millisecond, events: map[string]fate{}}
 	l.start()
 	t.Cleanup(l.halt)
 	waitUntil(t, 30*time.Second, "the first acknowledgement", func() bool { return l.count() > 0 })

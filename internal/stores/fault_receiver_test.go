@@ -15,10 +15,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/stores"
 	"github.com/pagebeacon/beacon/spool"
 	"github.com/pagebeacon/beacon/store"
 )
@@ -46,12 +50,14 @@ type job struct {
 	Dir         string        // of the spool
 	Timeout     time.Duration // of a call of the store
 	MaxBytes    int64         // of the spool
+	Direct      string        // the DSN that nothing gets in the way of, if that is another one
+	Hold        bool          // lock the database instead, until the process is killed
 }
 
 // newJob returns a job with an empty database on a server that all tests share.
 func newJob(t *testing.T, d store.Dialect) job {
 	t.Helper()
-	driver, dsn := storesDSN(t, d)
+	driver, dsn := stores.DSN(t, d)
 	return job{Dialect: d, Driver: driver, DSN: dsn, Dir: filepath.Join(t.TempDir(), "spool")}
 }
 
@@ -61,17 +67,41 @@ type receiver struct {
 	store   *store.Store
 	spool   *spool.Spool
 	handler *beacon.Handler
+
+	mu     sync.Mutex
+	errors map[string]int // of the database, as the store saw them
+}
+
+// saw notes an error of the database, and leaves it to the store what it means.
+func (r *receiver) saw(err error) (permanent, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := err.Error()
+	r.errors[text[:min(len(text), 200)]]++
+	return false, false
+}
+
+// seen returns how many errors the store saw with one of these texts.
+func (r *receiver) seen(texts ...string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for text, times := range r.errors {
+		if slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(text, s) }) {
+			n += times
+		}
+	}
+	return n
 }
 
 func (j job) open(logs io.Writer) (r *receiver, err error) {
-	r = &receiver{}
+	r = &receiver{errors: map[string]int{}}
 	if r.db, err = sql.Open(j.Driver, j.DSN); err != nil {
 		return nil, err
 	}
 	r.db.SetMaxOpenConns(4)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if r.store, err = store.Open(ctx, r.db, j.Dialect, store.Options{}); err != nil {
+	if r.store, err = store.Open(ctx, r.db, j.Dialect, store.Options{Permanent: r.saw}); err != nil {
 		return nil, errors.Join(err, r.db.Close())
 	}
 	r.spool, err = spool.Open(j.Dir, r.store, spool.Options{
@@ -134,6 +164,12 @@ func runReceiver(spec string) {
 	if err := json.Unmarshal([]byte(spec), &j); err != nil {
 		fail(err)
 	}
+	if j.Hold {
+		if err := j.hold(); err != nil {
+			fail(err)
+		}
+		select {}
+	}
 	r, err := j.open(os.Stderr)
 	if err != nil {
 		fail(err)
@@ -144,6 +180,25 @@ func runReceiver(spec string) {
 	}
 	fmt.Printf("http://%s %d\n", ln.Addr(), r.spool.Stats().Pending)
 	fail(http.Serve(ln, r.handler))
+}
+
+// hold begins to write to a database of SQLite, and does not end.
+func (j job) hold() error {
+	db, err := sql.Open(j.Driver, j.DSN)
+	if err != nil {
+		return err
+	}
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{"BEGIN IMMEDIATE", "DELETE FROM beacon_events", "DELETE FROM beacon_page_views"} {
+		if _, err := conn.ExecContext(context.Background(), statement); err != nil {
+			return err
+		}
+	}
+	fmt.Println("held 0")
+	return nil
 }
 
 // A child is a receiver in a process of its own.
