@@ -88,17 +88,25 @@ func (g *rig) goesOn(what string, within time.Duration) {
 	g.t.Logf("%s: stored again after %v", what, time.Since(begun).Round(time.Millisecond))
 }
 
+// failures returns how many calls of the stores failed.
+func (g *rig) failures() (n uint64) {
+	for _, r := range g.receivers {
+		n += r.spool.Stats().SinkErrors
+	}
+	return n
+}
+
 // run runs statements on a connection beside those of the receivers.
-func (g *rig) run(statements ...string) {
-	g.t.Helper()
-	db, err := sql.Open(g.jobs[0].Driver, cmp.Or(g.jobs[0].Direct, g.jobs[0].DSN))
+func (j job) run(t *testing.T, statements ...string) {
+	t.Helper()
+	db, err := sql.Open(j.Driver, cmp.Or(j.Direct, j.DSN))
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer db.Close()
 	for _, s := range statements {
 		if _, err := db.Exec(s); err != nil {
-			g.t.Fatalf("%s: %v", s, err)
+			t.Fatalf("%s: %v", s, err)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (r *receiver) saw(err error) (permanent, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	text := err.Error()
-	r.errors[text[:min(len(text), 200)]]++
+	r.errors[text[:min(len(text), 1000)]]++
 	return false, false
 }
 
