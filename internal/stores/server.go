@@ -219,6 +219,16 @@ func (s *Server) exec(statement string) error {
 	return err
 }
 
+// Running says whether the server has not ended, by itself or by Kill.
+func (s *Server) Running() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
 // Kill ends the server as a crash does, with all its processes.
 func (s *Server) Kill() error {
 	// PostgreSQL's are no group.
@@ -271,9 +281,7 @@ func procStat(pid int) []string {
 // Stop ends the server, and removes its directory.
 func (s *Server) Stop() error {
 	var err error
-	select {
-	case <-s.exited:
-	default:
+	if s.Running() {
 		err = s.cmd.Process.Signal(s.stop)
 		select {
 		case <-s.exited:
