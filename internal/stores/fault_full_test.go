@@ -117,20 +117,29 @@ func TestFullDisk(t *testing.T) {
 		if err := os.Mkdir(space, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		home := regexp.MustCompile(`host=(\S+)`).FindStringSubmatch(j.DSN)[1]
 		var owner syscall.Stat_t
-		if err := errors.Join(syscall.Stat(home, &owner), os.Chown(space, int(owner.Uid), int(owner.Gid))); err != nil {
+		if err := errors.Join(syscall.Stat(homeOf(j), &owner), os.Chown(space, int(owner.Uid), int(owner.Gid))); err != nil {
 			t.Fatal(err)
 		}
 		j.run(t, "CREATE TABLESPACE space LOCATION '"+space+"'", "CREATE DATABASE filled TABLESPACE space")
 		j.DSN = server.DSN("filled")
 		fullOf(t, j, vol, 128<<10, func() {}, "53100")
 	})
-	t.Run("PostgreSQL's log", func(t *testing.T) { // and all else of it
-		vol := newVolume(t, 160)
-		server := startOn(t, vol, func() (*stores.Server, error) { return stores.StartPostgreSQL() })
+	t.Run("PostgreSQL's log", func(t *testing.T) { // without which it cannot live
+		vol := newVolume(t, 80)
+		server := startOn(t, nil, func() (*stores.Server, error) { return stores.StartPostgreSQL() })
 		j := jobOn(t, server, store.PostgreSQL, "postgres")
-		fullOf(t, j, vol, 256<<10, func() { revive(t, server) }, "53100", "57P", "EOF", "conn closed", "failed to connect")
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		logs := filepath.Join(homeOf(j), "data", "pg_wal")
+		if out, err := exec.Command("cp", "-a", logs, vol.dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if err := errors.Join(os.RemoveAll(logs), os.Symlink(filepath.Join(vol.dir, "pg_wal"), logs), server.Start()); err != nil {
+			t.Fatal(err)
+		}
+		fullOf(t, j, vol, 0, func() { revive(t, server) }, "57P", "EOF", "conn closed", "failed to connect")
 	})
 	t.Run("MariaDB", func(t *testing.T) {
 		vol := newVolume(t, 250)
@@ -167,6 +176,9 @@ func startOn(t *testing.T, vol *volume, start func() (*stores.Server, error)) *s
 	})
 	return server
 }
+
+// homeOf returns the directory of a server of PostgreSQL.
+func homeOf(j job) string { return regexp.MustCompile(`host=(\S+)`).FindStringSubmatch(j.DSN)[1] }
 
 func jobOn(t *testing.T, server *stores.Server, d store.Dialect, database string) job {
 	t.Helper()

@@ -12,14 +12,14 @@ import (
 	"github.com/pagebeacon/beacon/store"
 )
 
-// TestPoison sends events that a database never takes between those that it does: at
-// MariaDB one that is longer than a packet may be, and elsewhere, where all that a Handler
-// lets in is stored, one that a trigger of the host's refuses. They are buried, by name, and
+// TestPoison sends events that a database never takes between those that it does: such as
+// a trigger of the host's refuses, since all that a Handler lets in is stored else, and at
+// MariaDB also such as are longer than a packet may be. They are buried, by name, and
 // those beside them are there within seconds.
 func TestPoison(t *testing.T) {
 	stores.Each(t, func(t *testing.T, _ *sql.DB, d store.Dialect) {
 		j := newJob(t, d)
-		name, size := "poison", 100
+		sizes := []int{100, 100}
 		refuse := []string{}
 		switch d {
 		case store.PostgreSQL:
@@ -27,17 +27,18 @@ func TestPoison(t *testing.T) {
 		case store.SQLite:
 			refuse = []string{"CREATE TRIGGER poison BEFORE INSERT ON beacon_events WHEN NEW.name = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END"}
 		case store.MySQL:
-			// As it is where the tables were made for another.
 			j.run(t, "SET GLOBAL max_allowed_packet = 262144")
 			t.Cleanup(func() { j.run(t, "SET GLOBAL max_allowed_packet = 16777216") })
-			size = 220 << 10
+			sizes[1] = 220 << 10
+			refuse = []string{`CREATE TRIGGER poison BEFORE INSERT ON beacon_events FOR EACH ROW
+				IF NEW.name = 'poison' AND length(NEW.event) < 10000 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'poison'; END IF`}
 		}
 		g := newRig(t, j)
 		j.run(t, refuse...)
 		poison := func(n int) string { return fmt.Sprintf("p%d:s:1", n) }
 		for n := range pick(20, 200) {
-			body := fmt.Sprintf(`{"v":1,"m":"append","k":"s","sid":"s0-0","pv":"p%d","via":"now","at":%d,"ev":[{"n":1,"e":%q,"d":%q}]}`,
-				n, time.Now().UnixMilli(), name, strings.Repeat("x", size))
+			body := fmt.Sprintf(`{"v":1,"m":"append","k":"s","sid":"s0-0","pv":"p%d","via":"now","at":%d,"ev":[{"n":1,"e":"poison","d":%q}]}`,
+				n, time.Now().UnixMilli(), strings.Repeat("x", sizes[n%2]))
 			g.load.set([]string{poison(n)}, sent)
 			resp, err := http.Post(g.load.addrs()[n%2]+"/b", "text/plain", strings.NewReader(body))
 			if err != nil {
