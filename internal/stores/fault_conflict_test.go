@@ -86,9 +86,9 @@ func against(t *testing.T, db *sql.DB, d store.Dialect, heavy []string) {
 	}
 }
 
-// TestSerializable has two receivers write the same page views where the database says
+// TestSerializationFailures has two receivers write the same page views where the database says
 // so if it could not have happened one after the other.
-func TestSerializable(t *testing.T) {
+func TestSerializationFailures(t *testing.T) {
 	j := newJob(t, store.PostgreSQL)
 	j.DSN += " default_transaction_isolation=serializable"
 	g := newRig(t, j)
@@ -126,7 +126,7 @@ func TestLockedTables(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			time.Sleep(pick(4*time.Second, 30*time.Second))
+			time.Sleep(pick(3*time.Second, 30*time.Second))
 			if g.failures() == 0 {
 				t.Error("no call failed, so nothing is proven")
 			}
@@ -145,7 +145,7 @@ func TestLockedTables(t *testing.T) {
 		j.DSN = replace(t, j.DSN, "busy_timeout(10000)", "busy_timeout(300)")
 		g := newRig(t, j)
 		c := held.start(t) // another process, whose transaction is never committed
-		time.Sleep(pick(4*time.Second, 30*time.Second))
+		time.Sleep(pick(3*time.Second, 30*time.Second))
 		if g.seen("SQLITE_BUSY") == 0 {
 			t.Errorf("the store saw %v", g.errors())
 		}

@@ -17,8 +17,8 @@ import (
 )
 
 // A proxy stands in front of a database server, and cuts each connection, sooner or later:
-// in the middle of what the client says, of what the server says, or between a commit and
-// the answer to it.
+// in the middle of what the client says, of what the server says, before a commit, or
+// between a commit and the answer to it.
 type proxy struct {
 	socket string // of the server
 	ln     net.Listener
@@ -28,7 +28,7 @@ type proxy struct {
 	mu   sync.Mutex
 	open map[net.Conn]bool
 
-	requests, answers, commits atomic.Int64 // that were cut
+	requests, answers, unsaid, commits atomic.Int64 // how often each was cut
 }
 
 // cutProxy returns a proxy in front of the server of a job, and the job behind it.
@@ -100,15 +100,17 @@ func (p *proxy) serve(client net.Conn) {
 	defer p.note(client, false)
 
 	const never = 1 << 62
-	requests, answers, commits := int64(never), int64(never), int64(never)
+	requests, answers, unsaid, commits := int64(never), int64(never), int64(never), int64(never)
 	if !p.mended.Load() {
-		switch rand.N(3) {
+		switch rand.N(4) {
 		case 0:
 			requests = 1 + rand.N[int64](300<<10)
 		case 1:
-			answers = 1 + rand.N[int64](4<<10)
+			answers = 1 + rand.N[int64](1500)
 		case 2:
 			commits = 1 + rand.N[int64](6)
+		case 3:
+			unsaid = 1 + rand.N[int64](6)
 		}
 	}
 	var committing atomic.Bool
@@ -143,6 +145,10 @@ func (p *proxy) serve(client net.Conn) {
 		}
 		left -= int64(n)
 		if n < 64 && bytes.Contains(bytes.ToLower(buf[:n]), []byte("commit")) {
+			if unsaid--; unsaid == 0 {
+				p.unsaid.Add(1)
+				return
+			}
 			commits--
 			committing.Store(commits == 0)
 		}
@@ -162,12 +168,12 @@ func TestCutConnections(t *testing.T) {
 			p.mended.Store(false)
 			p.cutAll()
 			waitUntil(t, 60*time.Second, "connections that were cut", func() bool {
-				least := int64(pick(8, 200))
-				return p.requests.Load() >= least && p.answers.Load() >= least && p.commits.Load() >= least
+				least := int64(pick(4, 200))
+				return p.requests.Load() >= least && p.answers.Load() >= least && p.unsaid.Load() >= least && p.commits.Load() >= least
 			})
 			p.mended.Store(true)
 			p.cutAll()
-			t.Logf("cut: %d in a request, %d in an answer, %d between a commit and its answer", p.requests.Load(), p.answers.Load(), p.commits.Load())
+			t.Logf("cut: %d in a request, %d in an answer, %d before a commit, %d between a commit and its answer", p.requests.Load(), p.answers.Load(), p.unsaid.Load(), p.commits.Load())
 			g.settle(nil)
 		})
 	}
@@ -201,7 +207,7 @@ func TestTerminatedConnections(t *testing.T) {
 			waitUntil(t, 60*time.Second, "connections that were ended", func() bool {
 				terminate()
 				time.Sleep(rand.N(100 * time.Millisecond))
-				return g.seen(lost...) >= pick(20, 1000)
+				return g.seen(lost...) >= pick(15, 1000)
 			})
 			g.settle(nil)
 		})

@@ -36,7 +36,7 @@ func TestKillReceivers(t *testing.T) {
 				defer mu.Unlock()
 				return append([]string(nil), addrs...)
 			})
-			for run := range pick(6, 100) {
+			for run := range pick(5, 100) {
 				time.Sleep(rand.N(600 * time.Millisecond))
 				children[run%2].kill()
 				start(run % 2)
@@ -62,7 +62,7 @@ func TestKillDatabase(t *testing.T) {
 		t.Run(d.String(), func(t *testing.T) {
 			server := stores.ServerOf(t, d)
 			g := newRig(t, newJob(t, d))
-			for range pick(3, 30) {
+			for range pick(2, 30) {
 				time.Sleep(rand.N(500 * time.Millisecond))
 				if err := server.Kill(); err != nil {
 					t.Fatal(err)
