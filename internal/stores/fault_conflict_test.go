@@ -140,9 +140,10 @@ func TestLockedTables(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
 		j := newJob(t, store.SQLite)
 		j.Timeout = time.Second
+		wait := regexp.MustCompile(`busy_timeout\(\d+\)`)
 		held := j
-		held.Hold = true
-		j.DSN = replace(t, j.DSN, "busy_timeout(10000)", "busy_timeout(300)")
+		held.Hold, held.DSN = true, wait.ReplaceAllString(j.DSN, "busy_timeout(10000)")
+		j.DSN = wait.ReplaceAllString(j.DSN, "busy_timeout(300)")
 		g := newRig(t, j)
 		c := held.start(t) // another process, whose transaction is never committed
 		time.Sleep(pick(3*time.Second, 30*time.Second))

@@ -19,7 +19,6 @@ import (
 type load struct {
 	addrs   func() []string
 	clients int
-	first   int           // number of the first client
 	pause   time.Duration // of a client between two requests, or a little less
 	stop    chan struct{}
 	wg      sync.WaitGroup
@@ -57,9 +56,8 @@ func begin(t *testing.T, clients int, addrs func() []string) *load {
 func (l *load) start() {
 	l.stop = make(chan struct{})
 	for n := range l.clients {
-		l.wg.Go(func() { l.client(l.first + n) })
+		l.wg.Go(func() { l.client(n) })
 	}
-	l.first += l.clients
 }
 
 // halt stops the clients. Requests under way are finished before.
