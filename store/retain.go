@@ -138,6 +138,7 @@ type eraser struct {
 
 // erase runs fn in a transaction, and once more if it conflicts with others.
 func (s *Store) erase(ctx context.Context, what string, fn func(*eraser) error) (erased int64, err error) {
+	s.noRoom.Store(nil) // it may be one of those
 	err = s.retry(ctx, func() error {
 		e := &eraser{s: s, ctx: ctx}
 		if s.writer != nil {

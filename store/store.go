@@ -74,6 +74,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
@@ -117,6 +118,8 @@ type Store struct {
 	maxEvent  int    // how long the JSON of an event may be; 0 is any length
 
 	writer chan struct{} // holds one value while SQLite is written to; nil otherwise
+
+	noRoom atomic.Pointer[eventRow] // see writeAll
 
 	insertEvents, insertViews, insertAttrs statement
 }
@@ -235,7 +238,7 @@ func (s *Store) store(ctx context.Context, rows []*eventRow, f *failures) {
 	if len(rows) == 0 {
 		return
 	}
-	err := s.retry(ctx, func() error { return s.write(ctx, rows) })
+	err := s.writeAll(ctx, rows)
 	if err == nil {
 		return
 	}

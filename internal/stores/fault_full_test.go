@@ -85,13 +85,13 @@ func (v *volume) relieve(t *testing.T) {
 // too; then there is room again. Nothing may be buried: it is no event's fault.
 func fullOf(t *testing.T, j job, vol *volume, left int64, mend func(), says ...string) {
 	t.Helper()
-	j.MaxBytes = 1 << 20
+	j.MaxBytes = 512 << 10
 	g := newRig(t, j)
 	for range pick(1, 5) {
 		before, refused := g.seen(says...), g.load.answers[503].Load()
 		vol.fill(t, left)
 		waitUntil(t, 60*time.Second, "a full disk", func() bool {
-			return g.seen(says...) > before+5 && g.load.answers[503].Load() > refused+100
+			return g.seen(says...) > before+5 && g.load.answers[503].Load() > refused+20
 		})
 		vol.relieve(t)
 		mend()
