@@ -50,14 +50,14 @@ func TestPoison(t *testing.T) {
 			}
 			g.load.set([]string{poison(n)}, acked)
 			before := g.delivered()
-			waitUntil(t, 5*time.Second, "events beside the poison", func() bool { return g.delivered() > before+20 })
+			waitUntil(t, 20*time.Second, "events beside the poison", func() bool { return g.delivered() > before+20 })
 		}
-		waitUntil(t, 5*time.Second, "dead letters", func() bool {
+		waitUntil(t, 30*time.Second, "dead letters", func() bool {
 			return g.receivers[0].spool.Stats().Dead+g.receivers[1].spool.Stats().Dead >= uint64(pick(20, 200))
 		})
 		for _, r := range g.receivers {
-			if age := r.spool.Stats().Oldest; age > 5*time.Second {
-				t.Errorf("events wait for %v", age)
+			if age := r.spool.Stats().Oldest; age > 20*time.Second {
+				t.Errorf("events beside the poison wait for %v", age)
 			}
 		}
 		g.settle(func(id string) bool { return strings.HasPrefix(id, "p") })
