@@ -50,7 +50,8 @@
 // bound them with [sql.DB.SetMaxOpenConns], below what the server allows. With package
 // spool or [sink.Batch] in front, few connections do the work of many requests.
 //
-//   - PostgreSQL: the encoding of the database has to be UTF8.
+//   - PostgreSQL: the encoding of the database has to be UTF8. With synchronous_commit
+//     off, a crash of the server loses what Consume has just returned from.
 //   - SQLite: WAL lets readers go on while there is a writer (PRAGMA journal_mode=WAL), and
 //     PRAGMA synchronous decides what survives a power cut: FULL, the default, for what
 //     is answered 204. There is one writer at a time. A Store keeps its own in line, and
@@ -59,7 +60,8 @@
 //     memory needs SetMaxOpenConns(1): each connection would have one of its own.
 //   - MariaDB, MySQL: an event whose JSON is nearly as long as max_allowed_packet can
 //     never be stored. That is 16 MiB or more by default, which is enough for what a
-//     [beacon.Handler] takes by default, unless most of 4 MiB has to be escaped.
+//     [beacon.Handler] takes by default, unless most of 4 MiB has to be escaped. What
+//     synchronous_commit is there, innodb_flush_log_at_trx_commit is here: leave it 1.
 //
 // The end of a context rolls the transaction back, and may close the connection, as
 // drivers do.

@@ -105,7 +105,11 @@ func (j job) run(t *testing.T, statements ...string) {
 	}
 	defer db.Close()
 	for _, s := range statements {
-		if _, err := db.Exec(s); err != nil {
+		_, err := db.Exec(s)
+		for end := time.Now().Add(20 * time.Second); err != nil && strings.Contains(err.Error(), "SQLITE_BUSY") && time.Now().Before(end); {
+			_, err = db.Exec(s)
+		}
+		if err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}

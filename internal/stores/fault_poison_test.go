@@ -36,7 +36,7 @@ func TestPoison(t *testing.T) {
 		g := newRig(t, j)
 		j.run(t, refuse...)
 		poison := func(n int) string { return fmt.Sprintf("p%d:s:1", n) }
-		for n := range pick(20, 200) {
+		for n := range pick(10, 200) {
 			body := fmt.Sprintf(`{"v":1,"m":"append","k":"s","sid":"s0-0","pv":"p%d","via":"now","at":%d,"ev":[{"n":1,"e":"poison","d":%q}]}`,
 				n, time.Now().UnixMilli(), strings.Repeat("x", sizes[n%2]))
 			g.load.set([]string{poison(n)}, sent)
@@ -53,7 +53,7 @@ func TestPoison(t *testing.T) {
 			waitUntil(t, 20*time.Second, "events beside the poison", func() bool { return g.delivered() > before+20 })
 		}
 		waitUntil(t, 30*time.Second, "dead letters", func() bool {
-			return g.receivers[0].spool.Stats().Dead+g.receivers[1].spool.Stats().Dead >= uint64(pick(20, 200))
+			return g.receivers[0].spool.Stats().Dead+g.receivers[1].spool.Stats().Dead >= uint64(pick(10, 200))
 		})
 		for _, r := range g.receivers {
 			if age := r.spool.Stats().Oldest; age > 20*time.Second {
