@@ -189,6 +189,7 @@ func (l *load) statuses() (s string) {
 // waitUntil polls, since what it waits for happens in another process.
 func waitUntil(t *testing.T, within time.Duration, what string, ok func() bool) {
 	t.Helper()
+	within *= pick[time.Duration](1, 20)
 	end := time.Now().Add(within)
 	for !ok() {
 		if time.Now().After(end) {
