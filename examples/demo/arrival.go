@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -13,54 +12,34 @@ import (
 
 // An arrival is an event that was taken, in all the forms in which it goes on.
 type arrival struct {
-	item
-	id  string
-	log []string
-}
-
-// An item is an event as the page gets it, which is made once, however many look:
-//
-//	{"event": …, "session": "12.34 seconds"}
-//	{"event": …, "problem": "why there is no session although it was meant"}
-type item struct {
-	data  []byte
-	event json.RawMessage // the part of data that is the event
+	beacon.Event
+	data json.RawMessage // the event
+	log  []string
 }
 
 func newArrival(e beacon.Event) (arrival, error) {
-	a := arrival{id: e.ID}
-	var more struct {
-		Session string `json:"session,omitempty"`
-		Problem string `json:"problem,omitempty"`
+	data, err := e.AppendJSON(nil)
+	if err != nil {
+		return arrival{}, err
 	}
+	return arrival{Event: e, data: data, log: lines(e)}, nil
+}
+
+// lines returns what the log says of an event. Of the reports of the browser client, each
+// of which knows all that the one before it knew, it has the sessions instead.
+func lines(e beacon.Event) []string {
 	switch s, err := beacon.SessionOf(e); {
+	case e.Name == "session" && e.View != "":
+		return nil
 	case err == nil:
-		more.Session = s.String()
-		a.log = []string{"In session for: " + more.Session, "Tracking info: " + printable(message(e))}
+		return []string{"In session for: " + s.String(), "Tracking info: " + printable(message(e))}
 	case e.Name == "log": // of the browser client
-		a.log = []string{"Tracking info: " + printable(message(e))}
+		return []string{"Tracking info: " + printable(message(e))}
 	case errors.Is(err, beacon.ErrNoSession):
-		a.log = []string{fmt.Sprintf("Received: %s, name %q, type %q", e.Body.Kind(), e.Name, e.Request.ContentType)}
+		return []string{fmt.Sprintf("Received: %s, name %q, type %q", e.Body.Kind(), e.Name, e.Request.ContentType)}
 	default:
-		more.Problem = err.Error()
-		a.log = []string{"Session not readable: " + printable(more.Problem)}
+		return []string{"Session not readable: " + printable(err.Error())}
 	}
-	rest, err := json.Marshal(more)
-	if err != nil {
-		return arrival{}, err
-	}
-	const head = `{"event":`
-	data, err := e.AppendJSON([]byte(head))
-	if err != nil {
-		return arrival{}, err
-	}
-	end := len(data)
-	if len(rest) > len("{}") {
-		data = append(data, ',')
-	}
-	a.data = bytes.Clone(append(data, rest[1:]...)) // it is kept: without the room that is left
-	a.event = json.RawMessage(a.data[len(head):end])
-	return a, nil
 }
 
 // message returns what the page says was done, from whatever kind of body it

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/client"
@@ -25,12 +27,15 @@ const (
 // endpoint is where beacons go.
 const endpoint = "/log-tracking"
 
-// A demo is the application: a beacon endpoint, the log it writes, and the page
-// that shows what arrived.
+// A demo is the application: a beacon endpoint, the log it writes, and the pages that
+// send beacons and show what arrived.
 type demo struct {
 	log     *log.Logger
-	name    string // of this server, besides localhost and addresses
-	hub     *hub
+	name    string    // of this server, besides localhost and addresses
+	began   time.Time // when the program did
+	recent  recent
+	view    atomic.Pointer[view]
+	storing sync.Mutex // held while what is kept changes
 	store   *store
 	opened  chan struct{} // closed when store is there
 	events  *spool.Spool  // in front of the store
@@ -40,7 +45,7 @@ type demo struct {
 
 // newDemo returns a demo that keeps its events in dir.
 func newDemo(logger *log.Logger, dir string) (*demo, error) {
-	d := &demo{log: logger, hub: newHub(kept, keptBytes), opened: make(chan struct{})}
+	d := &demo{log: logger, began: time.Now(), recent: recent{keep: kept, room: keptBytes}, opened: make(chan struct{})}
 	var err error
 	// First of all, since it makes sure that no other demo uses dir.
 	d.events, err = spool.Open(filepath.Join(dir, "spool"), beacon.SinkFunc(d.consume), spool.Options{
@@ -50,36 +55,36 @@ func newDemo(logger *log.Logger, dir string) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	show := func(e beacon.Event) {
-		if a, err := newArrival(e); err == nil {
-			d.hub.add(a.item) // it was logged when it came
-		}
-	}
-	if d.store, err = openStore(dir, show, d.hub.events); err != nil {
-		return nil, err
-	}
 	d.beacons, err = beacon.New(beacon.Config{
 		Sink: d.events,
 		// Ample for a page. Together they bound what the events of one request can take.
 		MaxBody:     128 << 10,
 		MaxInFlight: 4 << 20,
 		Limits:      beacon.Limits{MaxDecoded: 256 << 10, MaxEvents: 100, MaxQuery: 4 << 10},
-		OnRefused: func(_ *http.Request, _ []byte, why *beacon.RequestError) {
+		OnRefused: func(r *http.Request, body []byte, why *beacon.RequestError) {
 			d.log.Printf("Not taken: %d %q", why.Status, why.Error())
+			d.view.Load().live.Refused(r, body, why)
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.hub.count(d.stats)
+	v, err := d.newView()
+	if err != nil {
+		return nil, err
+	}
+	d.view.Store(v)
+	show := func(e beacon.Event) {
+		if a, err := newArrival(e); err == nil {
+			d.recent.add(e, a.data) // it was logged when it came
+			_ = v.add(context.Background(), []beacon.Event{e})
+		}
+	}
+	if d.store, err = openStore(dir, show, d.recent.all); err != nil {
+		return nil, err
+	}
 	close(d.opened) // what the last run took and did not store is stored now
 	return d, nil
-}
-
-// stats returns the counters of the handler as JSON.
-func (d *demo) stats() []byte {
-	data, _ := json.Marshal(d.beacons.Stats()) // numbers and words: it always works
-	return data
 }
 
 func (d *demo) routes() http.Handler {
@@ -90,17 +95,15 @@ func (d *demo) routes() http.Handler {
 			panic(http.ErrAbortHandler) // closes the connection without an answer
 		}
 		d.beacons.ServeHTTP(w, r)
-		d.hub.count(d.stats) // also where no event came of it
 	})
-	mux.HandleFunc("GET /events", d.serveEvents)
-	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, d.hub.events())
-	})
-	mux.HandleFunc("GET /api/stats", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, d.beacons.Stats())
-	})
+	mux.HandleFunc("GET /live/", func(w http.ResponseWriter, r *http.Request) { d.view.Load().live.ServeHTTP(w, r) })
+	mux.HandleFunc("GET /api/visit", d.serveVisit)
+	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, d.recent.all()) })
+	mux.HandleFunc("GET /api/stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, d.beacons.Stats()) })
 	mux.Handle("GET /ready", d.beacons.Ready())
-	mux.Handle("POST /api/offline", http.NewCrossOriginProtection().Handler(http.HandlerFunc(d.setOffline)))
+	own := http.NewCrossOriginProtection()
+	mux.Handle("POST /api/offline", own.Handler(http.HandlerFunc(d.setOffline)))
+	mux.Handle("POST /api/forget", own.Handler(http.HandlerFunc(d.forget)))
 	mux.Handle("GET /"+client.Script, client.Handler())
 	addPages(mux)
 	return d.guard(mux)
@@ -115,8 +118,10 @@ func (d *demo) setOffline(w http.ResponseWriter, r *http.Request) {
 
 // consume is the sink behind the spool: it stores the events, logs them, and shows
 // them to the page.
-func (d *demo) consume(_ context.Context, events []beacon.Event) error {
+func (d *demo) consume(ctx context.Context, events []beacon.Event) error {
 	<-d.opened
+	d.storing.Lock()
+	defer d.storing.Unlock()
 	arrived := make([]arrival, 0, len(events))
 	for _, e := range events {
 		a, err := newArrival(e)
@@ -133,7 +138,9 @@ func (d *demo) consume(_ context.Context, events []beacon.Event) error {
 		for _, line := range a.log {
 			d.log.Print(line)
 		}
-		d.hub.add(a.item)
+		d.recent.add(a.Event, a.data)
+		// It is stored: what cannot be shown is in the file all the same.
+		_ = d.view.Load().add(ctx, []beacon.Event{a.Event})
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func startIn(t *testing.T, dir string) (*demo, http.Handler, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = d.events.Close(context.Background()) })
+	t.Cleanup(func() { _ = d.close(context.Background()) })
 	return d, d.routes(), &out
 }
 

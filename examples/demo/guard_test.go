@@ -22,7 +22,7 @@ func TestHost(t *testing.T) {
 		"evil.example": 403, "evil.example:8080": 403, "localhost.evil.example": 403, "notlocalhost": 403, "127.0.0.1.evil.example": 403,
 		"sub.demo.example": 403, "": 403, ":8080": 403,
 	} {
-		for _, path := range []string{"/", "/api/events", "/log-tracking?x=1"} {
+		for _, path := range []string{"/", "/live/", "/api/events", "/api/visit", "/log-tracking?x=1"} {
 			r := httptest.NewRequest(http.MethodGet, path, nil)
 			r.Host = host
 			if w := send(h, r); w.Code != want {
@@ -62,7 +62,7 @@ func TestForeignPages(t *testing.T) {
 		}
 		d.offline.Store(false)
 	}
-	for _, path := range []string{"/", "/api/events", "/api/stats", "/demo.js"} {
+	for _, path := range []string{"/", "/live/", "/api/events", "/api/visit", "/api/stats", "/demo.js"} {
 		w := send(h, httptest.NewRequest(http.MethodGet, path, nil))
 		for _, name := range []string{"Cross-Origin-Resource-Policy", "Cross-Origin-Opener-Policy"} {
 			if got := w.Header().Get(name); got != "same-origin" {

@@ -1,5 +1,6 @@
 // Demo is a small web application that logs how long its visitors stay and what
-// they do, and shows every beacon as package beacon decoded it.
+// they do, and has the page of package live beside its own: every beacon as it was
+// decoded, and the sessions they make.
 //
 //	go run ./examples/demo
 //
@@ -46,7 +47,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("Listening on http://%s/\n", ln.Addr())
+	fmt.Printf("Listening on http://%s/\nEvents are kept in %s\n", ln.Addr(), *data)
 	if err := d.serve(ctx, ln); err != nil {
 		log.Fatal(err)
 	}
@@ -71,13 +72,11 @@ func (d *demo) serve(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          d.log,
 	}
-	srv.RegisterOnShutdown(d.hub.close) // event streams would never end by themselves
-
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {
 	case err := <-failed:
-		return errors.Join(err, d.events.Close(context.Background()))
+		return errors.Join(err, d.close(context.Background()))
 	case <-ctx.Done():
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -89,5 +88,10 @@ func (d *demo) serve(ctx context.Context, ln net.Listener) error {
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	return errors.Join(d.beacons.Shutdown(ctx), d.events.Close(ctx))
+	return errors.Join(d.beacons.Shutdown(ctx), d.close(ctx))
+}
+
+// close comes after the last request.
+func (d *demo) close(ctx context.Context) error {
+	return errors.Join(d.events.Close(ctx), d.view.Load().close(ctx))
 }

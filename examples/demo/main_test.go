@@ -72,7 +72,7 @@ func TestSurvivesKill(t *testing.T) {
 	}
 	stored(t, d)
 	shown := map[string]bool{}
-	for _, data := range d.hub.events() {
+	for _, data := range d.recent.all() {
 		var e beacon.Event
 		if err := json.Unmarshal(data, &e); err != nil {
 			t.Fatal(err)
@@ -104,8 +104,14 @@ func TestServe(t *testing.T) {
 	}
 	go func() { ended <- d.serve(ctx, ln) }()
 
-	next := listen(t, "http://"+ln.Addr().String(), "")
-	want(t, next(), "hello", "")
+	res, err := http.Get("http://" + ln.Addr().String() + "/live/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if line, err := bufio.NewReader(res.Body).ReadString('\n'); err != nil {
+		t.Fatal(line, err)
+	}
 	stop()
 	select {
 	case err := <-ended:

@@ -9,7 +9,7 @@ import (
 var static embed.FS
 
 // policy lets the pages have what they need, which is nothing but this server.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // reportPolicy forbids nothing else. Violations of it go to the beacon endpoint, so
@@ -28,15 +28,17 @@ const (
 func addPages(mux *http.ServeMux) {
 	for pattern, name := range map[string]string{
 		"GET /{$}":        "index.html",
+		"GET /second":     "second.html",
 		"GET /left":       "left.html",
 		"GET /style.css":  "style.css",
 		"GET /icon.svg":   "icon.svg",
 		"GET /demo.js":    "demo.js",
-		"GET /client.js":  "client.js",
-		"GET /session.js": "session.js",
+		"GET /visit.js":   "visit.js",
+		"GET /watch.js":   "watch.js",
+		"GET /byhand.js":  "byhand.js",
 		"GET /samples.js": "samples.js",
-		"GET /panel.js":   "panel.js",
-		"GET /stream.js":  "stream.js",
+		"GET /second.js":  "second.js",
+		"GET /left.js":    "left.js",
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()

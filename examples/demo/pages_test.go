@@ -11,9 +11,9 @@ import (
 func TestPages(t *testing.T) {
 	_, h, _ := start(t)
 	for path, contentType := range map[string]string{
-		"/": "text/html", "/left": "text/html", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
-		"/demo.js": "text/javascript", "/client.js": "text/javascript", "/session.js": "text/javascript", "/samples.js": "text/javascript",
-		"/panel.js": "text/javascript", "/stream.js": "text/javascript",
+		"/": "text/html", "/second": "text/html", "/left": "text/html", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
+		"/demo.js": "text/javascript", "/visit.js": "text/javascript", "/watch.js": "text/javascript", "/byhand.js": "text/javascript",
+		"/samples.js": "text/javascript", "/second.js": "text/javascript", "/left.js": "text/javascript",
 	} {
 		w := send(h, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), contentType) {
@@ -48,7 +48,7 @@ func TestPages(t *testing.T) {
 func TestPagesFindTheirFiles(t *testing.T) {
 	_, h, _ := start(t)
 	refs := regexp.MustCompile(`(?:src|href)="(/[^"#?]*)"`)
-	for _, page := range []string{"/", "/left"} {
+	for _, page := range []string{"/", "/second", "/left"} {
 		found := refs.FindAllStringSubmatch(send(h, httptest.NewRequest(http.MethodGet, page, nil)).Body.String(), -1)
 		if len(found) == 0 {
 			t.Errorf("%s names nothing", page)

@@ -77,9 +77,9 @@ func (s *store) add(events []arrival) ([]arrival, error) {
 	var lines []byte
 	now := map[uint64]bool{}
 	for _, a := range events {
-		if h := s.hash(a.id); !s.seen[h] && !now[h] {
+		if h := s.hash(a.ID); !s.seen[h] && !now[h] {
 			now[h] = true
-			lines = append(append(lines, a.event...), '\n')
+			lines = append(append(lines, a.data...), '\n')
 			added = append(added, a)
 		}
 	}
@@ -92,7 +92,7 @@ func (s *store) add(events []arrival) ([]arrival, error) {
 	}
 	s.size += int64(len(lines))
 	for _, a := range added {
-		s.isNew(a.id)
+		s.isNew(a.ID)
 	}
 	return added, nil
 }

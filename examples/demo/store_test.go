@@ -42,7 +42,7 @@ func ids(t *testing.T, d *demo, dir string) (kept, stored []string) {
 	for line := range bytes.Lines(data) {
 		stored = append(stored, id(line))
 	}
-	for _, e := range d.hub.events() {
+	for _, e := range d.recent.all() {
 		kept = append(kept, id(e))
 	}
 	return kept, stored

@@ -27,6 +27,13 @@ function fetchLaterMissing() {
   }
 }
 
+/** Which are shown together. */
+export const groups = [
+  ['sendBeacon of …', ['none', 'string', 'json-text', 'json-blob', 'formdata', 'urlsearchparams', 'arraybuffer', 'blob', 'gzip', 'ndjson']],
+  ['Without sendBeacon', ['fetch', 'fetchlater', 'pixel', 'ping']],
+  ['The Reporting API', ['reports', 'report']],
+];
+
 /**
  * The samples: send hands one to the browser, and throws or rejects if that fails;
  * missing, where there is one, says why this browser cannot send it, or ''.
@@ -101,7 +108,7 @@ export const samples = [
   {
     kind: 'ndjson',
     label: 'NDJSON Blob',
-    detail: 'one event per line',
+    detail: 'an event per line, the last one broken on purpose',
     send: () => beacon('ndjson', new Blob(['{"step":1}\n{"step":2}\nthis line is not JSON\n'], {type: 'application/x-ndjson'})),
   },
   {
@@ -153,7 +160,7 @@ export const samples = [
   {
     kind: 'reports',
     label: 'Reports',
-    detail: 'a batch as the Reporting API uploads it',
+    detail: 'a batch, with one item that is none on purpose',
     send: () => beacon('reports', new Blob([JSON.stringify([
       {type: 'deprecation', age: 1500, url: location.href, user_agent: navigator.userAgent, body: {id: 'SyncXHR', message: 'Synchronous XMLHttpRequest is deprecated.'}},
       'not a report',

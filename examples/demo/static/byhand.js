@@ -1,4 +1,5 @@
-// The session: when the visitor came, what they did, and when they went.
+// A session by hand, as a page without the client would do it: when the visitor came, what
+// they did, and when they went.
 
 const endpoint = '/log-tracking';
 const most = 20; // activities that one beacon tells of
@@ -7,11 +8,17 @@ let start = Date.now();
 let activities = [];
 let told = false; // that the page is hidden, since it last was visible
 let leaving = false;
+let wanted = () => false;
 
 /** Notes something the visitor did, for the next beacon. */
 export function note(activity) {
   activities.push(activity);
   if (activities.length > most) activities.shift();
+}
+
+/** Has the goodbye of the page said if, by then, wish returns true. */
+export function goodbyeIf(wish) {
+  wanted = wish;
 }
 
 /** Sends the session so far, with what was done since the last time. */
@@ -32,7 +39,7 @@ export function elapsed() {
 }
 
 function goodbye() {
-  if (told && activities.length === 0) return;
+  if (!wanted() || told && activities.length === 0) return;
   report(leaving ? 'page left' : 'page hidden');
   told = true;
 }

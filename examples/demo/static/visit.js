@@ -1,0 +1,154 @@
+// Your visit: what the page's own stop watch says of it, and what the server counts.
+
+import * as watch from './watch.js';
+
+const byId = id => document.getElementById(id);
+const agreement = 'demo:agreed';
+// The client reports each half minute, and when the page is hidden. Nobody likes to wait
+// that long for a number.
+const every = 5e3;
+
+/** What the server said last. */
+export let server = {};
+const listeners = [];
+
+/** Calls f with each answer of the server. */
+export const heard = f => listeners.push(f);
+
+const session = () => globalThis.beacon?.session ?? '';
+
+/** Whether the visitor agreed, in this tab or another. */
+export const agreed = () => localStorage[agreement] === 'yes';
+
+// Nothing is kept, not even that somebody does not agree, before they were asked.
+function consent(yes) {
+  if (yes) localStorage[agreement] = 'yes';
+  else delete localStorage[agreement];
+  globalThis.beacon?.consent(yes ? 'granted' : 'denied');
+  follow();
+}
+
+function follow() {
+  const box = byId('consent');
+  if (box) box.checked = agreed();
+  document.body.dataset.agreed = agreed();
+  watch.remember(agreed());
+  tell();
+}
+
+// The script of the client may come after this one, or before.
+const script = document.querySelector('script[data-endpoint]');
+const start = () => {
+  if (agreed()) globalThis.beacon.consent('granted');
+  follow();
+};
+if (globalThis.beacon) start();
+else script.addEventListener('load', start);
+byId('consent')?.addEventListener('change', e => consent(e.target.checked));
+addEventListener('storage', e => {
+  if (e.key !== agreement && e.key !== null) return;
+  if (agreed()) globalThis.beacon?.consent('granted'); // a denial the client hears of by itself
+  follow();
+});
+
+// tell has the client report now, which it does if there is a second more to report.
+let told = 0;
+function tell() {
+  if (!agreed() || document.hidden) return;
+  told = Date.now();
+  globalThis.beacon?.flush();
+}
+
+let asking;
+/** Asks the server what it has. */
+export async function ask() {
+  if (asking) return;
+  asking = true;
+  try {
+    const answer = await fetch(`/api/visit?session=${encodeURIComponent(session())}`, {cache: 'no-store'});
+    server = await answer.json();
+    for (const f of listeners) f(server);
+  } catch {
+    // It asks again.
+  } finally {
+    asking = false;
+  }
+  show();
+}
+
+const seconds = ms => {
+  const s = ms / 1e3;
+  return s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${(s % 60).toFixed(1).padStart(4, '0')} s`;
+};
+
+const put = (e, text) => e.textContent === text || (e.textContent = text);
+
+// row shows one number thrice. They are compared as of when the client reported: the stop
+// watch knows what it showed then.
+function row(name, now, then, server, text, near) {
+  const tr = byId(name);
+  put(tr.cells[1], text(now));
+  put(tr.cells[2], server === undefined ? '–' : text(server));
+  const apart = server === undefined ? undefined : Math.abs(server - then);
+  tr.cells[3].dataset.state = apart === undefined ? 'none' : apart <= near ? 'same' : 'apart';
+  put(tr.cells[3], apart === undefined ? '–' : apart <= near ? `✓ ${near ? `${(apart / 1e3).toFixed(2)} s` : 'same'}` : text(apart));
+}
+
+function show() {
+  const key = session();
+  const now = watch.at(key);
+  const {session: s, until = 0} = server;
+  const then = watch.at(key, until);
+  row('elapsed', now.elapsed, then.elapsed, s?.elapsed, seconds, 500);
+  row('engaged', now.engaged, then.engaged, s?.engaged, seconds, 500);
+  row('page-views', now.views, then.views, s?.views, String, 0);
+  const tabs = [`${now.visible + now.hidden} open`];
+  if (now.hidden) tabs.push(`${now.hidden} of them hidden`);
+  if (now.closed) tabs.push(`${now.closed} closed or left`);
+  put(byId('tabs'), `Tabs: ${tabs.join(', ')}.`);
+  put(byId('told'), !agreed() ? 'The server counts nothing: you have not agreed.' :
+    s ? `The client last reported ${seconds(Math.max(0, Date.now() - until))} ago. Compared is what the stop watch showed then.` :
+    'Nothing has been reported yet.');
+}
+
+// The table is the same on all pages that have it.
+for (const [id, label] of [['', ''], ['elapsed', 'Elapsed'], ['engaged', 'Engaged'], ['page-views', 'Page views']]) {
+  const tr = byId('visit-table').insertRow();
+  tr.id = id || 'visit-head';
+  for (const [i, text] of (id ? [label, '', '', ''] : ['', 'Stop watch', 'Server', 'Apart']).entries()) {
+    const cell = document.createElement(i && id || !i && !id ? 'td' : 'th');
+    if (cell.localName === 'th') cell.scope = id ? 'row' : 'col';
+    cell.textContent = text;
+    tr.append(cell);
+  }
+}
+
+let asked = 0;
+function tick() {
+  watch.tick(session());
+  const t = Date.now();
+  if (document.hidden) return;
+  if (t - told > every) tell();
+  if (t - asked > 1e3) {
+    asked = t;
+    ask();
+  }
+  show();
+}
+setInterval(tick, 200);
+tick();
+
+// After a second there is something to report.
+const soon = () => setTimeout(tell, 1200);
+addEventListener('load', soon);
+addEventListener('focus', soon);
+addEventListener('blur', tell);
+document.addEventListener('visibilitychange', soon);
+
+// For the console, and for tests that drive a browser.
+window.visit = {
+  now: () => watch.at(session()),
+  then: () => watch.at(session(), server.until ?? 0),
+  server: () => server,
+  session, tell, ask,
+};
