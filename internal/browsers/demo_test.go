@@ -149,7 +149,7 @@ func TestDemo(t *testing.T) {
 			b := Start(t, engine)
 			fmt.Printf("browser: %s\n", b.Version())
 			p := b.Open(d.url)
-			p.WaitFor(`return document.getElementById("connection").textContent === "live"`)
+			p.WaitFor(`return document.getElementById("live").contentDocument?.getElementById("connection")?.textContent === "live"`)
 			opened := time.Now()
 
 			var results []struct {
@@ -177,29 +177,41 @@ func TestDemo(t *testing.T) {
 			if got := d.waitFor(t, 1, session); len(got) != 1 {
 				t.Fatalf("%d ad-hoc beacons", len(got))
 			}
-			// The panel shows what the server says it decoded.
-			p.WaitFor(`return document.body.textContent.includes("Grüße, 世界 👋")`)
+			// Beside the controls is what the server says it decoded.
+			p.WaitFor(`return document.getElementById("live").contentDocument.body.textContent.includes("Grüße, 世界 👋")`)
 
-			// Without its endpoint the page keeps what it has to say; without consent
-			// it has nothing to say.
+			// Without consent, as it is at first, the page has nothing to say. Without its
+			// endpoint it keeps what it has to say.
 			log := func(msg string) {
-				p.Eval(`document.getElementById("adhoc-message").value = "`+msg+`"`, nil)
+				p.Eval(`document.getElementById("message").value = "`+msg+`"`, nil)
 				p.Click("#log")
 			}
 			logged := func(msg string) func(beacon.Event) bool {
 				return func(e beacon.Event) bool { return e.Name == "log" && strings.Contains(fmt.Sprintf("%s", e.Body), msg) }
 			}
+			status := func(part string) {
+				t.Helper()
+				p.WaitFor(`return document.getElementById("log-status").textContent.includes("` + part + `")`)
+			}
+			log("said without consent")
+			status("you have not agreed")
+			p.Click("#consent")
 			p.Click("#offline")
+			status("hangs up")
 			log("said offline")
+			status("One message waits on this device: the endpoint does not answer")
 			time.Sleep(300 * time.Millisecond)
 			p.Click("#offline")
+			status("It arrived")
 			if got := d.waitFor(t, 1, logged("said offline")); len(got) != 1 {
 				t.Errorf("what was logged offline arrived %d times", len(got))
 			}
 			p.Click("#consent")
-			log("said without consent")
+			log("said after a denial")
+			status("you have not agreed")
 			time.Sleep(100 * time.Millisecond)
 			p.Click("#consent")
+			p.Click("#goodbye")
 
 			time.Sleep(200 * time.Millisecond) // a page closed in its first moments is another test's subject
 			p.Close()
@@ -212,7 +224,10 @@ func TestDemo(t *testing.T) {
 			} else if s, err := beacon.SessionOf(got...); err != nil || s.Duration() <= 0 {
 				t.Errorf("the browser client's session: %v, %v", s, err)
 			}
-			if got := d.waitFor(t, 0, logged("said without consent")); len(got) != 0 {
+			silent := func(e beacon.Event) bool {
+				return logged("said without consent")(e) || logged("said after a denial")(e)
+			}
+			if got := d.waitFor(t, 0, silent); len(got) != 0 {
 				t.Errorf("sent without consent: %+v", got)
 			}
 			s, err := beacon.SessionOf(got[1])

@@ -1,12 +1,12 @@
 // Your visit: what the page's own stop watch says of it, and what the server counts.
 
-import * as watch from './watch.js';
+const watch = globalThis.stopWatch;
 
 const byId = id => document.getElementById(id);
 const agreement = 'demo:agreed';
-// The client reports each half minute, and when the page is hidden. Nobody likes to wait
-// that long for a number.
-const every = 5e3;
+// The client reports each half minute, and when the page is hidden. On the page where its
+// numbers are compared nobody likes to wait that long.
+const every = document.body.dataset.report === 'often' ? 5e3 : Infinity;
 
 /** What the server said last. */
 export let server = {};
@@ -31,30 +31,14 @@ function consent(yes) {
 function follow() {
   const box = byId('consent');
   if (box) box.checked = agreed();
-  document.body.dataset.agreed = agreed();
   watch.remember(agreed());
   tell();
 }
 
-// The script of the client may come after this one, or before.
-const script = document.querySelector('script[data-endpoint]');
-const start = () => {
-  if (agreed()) globalThis.beacon.consent('granted');
-  follow();
-};
-if (globalThis.beacon) start();
-else script.addEventListener('load', start);
-byId('consent')?.addEventListener('change', e => consent(e.target.checked));
-addEventListener('storage', e => {
-  if (e.key !== agreement && e.key !== null) return;
-  if (agreed()) globalThis.beacon?.consent('granted'); // a denial the client hears of by itself
-  follow();
-});
-
 // tell has the client report now, which it does if there is a second more to report.
 let told = 0;
 function tell() {
-  if (!agreed() || document.hidden) return;
+  if (!agreed() || document.hidden || every === Infinity) return;
   told = Date.now();
   globalThis.beacon?.flush();
 }
@@ -107,7 +91,7 @@ function show() {
   if (now.closed) tabs.push(`${now.closed} closed or left`);
   put(byId('tabs'), `Tabs: ${tabs.join(', ')}.`);
   put(byId('told'), !agreed() ? 'The server counts nothing: you have not agreed.' :
-    s ? `The client last reported ${seconds(Math.max(0, Date.now() - until))} ago. Compared is what the stop watch showed then.` :
+    s ? `The client last reported ${seconds(Math.max(0, Date.now() - until))} ago. It is compared with what the stop watch showed then.` :
     'Nothing has been reported yet.');
 }
 
@@ -140,10 +124,19 @@ tick();
 
 // After a second there is something to report.
 const soon = () => setTimeout(tell, 1200);
-addEventListener('load', soon);
+soon();
 addEventListener('focus', soon);
 addEventListener('blur', tell);
 document.addEventListener('visibilitychange', soon);
+
+if (agreed()) globalThis.beacon?.consent('granted');
+follow();
+byId('consent')?.addEventListener('change', e => consent(e.target.checked));
+addEventListener('storage', e => {
+  if (e.key !== agreement && e.key !== null) return;
+  if (agreed()) globalThis.beacon?.consent('granted'); // a denial the client hears of by itself
+  follow();
+});
 
 // For the console, and for tests that drive a browser.
 window.visit = {
