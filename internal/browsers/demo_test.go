@@ -196,6 +196,7 @@ func TestDemo(t *testing.T) {
 			log("said without consent")
 			status("you have not agreed")
 			p.Click("#consent")
+			p.WaitFor(`return visit.server().session !== undefined`)
 			p.Click("#offline")
 			status("hangs up")
 			log("said offline")
