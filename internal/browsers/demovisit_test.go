@@ -110,7 +110,7 @@ func TestDemoVisit(t *testing.T) {
 					table: document.getElementById("visit-table").innerText}`, &got)
 			end := time.UnixMicro(int64(got.Server.Until * 1e3))
 			m.until(end, got.On, got.On)
-			if strings.Count(got.Table, "✓") != 3 || !strings.Contains(got.Table, "Page views\t4\t4\t✓ same") {
+			if strings.Count(got.Table, "✓") != 3 || !strings.Contains(got.Table, "Views\t4\t4\t✓ same") {
 				t.Errorf("the page says:\n%s", got.Table)
 			}
 			if n := got.Now; n.Visible != 1 || n.Hidden != 0 || n.Closed != 3 {

@@ -75,7 +75,7 @@ function row(name, now, then, server, text, near) {
   put(tr.cells[2], server === undefined ? '–' : text(server));
   const apart = server === undefined ? undefined : Math.abs(server - then);
   tr.cells[3].dataset.state = apart === undefined ? 'none' : apart <= near ? 'same' : 'apart';
-  put(tr.cells[3], apart === undefined ? '–' : apart <= near ? `✓ ${near ? `${(apart / 1e3).toFixed(2)} s` : 'same'}` : text(apart));
+  put(tr.cells[3], apart === undefined ? '–' : apart <= near ? `✓ ${near ? `${(apart / 1e3).toFixed(2)} s` : 'same'}` : near ? text(apart) : `${apart} to come`);
 }
 
 function show() {
@@ -96,7 +96,7 @@ function show() {
 }
 
 // The table is the same on all pages that have it.
-for (const [id, label] of [['', ''], ['elapsed', 'Elapsed'], ['engaged', 'Engaged'], ['page-views', 'Page views']]) {
+for (const [id, label] of [['', ''], ['elapsed', 'Elapsed'], ['engaged', 'Engaged'], ['page-views', 'Views']]) {
   const tr = byId('visit-table').insertRow();
   tr.id = id || 'visit-head';
   for (const [i, text] of (id ? [label, '', '', ''] : ['', 'Stop watch', 'Server', 'Apart']).entries()) {
