@@ -66,6 +66,7 @@ func (d *demo) logSession(_ context.Context, r sessions.Revision) {
 // Times are milliseconds.
 func (d *demo) serveVisit(w http.ResponseWriter, r *http.Request) {
 	type session struct {
+		ID      string  `json:"id"`
 		Elapsed float64 `json:"elapsed"`
 		Engaged float64 `json:"engaged"`
 		Views   int     `json:"views"`
@@ -87,7 +88,7 @@ func (d *demo) serveVisit(w http.ResponseWriter, r *http.Request) {
 		}
 		if all := sessions.Of(views, sessions.Rules{}); len(all) > 0 {
 			s := all[len(all)-1]
-			answer.Session = &session{millis(s.Elapsed()), millis(s.Engaged), s.Views, s.Logged}
+			answer.Session = &session{s.ID, millis(s.Elapsed()), millis(s.Engaged), s.Views, s.Logged}
 		}
 	}
 	writeJSON(w, answer)

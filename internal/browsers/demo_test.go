@@ -180,6 +180,19 @@ func TestDemo(t *testing.T) {
 			// Beside the controls is what the server says it decoded.
 			p.WaitFor(`return document.getElementById("live").contentDocument.body.textContent.includes("Grüße, 世界 👋")`)
 
+			if engine == Chromium { // which can make its windows as narrow as a phone
+				for _, width := range []int{360, 900, 1440} {
+					p.CDP("Emulation.setDeviceMetricsOverride", object{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+					var over []string
+					p.Eval(`for (const id of ["elapsed", "engaged", "page-views"]) for (let i = 1; i < 4; i++) document.getElementById(id).cells[i].textContent = "12:34.5";
+						return [...document.querySelectorAll("html, body, main, section")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.outerHTML.slice(0, 60))`, &over)
+					if len(over) > 0 {
+						t.Errorf("%d pixels are too few for %q", width, over)
+					}
+				}
+				p.CDP("Emulation.clearDeviceMetricsOverride", nil, nil)
+			}
+
 			// Without consent, as it is at first, the page has nothing to say. Without its
 			// endpoint it keeps what it has to say.
 			log := func(msg string) {

@@ -143,6 +143,9 @@ func TestDemoVisit(t *testing.T) {
 			}
 			// The live page beside it says the same of the session.
 			p.WaitFor(`return [...document.getElementById("live").contentDocument.querySelectorAll("#rows .views")].some(e => e.textContent === "4")`)
+			p.Click("#mine")
+			p.WaitFor(`const dialog = document.getElementById("live").contentDocument.querySelector("dialog");
+				return dialog.open && dialog.querySelectorAll("#views tbody tr").length === 4`)
 		})
 	}
 }

@@ -2,10 +2,11 @@
 
 import {elapsed, goodbyeIf, note, report} from './byhand.js';
 import {groups, samples} from './samples.js';
-import {agreed, ask, heard} from './visit.js';
+import {agreed, ask, heard, server} from './visit.js';
 
 const byId = id => document.getElementById(id);
 const reasons = new Map(samples.map(s => [s.kind, s.missing?.() ?? '']));
+const frame = byId('live');
 const say = (id, text) => byId(id).textContent = text;
 
 /** Sends one sample; resolves to what became of it, and never rejects. */
@@ -145,10 +146,15 @@ setInterval(clock, 1e3);
 
 byId('second').addEventListener('click', () => open('/second'));
 
+byId('mine').addEventListener('click', () => {
+  if (!server.session) return;
+  frame.scrollIntoView();
+  frame.contentWindow.location.hash = `session=${encodeURIComponent(server.session.id)}`;
+});
+
 // What arrived: where there is no room for all of it beside the controls, a line says what
 // came last, and leads there.
 
-const frame = byId('live');
 let latest;
 
 // look has the page look at once, and the frame show the events.

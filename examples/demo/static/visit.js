@@ -62,7 +62,7 @@ export async function ask() {
 
 const seconds = ms => {
   const s = ms / 1e3;
-  return s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)} min ${(s % 60).toFixed(1).padStart(4, '0')} s`;
+  return s < 60 ? `${s.toFixed(1)} s` : `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, '0')}`;
 };
 
 const put = (e, text) => e.textContent === text || (e.textContent = text);
