@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,10 +41,12 @@ func TestVisit(t *testing.T) {
 	dir := t.TempDir()
 	d, h, out := startIn(t, dir)
 	start := time.Now().Add(-time.Minute).Truncate(time.Millisecond)
+	d.began = start
 	for _, b := range []beacon.Body{
 		report("mine", "one", 1, start, 5, 4), report("mine", "one", 2, start, 10, 8),
 		report("mine", "two", 1, start.Add(20*time.Second), 10, 10), report("mine", "one", 1, start, 5, 4), // which was late
 		report("other", "three", 1, start, 59, 59),
+		session(strconv.FormatInt(start.UnixMilli(), 10), strconv.FormatInt(start.UnixMilli()+30_000, 10), "by hand"),
 	} {
 		if w := send(h, beacontest.NewRequest(endpoint, b)); w.Code != http.StatusNoContent {
 			t.Fatal(w.Code, w.Body)
@@ -60,7 +63,7 @@ func TestVisit(t *testing.T) {
 		if want := float64(start.Add(30 * time.Second).UnixMilli()); v.Until != want {
 			t.Errorf("until %v, want %v", v.Until, want)
 		}
-		if v.Latest.Name != "session" || v.Latest.N < 4 {
+		if v.Latest.N < 5 {
 			t.Errorf("latest: %+v", v.Latest)
 		}
 		for _, nobody := range []string{"", "?session=", "?session=nobody"} {
@@ -71,12 +74,17 @@ func TestVisit(t *testing.T) {
 		}
 	}
 	check(h)
-	d.began = start
 	if err := d.view.Load().tracker.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if want := "In session for: 30.00 seconds, engaged for 18.00 seconds, 2 page views\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("log without %q:\n%s", want, out)
+	}
+
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "Session ") && !strings.HasPrefix(line, "Session mine ") && !strings.HasPrefix(line, "Session other ") {
+			t.Errorf("what was logged when it came is logged again: %s", line)
+		}
 	}
 
 	if err := d.close(t.Context()); err != nil {
