@@ -155,13 +155,10 @@ const put = (b, data, more, name) => {
   }
 };
 
-/**
- * Reports totals, so that a later report makes up for a lost one: each second more,
- * and of the first the least of it, which tells a page that was seen from one that was not.
- */
+/** Reports totals, if there is more, so that a later report makes up for a lost one. */
 const tell = () => {
   account();
-  if (awake && gate() && visible - reported >= (reported ? 1e3 : 1)) {
+  if (awake && gate() && visible > reported) {
     reported = visible;
     put(totals, more, { start, end, engaged, seen: visible, ref: from, name: title ?? undefined }, "session");
   }
@@ -175,7 +172,7 @@ const begin = (id = newId()) => {
   totals = new ReplaceableBeacon(endpoint, { backgroundTimeout: 0, key: "s:" + id });
   events = new AppendableBeacon(endpoint, { backgroundTimeout: 0, key: "l:" + id, timeout: 5e3 });
   visible = engaged = attention = 0;
-  reported = -1e3;
+  reported = -1;
   tell();
 };
 

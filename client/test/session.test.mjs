@@ -75,7 +75,10 @@ test("totals every 30 s and when hidden, only if there is more", async () => {
   await tab.show();
   await w.tick(500);
   await tab.hide();
-  assert.equal(w.requests.length, 4, "less than a second");
+  assert.equal(w.requests.length, 5, "the last word of a page may be half a second");
+  await tab.show();
+  await tab.hide();
+  assert.equal(w.requests.length, 5, "nothing more");
   const keys = new Set(w.requests.map((r) => r.envelope.k));
   assert.equal(keys.size, 1);
   const { k, pv, m } = w.requests[0].envelope;
