@@ -129,6 +129,7 @@ type Tracker struct {
 	due          heap              // by progress of events
 	live, idle   list              // by when they were last heard of, on the clock; idle ones have ended by it
 	resting      fifo[rest]        // were told of within Every
+	stale        int               // of those, how many are forgotten
 	timer        *time.Timer
 	alarm        int64 // when the timer fires; 0 is not at all
 
@@ -250,7 +251,9 @@ func (t *Tracker) Sessions() []Session {
 		n := min(len(visits), 64)
 		t.mu.Lock()
 		for _, v := range visits[:n] {
-			all = t.deriveAll(all, v)
+			if v.in != nil && t.keyed != nil { // it is still held
+				all = t.deriveAll(all, v)
+			}
 		}
 		t.mu.Unlock()
 		visits = visits[n:]

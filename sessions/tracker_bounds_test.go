@@ -42,6 +42,23 @@ func TestTrackerEvicts(t *testing.T) {
 	}
 }
 
+// TestTrackerLetsGo: what was evicted is not in memory, however long changes wait.
+func TestTrackerLetsGo(t *testing.T) {
+	const most = 1 << 20
+	before := heap()
+	tracker := newTracker(t, sessions.TrackerOptions{OnRevision: quiet, MaxBytes: most, Every: time.Hour})
+	for i := range 20_000 {
+		consume(t, tracker, seen(fmt.Sprint("s", i), "a", later(time.Duration(i)*time.Millisecond), time.Second))
+	}
+	for tracker.Stats().Waiting > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if taken := heap() - before; taken > 4*most {
+		t.Errorf("%d bytes are in memory", taken)
+	}
+	runtime.KeepAlive(tracker)
+}
+
 // TestTrackerBoundsAKey: one key does not push out all others.
 func TestTrackerBoundsAKey(t *testing.T) {
 	const most = 1 << 20

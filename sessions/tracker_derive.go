@@ -21,6 +21,7 @@ func (t *Tracker) settle(v *visit, i int) {
 		if !n.opens() {
 			n.row = nil
 			v.loose = append(v.loose, n.node)
+			t.touch(v, n.node) // it may be of another row, as its start may be earlier now
 			continue
 		}
 		start, end := n.span(t.limit)
@@ -32,13 +33,13 @@ func (t *Tracker) settle(v *visit, i int) {
 			now = next
 			v.rows = slices.Insert(v.rows, i, now)
 			i++
-			v.bytes += rowBytes
+			t.weigh(v, 0, rowBytes)
 		}
 		n.row = now
 		now.nodes = append(now.nodes, n)
 		now.heard, now.last = max(now.heard, end), start
 	}
-	v.bytes -= rowBytes
+	t.weigh(v, 0, -rowBytes)
 	for _, o := range old {
 		if o.first.row != nil {
 			o.first.row.told = append(o.first.row.told, o)
@@ -68,20 +69,16 @@ func (t *Tracker) derive(v *visit, i int) []Session {
 	for _, n := range r.nodes {
 		d.spans = append(d.spans, span{view: &n.view})
 	}
+	from := r.begin - t.gap
+	if i > 0 && len(v.loose) > 0 { // the session before has what is a gap after it
+		from = max(from, t.lastEnd(v.rows[i-1])+t.gap+1)
+	}
 	for _, n := range v.loose {
 		if n.view.Start.IsZero() {
 			continue
 		}
-		at := v.timeOf(n)
-		if at < r.begin-t.gap || at > r.heard+t.gap {
+		if at := v.timeOf(n); at < from || at > r.heard+t.gap {
 			continue
-		}
-		if i > 0 {
-			// The session before is the nearer one up to its end, which is that of its last piece.
-			b := v.rows[i-1]
-			if at <= min(b.heard, t.lastCut(b))+t.gap {
-				continue
-			}
 		}
 		d.spans = append(d.spans, span{view: &n.view})
 	}
@@ -95,9 +92,28 @@ func (t *Tracker) derive(v *visit, i int) []Session {
 // lastCut returns where the last session of a row is cut.
 func (t *Tracker) lastCut(r *row) int64 { return r.begin + ((r.last-r.begin)/t.limit+1)*t.limit }
 
+// lastEnd returns where it ends, which is before the row does if a view of the session
+// before lasts longer than all of its own.
+func (t *Tracker) lastEnd(r *row) int64 {
+	cut := t.lastCut(r)
+	if cut-r.begin <= t.limit {
+		return min(r.heard, cut)
+	}
+	last := r.last
+	for _, n := range r.nodes {
+		if start, end := n.span(t.limit); start >= cut-t.limit {
+			last = max(last, end)
+		}
+	}
+	return min(last, cut)
+}
+
 // deriveAll appends the sessions of a visit.
 func (t *Tracker) deriveAll(all []Session, v *visit) []Session {
 	t.settleAll(v)
+	if v.urgent {
+		t.enqueue(v)
+	}
 	for i := range v.rows {
 		all = append(all, t.derive(v, i)...)
 	}

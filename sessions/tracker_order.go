@@ -117,6 +117,18 @@ func (q *fifo[T]) push(x T) {
 	q.items = append(q.items, x)
 }
 
+// keep leaves out what is not to be kept.
+func (q *fifo[T]) keep(wanted func(T) bool) {
+	kept := q.items[:0]
+	for _, x := range q.items[q.head:] {
+		if wanted(x) {
+			kept = append(kept, x)
+		}
+	}
+	clear(q.items[len(kept):])
+	q.items, q.head = kept, 0
+}
+
 func (q *fifo[T]) pop() (x T) {
 	x, q.items[q.head] = q.items[q.head], x
 	q.head++

@@ -120,15 +120,8 @@ func (t *Tracker) follow() bool {
 		v := t.queue.pop()
 		t.current = append(t.current, v)
 		v.queued = false
-		b, n := v.bytes, v.nodes
+		nodes += v.nodes
 		t.revise(v)
-		t.bytes += v.bytes - b
-		if v.leaving {
-			t.leaving += v.bytes - b
-		} else {
-			t.stats.PageViews += v.nodes - n
-		}
-		nodes += n
 	}
 	return true
 }
@@ -166,6 +159,7 @@ func (t *Tracker) openRoom() {
 func (t *Tracker) abandon() {
 	t.keyed, t.alone, t.due = nil, nil, nil
 	t.live, t.idle, t.resting, t.queue = list{}, list{}, fifo[rest]{}, fifo[*visit]{}
+	t.current = nil // of those a revision may still be told
 	t.done = t.pushed
 	t.bytes, t.leaving, t.stats.PageViews = 0, 0, 0
 	for _, w := range t.waiting {
@@ -177,6 +171,13 @@ func (t *Tracker) abandon() {
 // revise makes the revisions of a visit.
 func (t *Tracker) revise(v *visit) {
 	t.settleAll(v)
+	v.gone = slices.DeleteFunc(v.gone, func(o told) bool {
+		r := o.first.row // of what was seen after all
+		if r != nil {
+			r.told = append(r.told, o)
+		}
+		return r != nil
+	})
 	quiet := v.rested >= 0 && !t.closed && !v.leaving
 	v.urgent = false
 	said := len(t.out)
@@ -197,7 +198,7 @@ func (t *Tracker) revise(v *visit) {
 		return
 	}
 	t.due.set(v, max(t.dueOf(v), t.mark+1))
-	if len(t.out) > said && !quiet {
+	if len(t.out) > said && !quiet && !t.closed {
 		v.rested = t.now()
 		t.resting.push(rest{v, v.rested})
 		t.arm(v.rested)

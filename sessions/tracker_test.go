@@ -137,6 +137,59 @@ func TestTrackerTells(t *testing.T) {
 	}
 }
 
+// TestTrackerAgainSeen: what was not seen after all, and then was, is what it was told
+// as, also if OnRevision takes its time meanwhile.
+func TestTrackerAgainSeen(t *testing.T) {
+	report := func(seq uint64, ms int) beacon.Event {
+		e := sent("s", "a", seq, later(time.Minute), time.Minute)
+		e.Body = beacon.JSON(fmt.Sprintf(`{"start":%d,"end":%d,"seen":%d}`, later(0).UnixMilli(), later(time.Minute).UnixMilli(), ms))
+		return e
+	}
+	r := &reader{t: t}
+	busy, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	tracker := newTracker(t, sessions.TrackerOptions{OnRevision: func(ctx context.Context, v sessions.Revision) {
+		r.hear(ctx, v)
+		once.Do(func() { close(busy); <-release })
+	}})
+	consume(t, tracker, report(1, 60_000))
+	<-busy
+	consume(t, tracker, report(2, 0))
+	if n := len(tracker.Sessions()); n != 0 {
+		t.Errorf("%d sessions that nobody saw", n)
+	}
+	consume(t, tracker, report(3, 50_000))
+	close(release)
+	flush(t, tracker)
+	same(t, "told", r.sessions(), tracker.Sessions())
+	if got := r.kinds("s:a"); got != "opened" {
+		t.Errorf("told %q", got)
+	}
+}
+
+// TestTrackerWithdraws: what nobody saw after all is withdrawn, whoever finds it out.
+func TestTrackerWithdraws(t *testing.T) {
+	unseen := sent("s", "a", 2, later(time.Minute), time.Minute)
+	unseen.Body = beacon.JSON(fmt.Sprintf(`{"start":%d,"seen":0}`, later(0).UnixMilli()))
+	for name, find := range map[string]func(*sessions.Tracker){
+		"Sessions":               func(tracker *sessions.Tracker) { tracker.Sessions() },
+		"the progress of events": func(tracker *sessions.Tracker) { consume(t, tracker, seen("o", "b", later(time.Hour), time.Second)) },
+		"the end":                func(tracker *sessions.Tracker) { consume(t, tracker, seen("o", "b", later(9*time.Hour), time.Second)) },
+		"Flush":                  func(*sessions.Tracker) {},
+	} {
+		r := &reader{t: t}
+		tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r.hear})
+		consume(t, tracker, seen("s", "a", later(time.Minute), time.Minute))
+		flush(t, tracker)
+		consume(t, tracker, unseen)
+		find(tracker)
+		flush(t, tracker)
+		if got := r.kinds("s:a"); got != "opened withdrawn" {
+			t.Errorf("%s: told %q", name, got)
+		}
+	}
+}
+
 func TestTrackerInto(t *testing.T) {
 	r := &reader{t: t}
 	tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r.hear})
@@ -457,5 +510,30 @@ func TestTrackerOfAViewThatIsTooLong(t *testing.T) {
 		}
 		same(t, fmt.Sprint("held, ", order), tracker.Sessions(), want)
 		same(t, fmt.Sprint("told, ", order), r.sessions(), want)
+	}
+}
+
+// TestTrackerOfAShortPiece: where a session is cut, a page view of the one before may go
+// on for longer than all of the next. What is attached is so by the end of that one.
+func TestTrackerOfAShortPiece(t *testing.T) {
+	const m = time.Minute
+	rules := sessions.Rules{Gap: 6 * m, Max: 16 * m}
+	events := []beacon.Event{
+		seen("s", "a", later(10*m), 10*m), seen("s", "b", later(26*m), 16*m), // which is of the first piece
+		sent("s", "c", 1, later(18*m), m), seen("s", "d", later(34*m), m),
+		{ID: "p", Session: "s", Time: later(29 * m), Received: later(29 * m), Body: beacon.Ping{}}, // near to d
+		sent("s", "c", 2, later(25*m), 8*m), // and near to c now
+	}
+	r := &reader{t: t}
+	tracker := newTracker(t, sessions.TrackerOptions{Rules: rules, OnRevision: r.hear, Linger: long})
+	for i, e := range events {
+		consume(t, tracker, e)
+		flush(t, tracker)
+		want := sessions.Of(pageViews(events[:i+1]), rules)
+		same(t, fmt.Sprint("held, ", i), tracker.Sessions(), want)
+		same(t, fmt.Sprint("told, ", i), r.sessions(), want)
+	}
+	if got := r.last["s:d"].Session.Attached; got != 0 {
+		t.Errorf("%d attached to d", got)
 	}
 }

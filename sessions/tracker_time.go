@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"hash/maphash"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -19,18 +20,14 @@ func (t *Tracker) take(view *beacon.PageView, received, now int64) {
 	v := of[key]
 	if v == nil {
 		v = &visit{key: strings.Clone(key), alone: view.Session == "", rested: -1, received: received}
-		v.bytes = visitBytes + int64(len(key))
+		t.weigh(v, 0, visitBytes+int64(len(key)))
 		of[v.key] = v
-		t.bytes += v.bytes
 	}
 	v.received, v.heard = max(v.received, received), now
 	t.live.push(v)
-	bytes, nodes := v.bytes, v.nodes
 	if t.join(v, view, received) && (v.urgent || v.rested < 0) {
 		t.enqueue(v)
 	}
-	t.bytes += v.bytes - bytes
-	t.stats.PageViews += v.nodes - nodes
 	if !v.queued && (v.slot == 0 || v.moved) {
 		v.moved = false
 		if due := t.dueOf(v); v.slot == 0 || due < t.due[v.slot-1].due {
@@ -85,8 +82,15 @@ func (t *Tracker) remove(v *visit) {
 	}
 	v.in.remove(v)
 	t.due.remove(v)
-	v.rested = -1
 	t.stats.PageViews -= v.nodes
+	if v.rested >= 0 {
+		v.rested = -1
+		t.stale++
+	}
+	if t.stale > 64 && t.stale > t.resting.len()/2 { // or they would stay in memory for Every
+		t.resting.keep(func(r rest) bool { return r.visit.rested == r.at })
+		t.stale = 0
+	}
 }
 
 func (t *Tracker) forget(v *visit) {
@@ -115,7 +119,10 @@ func (t *Tracker) forgetAt(v *visit, r *row) int64 {
 
 // dueOf returns when there is something to do next about a visit, by progress of events.
 func (t *Tracker) dueOf(v *visit) int64 {
-	due := v.received + t.gap + t.linger
+	if len(v.rows) == 0 {
+		return v.received + t.gap + t.linger
+	}
+	due := int64(math.MaxInt64)
 	for _, r := range v.rows {
 		if r.over {
 			due = min(due, t.forgetAt(v, r))
@@ -134,18 +141,18 @@ func (t *Tracker) endDue(most int) (more bool) {
 		if v == nil {
 			return false
 		}
-		if bytes, nodes := v.bytes, v.nodes; t.review(v) {
-			t.bytes += v.bytes - bytes
-			t.stats.PageViews += v.nodes - nodes
-		}
+		t.review(v)
 	}
 	return true
 }
 
-// review ends the rows of a visit that are over, and forgets those that lingered. It is
-// false if that was all of the visit.
-func (t *Tracker) review(v *visit) bool {
+// review ends the rows of a visit that are over, and forgets those that lingered, and the
+// visit if that was all of it.
+func (t *Tracker) review(v *visit) {
 	t.settleAll(v)
+	if v.urgent {
+		t.enqueue(v)
+	}
 	for i := 0; i < len(v.rows); i++ {
 		r := v.rows[i]
 		over := t.isOver(v, r)
@@ -175,29 +182,28 @@ func (t *Tracker) review(v *visit) bool {
 	}
 	if len(v.rows) == 0 && !v.queued && t.mark > v.received+t.gap+t.linger {
 		t.forget(v)
-		return false
+		return
 	}
 	if v.queued {
 		t.due.remove(v) // until it is told
 	} else {
 		t.due.set(v, max(t.dueOf(v), t.mark+1))
 	}
-	return true
 }
 
 // forgetRow forgets the i-th row of a visit, and what was attached to it.
 func (t *Tracker) forgetRow(v *visit, i int) {
 	r := v.rows[i]
 	v.rows = slices.Delete(v.rows, i, i+1)
-	v.bytes -= rowBytes
+	t.weigh(v, 0, -rowBytes)
 	for _, n := range r.nodes {
-		v.drop(n.node)
+		t.drop(v, n.node)
 	}
-	end := min(r.heard, t.lastCut(r)) + t.gap
+	end := t.lastEnd(r) + t.gap
 	v.loose = slices.DeleteFunc(v.loose, func(n *node) bool {
 		old := !n.view.Start.IsZero() && v.timeOf(n) <= end
 		if old {
-			v.drop(n)
+			t.drop(v, n)
 		}
 		return old
 	})
@@ -225,7 +231,7 @@ func (t *Tracker) forgetPieces(v *visit, r *row, cut int64) {
 			return false
 		}
 		r.lost = max(r.lost, end)
-		v.drop(n.node)
+		t.drop(v, n.node)
 		n.row = nil
 		return true
 	})
@@ -234,7 +240,7 @@ func (t *Tracker) forgetPieces(v *visit, r *row, cut int64) {
 	v.loose = slices.DeleteFunc(v.loose, func(n *node) bool {
 		old := !n.view.Start.IsZero() && v.timeOf(n) < cut-t.gap
 		if old {
-			v.drop(n)
+			t.drop(v, n)
 		}
 		return old
 	})
@@ -251,6 +257,7 @@ func (t *Tracker) relax() {
 	r := t.resting.pop()
 	v := r.visit
 	if v.rested != r.at {
+		t.stale--
 		return
 	}
 	v.rested = -1
@@ -265,7 +272,7 @@ func (t *Tracker) grain() int64 { return min(time.Second.Microseconds(), t.gap/8
 
 // arm sets the timer for what is next by the clock.
 func (t *Tracker) arm(now int64) {
-	const never = 1<<63 - 1
+	const never = math.MaxInt64
 	next := int64(never)
 	if t.resting.len() > 0 {
 		next = t.resting.items[t.resting.head].at + t.every

@@ -123,25 +123,36 @@ func (v *visit) find(view string, hash uint64) *node {
 	return nil
 }
 
+// weigh counts what a visit holds more of, or less.
+func (t *Tracker) weigh(v *visit, nodes int, bytes int64) {
+	v.nodes += nodes
+	v.bytes += bytes
+	t.bytes += bytes
+	if v.leaving {
+		t.leaving += bytes
+	} else {
+		t.stats.PageViews += nodes
+	}
+}
+
 // add makes a node of a page view that is new.
-func (v *visit) add(view *beacon.PageView, hash uint64) *node {
+func (t *Tracker) add(v *visit, view *beacon.PageView, hash uint64) *node {
 	n := &node{view: *view, hash: hash}
 	n.view.Session, n.view.View = v.key, strings.Clone(view.View)
 	if v.alone {
 		n.view.Session, n.view.View = "", v.key
 	}
 	own(&n.view)
-	v.nodes++
-	v.bytes += n.bytes()
+	t.weigh(v, 1, n.bytes())
 	switch {
 	case v.index != nil:
 		v.index[n.view.View] = n
-		v.bytes += indexBytes
+		t.weigh(v, 0, indexBytes)
 	case v.nodes > indexFrom:
 		v.index = make(map[string]*node, 2*indexFrom)
 		v.each(func(n *node) { v.index[n.view.View] = n })
 		v.index[n.view.View] = n
-		v.bytes += int64(len(v.index)) * indexBytes
+		t.weigh(v, 0, int64(len(v.index))*indexBytes)
 	}
 	return n
 }
@@ -159,12 +170,11 @@ func own(v *beacon.PageView) {
 }
 
 // drop forgets a node that is in no row and not loose.
-func (v *visit) drop(n *node) {
-	v.nodes--
-	v.bytes -= n.bytes()
+func (t *Tracker) drop(v *visit, n *node) {
+	t.weigh(v, -1, -n.bytes())
 	if v.index != nil {
 		delete(v.index, n.view.View)
-		v.bytes -= indexBytes
+		t.weigh(v, 0, -indexBytes)
 	}
 }
 
@@ -172,7 +182,7 @@ func (v *visit) drop(n *node) {
 func (t *Tracker) join(v *visit, view *beacon.PageView, at int64) bool {
 	n := v.find(view.View, t.hash)
 	if n == nil {
-		n = v.add(view, t.hash)
+		n = t.add(v, view, t.hash)
 		t.learn(v, &n.view)
 		if !n.opens() {
 			v.loose = append(v.loose, n)
@@ -193,7 +203,7 @@ func (t *Tracker) join(v *visit, view *beacon.PageView, at int64) bool {
 	}
 	n.view = joined
 	if joined.Page != old.Page || joined.Referrer != old.Referrer || joined.Name != old.Name {
-		v.bytes += int64(len(joined.Page) + len(joined.Referrer) + len(joined.Name) - len(old.Page) - len(old.Referrer) - len(old.Name))
+		t.weigh(v, 0, int64(len(joined.Page)+len(joined.Referrer)+len(joined.Name)-len(old.Page)-len(old.Referrer)-len(old.Name)))
 		own(&n.view)
 	} else {
 		n.view.Page, n.view.Referrer, n.view.Name = old.Page, old.Referrer, old.Name
@@ -222,7 +232,7 @@ func (t *Tracker) join(v *visit, view *beacon.PageView, at int64) bool {
 	if to < end || from < start && start == r.last { // what is too long is clipped to Max after the start, which is earlier now
 		r.broken = true
 	}
-	if from < r.begin || to > r.heard {
+	if from != start || to != end || from < r.begin || to > r.heard {
 		r.begin, r.heard = min(r.begin, from), max(r.heard, to)
 		t.gather(v, r)
 	}
@@ -261,13 +271,13 @@ func (t *Tracker) place(v *visit, n *node, at int64) bool {
 		n.row = r
 		v.urgent, v.moved = true, true
 		v.rows = slices.Insert(v.rows, i, r)
-		v.bytes += rowBytes
+		t.weigh(v, 0, rowBytes)
 		v.nearer(i)
 		return true
 	}
 	r := v.rows[i]
 	if r.cut != 0 && start < r.cut {
-		v.drop(n)
+		t.drop(v, n)
 		return false
 	}
 	n.row = r
@@ -327,7 +337,7 @@ func (t *Tracker) merge(v *visit, i int) *row {
 	v.urgent, v.moved = true, true
 	v.rows[i] = keep
 	v.rows = slices.Delete(v.rows, i+1, i+2)
-	v.bytes -= rowBytes
+	t.weigh(v, 0, -rowBytes)
 	return keep
 }
 
