@@ -38,7 +38,8 @@ func (s Source) PageView(e beacon.Event) (v beacon.PageView, ok bool) {
 	if s.Key != nil {
 		key = s.Key(e)
 	}
-	if v, ok = beacon.PageViewOf(s.renamed(e)); ok {
+	s.rename(&e)
+	if v, ok = beacon.PageViewOf(e); ok {
 		v.Session = key
 		return v, true
 	}
@@ -54,11 +55,11 @@ func (s Source) PageView(e beacon.Event) (v beacon.PageView, ok bool) {
 	}, true
 }
 
-// renamed returns e with its fields under the names that PageViewOf knows.
-func (s Source) renamed(e beacon.Event) beacon.Event {
+// rename puts the fields of e under the names that PageViewOf knows.
+func (s *Source) rename(e *beacon.Event) {
 	own := s.Start == "" && s.End == "" && s.Engaged == "" && s.Visible == ""
 	if own || e.View != "" && (e.Name == "session" || e.Name == "log") {
-		return e
+		return
 	}
 	names := [...]struct{ as, is string }{
 		{"start", cmp.Or(s.Start, "start")}, {"end", cmp.Or(s.End, "end")},
@@ -76,7 +77,6 @@ func (s Source) renamed(e beacon.Event) beacon.Event {
 	default:
 		e.Body = said
 	}
-	return e
 }
 
 // member returns a field of a form, or a member of a JSON object, as text.
