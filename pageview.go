@@ -166,26 +166,27 @@ func saidDuration(text string) (d time.Duration, zero bool) {
 // saidMicros reads milliseconds that are written as clients do, in digits with or without
 // a fraction, and cuts them to microseconds. As a float they could be one less.
 func saidMicros(text string) (us int64, ok bool) {
-	whole, fraction, point := strings.Cut(text, ".")
-	if whole == "" || len(whole) > 13 || point && fraction == "" { // no clock is beyond the year 2286
+	i := 0
+	for ; i < len(text) && i <= 13 && text[i]-'0' <= 9; i++ {
+		us = us*10 + int64(text[i]-'0')
+	}
+	if i == 0 || i > 13 { // no clock is beyond the year 2286
 		return 0, false
 	}
-	for i := range len(whole) + 3 {
-		c := byte('0')
-		if i < len(whole) {
-			c = whole[i]
-		} else if i -= len(whole); i < len(fraction) {
-			c = fraction[i]
-		}
-		if c-'0' > 9 {
-			return 0, false
-		}
-		us = us*10 + int64(c-'0')
+	us *= 1000
+	if i == len(text) {
+		return us, true
 	}
-	for i := 3; i < len(fraction); i++ {
-		if fraction[i]-'0' > 9 {
+	if text[i] != '.' || i+1 == len(text) {
+		return 0, false
+	}
+	scale := int64(100)
+	for _, c := range []byte(text[i+1:]) {
+		if c -= '0'; c > 9 {
 			return 0, false
 		}
+		us += int64(c) * scale
+		scale /= 10
 	}
 	return us, true
 }

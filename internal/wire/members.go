@@ -33,8 +33,17 @@ func (m *Members) Next() (key string, value []byte, ok bool) {
 	if i >= len(b) || b[i] != '"' {
 		return "", nil, false
 	}
-	end := skipValue(b, i)
-	key, _ = JSONString(b[i:end])
+	end := i + 1
+	for end < len(b) && b[end] != '"' && b[end] != '\\' {
+		end++
+	}
+	if end < len(b) && b[end] == '"' {
+		key = Text(b[i+1 : end])
+		end++
+	} else { // with an escape
+		end = skipValue(b, i)
+		key, _ = JSONString(b[i:end])
+	}
 	i = skipSpace(b, end)
 	if i < len(b) && b[i] == ':' {
 		i = skipSpace(b, i+1)
