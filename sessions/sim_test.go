@@ -372,7 +372,11 @@ func TestSimulation(t *testing.T) {
 	if median, _, total := all.engaged.errors(); math.Abs(median) > 0.01 || math.Abs(total) > 0.01 {
 		t.Errorf("engaged: the median is off by %.2f %%, the total by %.2f %%", 100*median, 100*total)
 	}
-	if median, _, total := all.elapsed.errors(); math.Abs(median) > 0.02 || math.Abs(total) > 0.01 {
+	off := 0.02 // of visits that nobody heard of, and are counted as nothing
+	if all.visits < 20_000 {
+		off = 0.03 // of what few visits can tell
+	}
+	if median, _, total := all.elapsed.errors(); math.Abs(median) > off || math.Abs(total) > 0.01 {
 		t.Errorf("elapsed: the median is off by %.2f %%, the total by %.2f %%", 100*median, 100*total)
 	}
 	if s := all.engaged.share(time.Millisecond); s < 0.8 {
