@@ -140,8 +140,9 @@ func (s *Store) stored(ctx context.Context, q Query, fn func(id, text string) (b
 // about asks for the session, the page and the name of events.
 func (s *Store) about(w *where, q Query) {
 	if q.Session != "" {
-		key := columnKey(q.Session)
-		w.and("(session = ? OR session = '' AND view = ?)", key, key)
+		keys := columnKeys(q.Session)
+		in := " IN (" + marks(len(keys)) + ")"
+		w.and("(session"+in+" OR session = '' AND view"+in+")", append(keys, keys...)...)
 	}
 	if q.Page != "" {
 		w.and("page = ?", columnText(q.Page, maxText))

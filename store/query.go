@@ -125,22 +125,28 @@ func (s *Store) candidates(q Query) *question {
 	var w where
 	switch {
 	case q.Session != "":
-		key := columnKey(q.Session)
-		ask.add(columns+" WHERE session = ? UNION ALL "+columns+" WHERE session = '' AND view = ?", key, key)
+		keys := columnKeys(q.Session)
+		in := " IN (" + marks(len(keys)) + ")"
+		ask.add(columns+" WHERE session"+in+" UNION ALL "+columns+" WHERE session = '' AND view"+in, append(keys, keys...)...)
 	case q.From.IsZero() && q.To.IsZero():
 		ask.add(columns)
 	default:
+		near := max(slack, s.rules.Gap) // some page view is at most a gap away from any moment of its session
 		w.and("started IS NOT NULL")
 		if !q.From.IsZero() {
-			w.and("heard >= ?", micros(q.From.Add(-slack)))
+			w.and("heard >= ?", micros(q.From.Add(-near)))
 		}
 		if !q.To.IsZero() {
 			late := q.Late
 			if late == 0 {
 				late = lateness
 			}
-			w.and("heard < ?", micros(q.To.Add(max(late, slack))))
-			w.and("(clock_offset IS NULL OR started + clock_offset < ?)", micros(q.To.Add(slack)))
+			w.and("heard < ?", micros(q.To.Add(max(late, near))))
+			// The offset of a page view that was told of late has the delay in it, and the clock
+			// of its session is known from another one: so an offset says nothing here,
+			// but that the session has to be looked at.
+			w.and("(clock_offset IS NULL OR clock_offset NOT BETWEEN ? AND ? OR started < ?)",
+				-slack.Microseconds(), slack.Microseconds(), micros(q.To.Add(near+slack)))
 		}
 		condition := strings.Join(w.conditions, " AND ")
 		ask.add(columns+" WHERE session <> '' AND session IN (SELECT session FROM "+table+" WHERE "+condition+")", w.args...)
@@ -156,9 +162,25 @@ func (s *Store) candidates(q Query) *question {
 // errEnough ends each without an error.
 var errEnough = errors.New("enough")
 
-// each runs a question, and calls scan for each row.
+// each runs a question, and calls scan for each row. Without a write-ahead log SQLite
+// turns down who reads while another commits.
 func (s *Store) each(ctx context.Context, q *question, scan func(*sql.Rows) error) error {
-	return eachRow(ctx, s.db, q, scan)
+	var result error
+	err := s.retry(ctx, func() error {
+		begun := false
+		err := eachRow(ctx, s.db, q, func(rows *sql.Rows) error {
+			begun = true
+			return scan(rows)
+		})
+		if begun { // and nothing can be taken back
+			result, err = err, nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return result
 }
 
 func eachRow(ctx context.Context, of querier, q *question, scan func(*sql.Rows) error) error {

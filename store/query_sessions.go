@@ -21,7 +21,8 @@ import (
 // changes them. Whether one is in the range is decided on the server's clock. If the
 // client's clock is wrong and no report says by how much (see
 // [sessions.Session.ClientClock]), it is found where its own times and the time when it
-// was heard of are both in the range, or within an hour.
+// was heard of are both in the range, or within an hour, and so it is if a clock that was
+// fast by more than an hour was put right between two visits.
 //
 // Page views are read session by session. What is in memory is the result, before the
 // Limit, and the page views of one session.

@@ -19,7 +19,14 @@ const chunk = 500
 // offline, a spool with a backlog. So who asks to be forgotten first has to stop sending,
 // for example by a denial of consent, and Forget may be called once more a day later.
 func (s *Store) Forget(ctx context.Context, session string) (int64, error) {
-	return s.erase(ctx, "forget", func(e *eraser) error { return e.session(columnKey(session)) })
+	return s.erase(ctx, "forget", func(e *eraser) error {
+		for _, key := range columnKeys(session) {
+			if err := e.session(key.(string)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // ForgetAttr erases who has an attribute, see [beacon.Event.Attrs]: the events that have
@@ -242,6 +249,11 @@ func (e *eraser) exec(text string, args ...any) (int64, error) {
 func (e *eraser) each(text string, args []any, scan func(*sql.Rows) error) error {
 	q := &question{d: e.s.dialect}
 	q.add(text, args...)
+	if q.d == MySQL {
+		// Else it would see what was there when the transaction began, and find again and
+		// again what another one has erased.
+		q.add(" FOR UPDATE")
+	}
 	return eachRow(e.ctx, e.tx, q, scan)
 }
 

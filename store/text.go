@@ -30,6 +30,16 @@ func columnKey(s string) string {
 	return columnText(s, 64) + hashed + hex.EncodeToString(sum[:16])
 }
 
+// columnKeys returns what may stand for s in such a column: s may be a text of an event,
+// or what a column has of one, as the Key of a session is. It is one, unless s looks like
+// the latter.
+func columnKeys(s string) []any {
+	if looksHashed(s) && len(s) <= maxKey && storable(s) {
+		return []any{s, columnKey(s)}
+	}
+	return []any{columnKey(s)}
+}
+
 // looksHashed says whether s might be the key of another text.
 func looksHashed(s string) bool {
 	const digits = 32

@@ -1,20 +1,23 @@
 package stores_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/stores"
 	"github.com/pagebeacon/beacon/internal/visits"
+	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/store"
 )
 
@@ -78,7 +81,7 @@ func left(t *testing.T, db *sql.DB, d store.Dialect, s *store.Store, want []beac
 	slices.Sort(got)
 	wanted := ids(want)
 	slices.Sort(wanted)
-	if diff := cmp.Diff(wanted, got); diff != "" {
+	if diff := gocmp.Diff(wanted, got); diff != "" {
 		t.Fatalf("events: -want +got\n%.2000s", diff)
 	}
 	other := stores.DB(t, d)
@@ -91,7 +94,7 @@ func left(t *testing.T, db *sql.DB, d store.Dialect, s *store.Store, want []beac
 	}
 	have, err1 := s.PageViews(ctx, store.Query{})
 	wish, err2 := never.PageViews(ctx, store.Query{})
-	if diff := cmp.Diff(wish, have); diff != "" || err1 != nil || err2 != nil {
+	if diff := gocmp.Diff(wish, have); diff != "" || err1 != nil || err2 != nil {
 		t.Errorf("page views: %v, %v, -want +got\n%.2000s", err1, err2, diff)
 	}
 }
@@ -252,4 +255,99 @@ func TestPrune(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	})
+}
+
+// TestForgetTogether: several that erase the same do not wait for what is gone already.
+func TestForgetTogether(t *testing.T) {
+	ctx := context.Background()
+	var all []beacon.Event
+	for n := range 2500 {
+		all = append(all, beacon.Event{ID: fmt.Sprint(n), Session: "key", Time: epoch, Received: epoch, Body: beacon.Ping{To: "/"},
+			Attrs: map[string]string{"user": "7"}})
+	}
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		s := open(t, db, d, store.Options{})
+		for range 3 {
+			consume(t, s, all)
+			var wg sync.WaitGroup
+			for _, erase := range []func() (int64, error){
+				func() (int64, error) { return s.Forget(ctx, "key") },
+				func() (int64, error) { return s.Forget(ctx, "key") },
+				func() (int64, error) { return s.ForgetAttr(ctx, "user", "7") },
+				func() (int64, error) { return s.Prune(ctx, epoch.Add(time.Hour)) },
+			} {
+				wg.Go(func() {
+					if _, err := erase(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if events, views, attrs := counts(t, db); events+views+attrs != 0 {
+				t.Errorf("%d events, %d page views, %d attributes are left", events, views, attrs)
+			}
+		}
+	})
+}
+
+// TestKeysOfSessions: a session is found, and forgotten, by the Key that it has, also where
+// no column could hold that of its events; and by that one.
+func TestKeysOfSessions(t *testing.T) {
+	ctx := context.Background()
+	odd := "k\x00"
+	var likeHashed string // what a visitor sends who has seen the key of another
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		s := open(t, db, d, store.Options{})
+		find := func(key string, want int) (found []sessions.Session) {
+			t.Helper()
+			found, err := s.Sessions(ctx, store.Query{Session: key})
+			n := 0
+			for _, err := range s.Events(ctx, store.Query{Session: key}) {
+				if n++; err != nil {
+					t.Error(err)
+				}
+			}
+			if err != nil || len(found) != want || n != want {
+				t.Errorf("%.80q: %d sessions, %d events, %v; want %d", key, len(found), n, err, want)
+			}
+			return found
+		}
+		views := []heardView{}
+		for _, key := range []string{odd, strings.Repeat("x", 300), "k\xff", "plain"} {
+			views = append(views, heardView{PageView: beacon.PageView{Session: key, View: "v", Start: epoch, End: epoch}, heard: epoch})
+		}
+		views = append(views, heardView{PageView: beacon.PageView{View: strings.Repeat("y", 300), Start: epoch, End: epoch}, heard: epoch})
+		consume(t, s, eventsOf(views))
+		likeHashed = find(odd, 1)[0].Key
+		views = append(views, heardView{PageView: beacon.PageView{Session: likeHashed, View: "v", Start: epoch, End: epoch}, heard: epoch})
+		consume(t, s, eventsOf(views[5:]))
+		find(odd, 1)
+		for _, v := range views[1:5] {
+			key := find(cmp.Or(v.Session, v.View), 1)[0].Key
+			find(key, 1)
+			if n, err := s.Forget(ctx, key); n != 2 || err != nil {
+				t.Errorf("%.80q: %d rows, %v", key, n, err)
+			}
+			find(key, 0)
+		}
+		if n, err := s.Forget(ctx, odd); n != 2 || err != nil {
+			t.Errorf("%d rows, %v", n, err)
+		}
+		if n, err := s.Forget(ctx, likeHashed); n != 2 || err != nil {
+			t.Errorf("%d rows, %v", n, err)
+		}
+	})
+}
+
+// eventsOf are reports of page views, with an event for each.
+func eventsOf(views []heardView) (events []beacon.Event) {
+	for _, v := range views {
+		e := beacon.Event{ID: v.Session + v.View, Name: "session", Session: v.Session, View: v.View, Page: v.Page, Series: "s", Mode: beacon.ModeReplace, Seq: 1,
+			Time: v.Start, Received: v.heard, Body: beacon.JSON(fmt.Sprintf(`{"start": %d, "end": %d, "seen": 1000}`, v.Start.UnixMilli(), v.End.UnixMilli()))}
+		if v.HasOffset {
+			e.Sent = v.heard.Add(-v.Offset)
+		}
+		events = append(events, e)
+	}
+	return events
 }
