@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -70,7 +71,9 @@ func (s *Store) version(ctx context.Context, q querier) (int, error) {
 
 // meta returns what is written about the tables under a name, or "".
 func (s *Store) meta(ctx context.Context, q querier, name string) (value string, err error) {
-	err = q.QueryRowContext(ctx, "SELECT value FROM "+s.table("meta")+" WHERE name = "+s.dialect.parameter(1), name).Scan(&value)
+	err = s.retry(ctx, func() error {
+		return q.QueryRowContext(ctx, "SELECT value FROM "+s.table("meta")+" WHERE name = "+s.dialect.parameter(1), name).Scan(&value)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
@@ -107,20 +110,30 @@ func (s *Store) lock(ctx context.Context, conn *sql.Conn) (unlock func(ok bool) 
 	if s.dialect == SQLite {
 		begin = "BEGIN IMMEDIATE"
 	}
-	unlock = func(ok bool) error {
-		end := "ROLLBACK"
-		if ok {
-			end = "COMMIT"
+	end := func(how string) error {
+		_, err := conn.ExecContext(context.WithoutCancel(ctx), how)
+		return err
+	}
+	unlock = func(ok bool) (err error) {
+		if ok { // SQLite without a write-ahead log waits for who reads
+			if err = s.retry(ctx, func() error { return end("COMMIT") }); err == nil {
+				return nil
+			}
 		}
-		_, err := conn.ExecContext(context.WithoutCancel(ctx), end)
+		if end("ROLLBACK") != nil { // a transaction must not stay open on a connection of others
+			conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
 		return err
 	}
 	err = s.retry(ctx, func() error {
 		_, err := conn.ExecContext(ctx, begin)
 		return err
 	})
-	if err != nil || s.dialect == SQLite {
-		return unlock, err
+	if err != nil {
+		return nil, errors.Join(err, unlock(false))
+	}
+	if s.dialect == SQLite {
+		return unlock, nil
 	}
 	h := fnv.New64a()
 	h.Write([]byte(name))

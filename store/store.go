@@ -52,8 +52,9 @@
 //
 //   - PostgreSQL: the encoding of the database has to be UTF8. With synchronous_commit
 //     off, a crash of the server loses what Consume has just returned from.
-//   - SQLite: WAL lets readers go on while there is a writer (PRAGMA journal_mode=WAL), and
-//     PRAGMA synchronous decides what survives a power cut: FULL, the default, for what
+//   - SQLite: WAL lets readers go on while there is a writer (PRAGMA journal_mode=WAL);
+//     without it they wait for each other.
+//     PRAGMA synchronous decides what survives a power cut: FULL, the default, is for what
 //     is answered 204. There is one writer at a time. A Store keeps its own in line, and
 //     waits up to ten seconds for those of others. A driver that waits itself (PRAGMA
 //     busy_timeout) may do so beyond the end of a context: make it short. A database in
@@ -68,6 +69,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -170,12 +172,18 @@ func (s *Store) inspect(ctx context.Context) error {
 	ask := func(query string, into ...any) error { return s.db.QueryRowContext(ctx, query).Scan(into...) }
 	switch s.dialect {
 	case PostgreSQL:
-		var encoding string
-		if err := ask("SELECT current_setting('server_encoding')", &encoding); err != nil {
+		var encoding, client, nulls string
+		err := ask("SELECT current_setting('server_encoding'), current_setting('client_encoding'), current_setting('array_nulls')",
+			&encoding, &client, &nulls)
+		switch {
+		case err != nil:
 			return err
-		}
-		if encoding != "UTF8" {
+		case encoding != "UTF8":
 			return fmt.Errorf("the encoding of the database is %s: UTF8 is needed", encoding)
+		case client != "UTF8":
+			return fmt.Errorf("the client_encoding of the connection is %s: UTF8 is needed", client)
+		case nulls != "on":
+			return errors.New("array_nulls is off, and page views have to be written with NULL")
 		}
 	case SQLite:
 		s.writer = make(chan struct{}, 1)
@@ -190,13 +198,20 @@ func (s *Store) inspect(ctx context.Context) error {
 			return errors.New("a database in memory is one for each connection: SetMaxOpenConns(1) is needed")
 		}
 	case MySQL:
-		var version, charset string
+		var version, mode string
+		var client, connection, results sql.NullString
 		var packet int
-		if err := ask("SELECT VERSION(), @@character_set_client, @@max_allowed_packet", &version, &charset, &packet); err != nil {
+		if err := ask("SELECT VERSION(), @@sql_mode, @@character_set_client, @@character_set_connection, @@character_set_results, @@max_allowed_packet",
+			&version, &mode, &client, &connection, &results, &packet); err != nil {
 			return err
 		}
-		if charset != "utf8mb4" {
-			return fmt.Errorf("the character set of the connection is %s: utf8mb4 is needed", charset)
+		for _, charset := range []string{client.String, connection.String, cmp.Or(results.String, "utf8mb4")} { // of results, NULL is as they are
+			if charset != "utf8mb4" {
+				return fmt.Errorf("the character set of the connection is %s: utf8mb4 is needed", charset)
+			}
+		}
+		if strings.Contains(mode, "EMPTY_STRING_IS_NULL") {
+			return errors.New("the sql_mode has EMPTY_STRING_IS_NULL, and an empty session is none that is not known")
 		}
 		s.collation = "utf8mb4_0900_bin" // of MySQL; with "a" and "a " not the same
 		if strings.Contains(version, "MariaDB") {

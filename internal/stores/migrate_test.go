@@ -216,18 +216,28 @@ func TestMistakes(t *testing.T) {
 	if err := maria.QueryRow("SELECT DATABASE()").Scan(&name); err != nil {
 		t.Fatal(err)
 	}
-	narrow, err := sql.Open("mysql", stores.ServerOf(t, store.MySQL).DSN(name)+"?charset=latin1")
-	if err != nil {
-		t.Fatal(err)
+	with := func(d store.Dialect, options, says string) {
+		t.Helper()
+		db, err := sql.Open(map[store.Dialect]string{store.MySQL: "mysql", store.PostgreSQL: "pgx"}[d], stores.ServerOf(t, d).DSN(name)+options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		fails(db, d, store.Options{}, says)
 	}
-	defer narrow.Close()
-	fails(narrow, store.MySQL, store.Options{}, "utf8mb4")
+	with(store.MySQL, "?charset=latin1", "latin1")
+	with(store.MySQL, "?character_set_connection=latin1", "latin1") // in which parameters lose characters
+	with(store.MySQL, "?character_set_results=latin1", "latin1")
+	with(store.MySQL, "?sql_mode=%27EMPTY_STRING_IS_NULL%27", "EMPTY_STRING_IS_NULL")
 
 	postgres := stores.DB(t, store.PostgreSQL)
 	fails(postgres, store.MySQL, store.Options{}, "")
-	if err := postgres.QueryRow("SELECT current_database() || '_latin'").Scan(&name); err != nil {
+	if err := postgres.QueryRow("SELECT current_database()").Scan(&name); err != nil {
 		t.Fatal(err)
 	}
+	with(store.PostgreSQL, " client_encoding=latin1", "client_encoding")
+	with(store.PostgreSQL, " array_nulls=off", "array_nulls") // where every event would be refused, and for good
+	name += "_latin"
 	if _, err := postgres.Exec("CREATE DATABASE " + name + " TEMPLATE template0 ENCODING LATIN1 LOCALE_PROVIDER libc LOCALE 'C'"); err != nil {
 		t.Fatal(err)
 	}
