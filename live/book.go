@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	perVisitor = 200 // page views
+	perVisitor = 200 // page views, where there may be so many
 	perView    = 32  // reports that are remembered of one
 	textBytes  = 240 // of a page's address, as it is shown
 )
@@ -67,7 +67,7 @@ func (b *book) add(v beacon.PageView, heard time.Time) {
 	w := el.Value.(*visitor)
 	i := slices.IndexFunc(w.views, func(x *view) bool { return x.View == v.View })
 	if i < 0 {
-		if len(w.views) >= perVisitor {
+		if len(w.views) >= min(perVisitor, b.max) {
 			w.forget()
 			b.count--
 		}

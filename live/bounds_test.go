@@ -197,13 +197,20 @@ func TestForgets(t *testing.T) {
 	if len(w.views) != perVisitor || b.count != perVisitor || w.views[0].View != "first" || !w.lost {
 		t.Errorf("%d page views (%d), the first is %s", len(w.views), b.count, w.views[0].View)
 	}
+	b.init(3)
+	for i := range 9 {
+		view("a", fmt.Sprint(i), false)
+	}
+	if w := b.visitors["a"].Value.(*visitor); b.count != 3 || len(w.views) != 3 {
+		t.Errorf("%d page views of one visitor (%d), want 3", len(w.views), b.count)
+	}
 }
 
 // TestConcurrently: many write while some look and some leave.
 func TestConcurrently(t *testing.T) {
 	l := make1(t, Options{MaxEvents: 50, MaxPageViews: 50, MaxBytes: 1 << 18, Checks: []Check{{Name: "c", Healthy: func(context.Context) error { return nil }}}})
 	url := serve(t, l)
-	var wg sync.WaitGroup
+	var wg, looking sync.WaitGroup
 	for w := range 4 {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(w), 1))
@@ -212,9 +219,9 @@ func TestConcurrently(t *testing.T) {
 				l.Refused(nil, nil, nil)
 			}
 		})
-		wg.Go(func() {
+		looking.Go(func() {
 			s := listen(t, url, "")
-			for range 20 {
+			for n := 0; n < 5*(w+1); n++ { // some leave, and the end comes for others
 				if _, ok := s.next(); !ok {
 					break
 				}
@@ -223,6 +230,8 @@ func TestConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	l.Close(t.Context())
+	looking.Wait()
 	var sum int
 	for _, it := range l.ring.items {
 		sum += it.size

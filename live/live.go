@@ -140,8 +140,8 @@ func New(o Options) (*Live, error) {
 		}
 		*n.value = cmp.Or(*n.value, n.usual)
 	}
-	if o.Rules.Gap < 0 || o.Rules.Max < 0 {
-		errs = append(errs, fmt.Errorf("live: Rules: Gap %v, Max %v: less than nothing", o.Rules.Gap, o.Rules.Max))
+	if err := o.Rules.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("live: %w", err))
 	}
 	for i, c := range o.Checks {
 		if c.Name == "" || c.Healthy == nil && c.Stats == nil {

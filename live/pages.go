@@ -35,9 +35,9 @@ func (l *Live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, name := path.Split(r.URL.Path)
+	own, _, _ := strings.Cut(r.RequestURI, "?")
 	switch {
-	case r.URL.Path == "": // of StripPrefix: relative addresses need the slash
-		own, _, _ := strings.Cut(r.RequestURI, "?")
+	case r.URL.Path == "" && own != "" && !strings.HasSuffix(own, "/"): // of StripPrefix: relative addresses need the slash
 		h.Set("Location", "./"+path.Base(own)+"/")
 		w.WriteHeader(http.StatusMovedPermanently)
 	case name == "":

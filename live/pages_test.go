@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/sessions"
 )
 
 // TestMounts: the page and what it asks for are found at any prefix, stripped or not.
@@ -21,13 +22,14 @@ func TestMounts(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/plain/live/", l)
 	mux.Handle("/stripped/live/", http.StripPrefix("/stripped/live", l))
+	mux.Handle("/whole/live/", http.StripPrefix("/whole/live/", l)) // as for files
 	mux.Handle("/bare/live", http.StripPrefix("/bare/live", l))
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	root := httptest.NewServer(l)
 	t.Cleanup(root.Close)
 	refers := regexp.MustCompile(`(?:href|src)="([^"#]+)"`)
-	for _, base := range []string{srv.URL + "/plain/live/", srv.URL + "/stripped/live/", root.URL + "/"} {
+	for _, base := range []string{srv.URL + "/plain/live/", srv.URL + "/stripped/live/", srv.URL + "/whole/live/", root.URL + "/"} {
 		page := get(t, base, nil)
 		if page.StatusCode != 200 || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
 			t.Fatalf("%s: %s", base, page.Status)
@@ -126,7 +128,8 @@ func TestOptions(t *testing.T) {
 		"MaxBytes":     {MaxBytes: maxOption + 1},
 		"MaxPageViews": {MaxPageViews: -1},
 		"MaxViewers":   {MaxViewers: -1},
-		"Rules":        {Rules: struct{ Gap, Max time.Duration }{Gap: -1}},
+		"Rules.Gap":    {Rules: sessions.Rules{Gap: -1}},
+		"Rules.Max":    {Rules: sessions.Rules{Max: time.Minute}}, // less than the default gap
 		"Checks[1]":    {Checks: []Check{{Name: "a", Stats: func() any { return nil }}, {Name: "b"}}},
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {

@@ -50,7 +50,16 @@ func (l *Live) serveStream(w http.ResponseWriter, r *http.Request) {
 	if from == "" {
 		from = r.URL.Query().Get("after")
 	}
-	v := viewer{live: l, stream: stream{w: w, rc: http.NewResponseController(w)}, pos: l.position(from)}
+	over := func() bool {
+		select {
+		case <-down:
+		case <-l.done:
+		default:
+			return false
+		}
+		return true
+	}
+	v := viewer{live: l, stream: stream{w: w, rc: http.NewResponseController(w), over: over}, pos: l.position(from)}
 	v.hello()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -237,7 +246,8 @@ func (v *viewer) sessions(t table) {
 type stream struct {
 	w     http.ResponseWriter
 	rc    *http.ResponseController
-	wrote bool // since the last flush
+	over  func() bool // an end does not wait for one who reads a little at a time
+	wrote bool        // since the last flush
 	err   error
 }
 
@@ -250,6 +260,9 @@ func (s *stream) send(id, event string, data []byte) {
 }
 
 func (s *stream) printf(format string, args ...any) {
+	if s.err == nil && s.over() {
+		s.err = http.ErrServerClosed
+	}
 	if s.err != nil {
 		return
 	}

@@ -335,6 +335,36 @@ func (s *stuck) Write([]byte) (int, error) {
 	return 0, errors.New("i/o timeout")
 }
 
+// TestSluggish: who reads a little at a time does not hold up the end.
+func TestSluggish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := make1(t, Options{})
+		for range 500 {
+			take(l, beacon.Event{Body: beacon.Empty{}})
+		}
+		ended := make(chan struct{})
+		go func() {
+			l.ServeHTTP(sluggish{httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/stream", nil))
+			close(ended)
+		}()
+		time.Sleep(time.Minute)
+		l.Close(t.Context())
+		began := time.Now()
+		<-ended
+		if d := time.Since(began); d > writeTimeout {
+			t.Errorf("it went on for %v after Close", d)
+		}
+	})
+}
+
+// sluggish is a connection that takes each piece just in time.
+type sluggish struct{ *httptest.ResponseRecorder }
+
+func (s sluggish) Write(b []byte) (int, error) {
+	time.Sleep(writeTimeout - time.Second)
+	return s.ResponseRecorder.Write(b)
+}
+
 // TestNoFlush: in front of a middleware that keeps the answer to the end, the stream ends
 // after each piece, and the next one goes on where it stopped.
 func TestNoFlush(t *testing.T) {

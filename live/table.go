@@ -100,7 +100,9 @@ func tabulate(views []*view, lost map[string]bool, rules sessions.Rules) table {
 		v.place(rows, mine[cmp.Or(v.Session, v.View)], millis(rules.Gap))
 	}
 	t := table{totals: totals(rows)}
-	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(b.End, a.End) })
+	// Those that were last heard of: when they were is the word of clients, who could
+	// fill the page with what is to come.
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(b.Heard, a.Heard), cmp.Compare(b.End, a.End)) })
 	for _, r := range rows[:min(len(rows), sessionsShown)] {
 		slices.SortFunc(r.Pages, func(a, b pageView) int { return cmp.Compare(a.Start, b.Start) })
 		if r.More = len(r.Pages) - viewsShown; r.More > 0 {
@@ -256,8 +258,8 @@ func distribute(lengths []float64) distribution {
 		d.Counts[i]++
 	}
 	if n := len(lengths); n > 0 {
-		rank := func(q float64) float64 { return lengths[max(int(math.Ceil(q*float64(n)))-1, 0)] }
-		d.Median, d.P95 = rank(0.5), rank(0.95)
+		d.Median = (lengths[(n-1)/2] + lengths[n/2]) / 2 // as stores have it
+		d.P95 = lengths[int(math.Ceil(0.95*float64(n)))-1]
 	}
 	return d
 }

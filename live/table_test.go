@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pagebeacon/beacon"
@@ -128,7 +129,7 @@ func TestDistribute(t *testing.T) {
 		{nil, 0, 0, []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
 		{[]float64{0}, 0, 0, []int{1, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
 		{[]float64{5000, 999, 1000}, 1000, 5000, []int{1, 1, 1, 0, 0, 0, 0, 0, 0, 0}},
-		{[]float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 60e3, 86400e3}, 10, 60e3, []int{18, 0, 0, 0, 0, 1, 0, 0, 0, 1}},
+		{[]float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 60e3, 86400e3}, 10.5, 60e3, []int{18, 0, 0, 0, 0, 1, 0, 0, 0, 1}},
 	} {
 		got := distribute(tt.lengths)
 		if diff := cmp.Diff(distribution{tt.counts, tt.median, tt.p95}, got); diff != "" {
@@ -178,6 +179,29 @@ func TestShortID(t *testing.T) {
 	if a == b || len(a) > longID || shortID(long+"1") != a || shortID("k") != "k" {
 		t.Errorf("%q, %q", a, b)
 	}
+	if a, b := shortID("\xff"), shortID("\xfe"); a == b || !utf8.ValidString(a) {
+		t.Errorf("%q, %q", a, b)
+	}
+}
+
+// TestBinaryKey: a host's key may be any bytes. Reports of one page view stay one, visitors
+// stay apart, and events are of the session that they are of.
+func TestBinaryKey(t *testing.T) {
+	l := make1(t, Options{Source: sessions.Source{Key: func(e beacon.Event) string { return e.Session + "\xff\xfe" }}})
+	for seq := range 3 {
+		e := clientReport("a\xfd", "view\xff", uint64(seq+1), day, day.Add(time.Duration(seq)*time.Second), time.Second, 0)
+		take(l, e)
+		e.Session = "a\xfc"
+		take(l, e)
+	}
+	rows := rowsOf(t, l)
+	if len(rows) != 2 || rows[0].Views != 1 || rows[1].Views != 1 || rows[0].Key == rows[1].Key {
+		t.Fatalf("%+v", rows)
+	}
+	var e struct{ Key, View string }
+	if err := json.Unmarshal(l.ring.items[0].shown(), &e); err != nil || e.Key != rows[0].Key && e.Key != rows[1].Key || e.View != rows[0].Pages[0].View {
+		t.Errorf("an event of %q, %q; sessions of %q and %q", e.Key, e.View, rows[0].Key, rows[1].Key)
+	}
 }
 
 // TestUnseen: a page that nobody saw is shown with the first session that is near.
@@ -194,5 +218,20 @@ func TestUnseen(t *testing.T) {
 		if got, want := strings.Join(pages, " "), map[string]string{"k:a": "a unseen", "k:b": "b"}[r.ID]; got != want {
 			t.Errorf("%s has %q, want %q", r.ID, got, want)
 		}
+	}
+}
+
+// TestToCome: sessions of clocks that are ahead do not take the place of those of now.
+func TestToCome(t *testing.T) {
+	l := make1(t, Options{})
+	now := clientReport("now", "a", 1, day, day.Add(time.Second), time.Second, 0)
+	for i := range sessionsShown {
+		e := clientReport(fmt.Sprint("ahead", i), "a", 1, day.AddDate(1, 0, i), day.AddDate(1, 0, i), time.Second, 0)
+		e.Received, e.Sent = now.Received.Add(-time.Minute), now.Received.Add(-time.Minute)
+		take(l, e)
+	}
+	take(l, now)
+	if rows := rowsOf(t, l); len(rows) != sessionsShown || rows[0].Key != "now" {
+		t.Errorf("%d sessions, the first is %s", len(rows), rows[0].ID)
 	}
 }

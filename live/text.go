@@ -9,10 +9,10 @@ import (
 
 const longID = 120 // bytes of an id that are kept
 
-// shortID returns an id that is as good as a long one and shares no memory with it, if
-// it is long.
+// shortID returns an id that is as good as one that is long or no text, such as a sum that
+// a host takes for a key, and then shares no memory with it. As JSON it stays what it is.
 func shortID(s string) string {
-	if len(s) <= longID {
+	if len(s) <= longID && utf8.ValidString(s) {
 		return s
 	}
 	sum := sha256.Sum256([]byte(s))

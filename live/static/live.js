@@ -46,19 +46,19 @@ const receive = {
       rendered = n;
       list.replaceChildren();
       server.forgetRefused();
+      waiting = waiting.filter(([g]) => g !== server.takeRefused);
       last = "";
     }
     run = d.run;
   },
   event(d, id) {
     last = id;
-    events.push({ ...d, n: ++n });
     arrivals.push([d.received, 1]);
-    if (events.length > keep) events.shift();
+    remember({ ...d, n: ++n });
   },
   missed(d) {
     if (n) arrivals.push([now(), d]);
-    events.push({ n: ++n, missed: d });
+    remember({ n: ++n, missed: d });
   },
   sessions(d) {
     sessions.take(d);
@@ -70,6 +70,10 @@ const receive = {
   stats: (d) => later(server.takeStats, d),
   health: (d) => later(server.takeHealth, d),
 };
+function remember(e) {
+  events.push(e);
+  while (events.length > keep) events.shift();
+}
 function later(f, d, all) {
   if (!all) waiting = waiting.filter(([g]) => g !== f);
   waiting.push([f, d]);

@@ -6,6 +6,7 @@ import { heading, isOpen, sessions } from "./sessions.js";
 
 const dialog = byId("session");
 const list = byId("session-events");
+const most = 500; // events of a session that goes on for long
 let id = ""; // of the one that is shown
 let drawn; // what of it is on the page
 let listed = new Set();
@@ -94,7 +95,12 @@ export function render(events) {
     if (after) after.after(li);
     else list.prepend(li);
   }
-  put(byId("session-events-of"), listed.size ? "" : "None of its events is kept here any more.");
+  while (list.children.length > most) list.firstElementChild.remove();
+  for (const n of listed) {
+    if (n >= events[0]?.n) break;
+    listed.delete(n); // it does not come again
+  }
+  put(byId("session-events-of"), list.children.length ? "" : "None of its events is kept here any more.");
 }
 
 function facts(e, s) {

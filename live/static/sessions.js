@@ -114,15 +114,15 @@ export function tick(t = now()) {
   axis(header, range, Math.max(2, Math.floor(header.clientWidth / 70)));
   for (const tr of rows.values()) {
     const s = tr.of;
-    const on = live(s, t), is = isOpen(s, t);
+    const on = live(s, t, gap), is = isOpen(s, t);
     tr.dataset.state = on ? "live" : is ? "open" : "ended";
     put(tr.querySelector(".state"), on ? "here" : is ? "quiet" : "ended");
     put(tr.querySelector(".since"), is ? `+${age(t - Math.max(s.end, s.start))}` : "");
-    place(tr.querySelector(".track"), s, range, t);
+    place(tr.querySelector(".track"), s, range, t, gap);
   }
   let here = 0, n = 0;
   for (const s of all.values()) {
-    here += live(s, t);
+    here += live(s, t, gap);
     n += isOpen(s, t);
   }
   put(byId("n-here"), `${here}`);

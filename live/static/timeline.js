@@ -6,8 +6,10 @@ import { element, minute, path, plain, span } from "./text.js";
 const minutes = [10, 30, 60, 180, 360, 720, 1440, 2880];
 const quiet = 60e3; // after which nobody is taken to be there still
 
-export const live = (s, t) => t - s.heard < quiet;
-export const open = (s, t, gap) => t - Math.max(s.end, s.start) <= gap;
+// Open is what a page view of now would belong to, and live what was just heard of: but what
+// comes late is of a visit that is over, and what is to come is of a clock that is wrong.
+export const open = (s, t, gap) => Math.abs(t - Math.max(s.end, s.start)) <= gap;
+export const live = (s, t, gap) => open(s, t, gap) && t - s.heard < quiet;
 
 // scale returns the time that is drawn, from and to.
 export function scale(sessions, chosen, t) {
@@ -101,7 +103,7 @@ export function alone(v, s) {
 }
 
 // place moves the bars of a session to where they are in the time that is drawn.
-export function place(track, s, { from, to }, t) {
+export function place(track, s, { from, to }, t, gap) {
   const width = to - from;
   const [bars, tail] = track.children;
   const start = (s.start - from) / width, end = (s.end - from) / width;
@@ -109,7 +111,7 @@ export function place(track, s, { from, to }, t) {
   bars.hidden = end < 0;
   bars.style.insetInlineStart = percent(start);
   bars.style.width = percent(end - start);
-  tail.hidden = !live(s, t) || end < 0;
+  tail.hidden = !live(s, t, gap) || end < 0;
   tail.style.insetInlineStart = percent(end);
   tail.style.width = percent(Math.max(0, (t - s.end) / width));
 }
