@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/visits"
 	"github.com/pagebeacon/beacon/sessions"
 )
 
@@ -79,6 +81,65 @@ func TestSessions(t *testing.T) {
 				t.Fatalf("round %d: %+v\nwant %+v", round, r, s)
 			}
 		}
+	}
+}
+
+// TestVisits: the visits that all are measured with are shown as sessions.Of has them.
+func TestVisits(t *testing.T) {
+	compare := func(name string, events []beacon.Event) {
+		t.Helper()
+		var views []beacon.PageView
+		for _, e := range events {
+			if v, ok := (sessions.Source{}).PageView(e); ok {
+				views = append(views, v)
+			}
+		}
+		l := make1(t, Options{MaxPageViews: 10_000})
+		take(l, events...)
+		rows := rowsOf(t, l)
+		want := sessions.Of(views, sessions.Rules{})
+		if len(rows) != len(want) {
+			t.Fatalf("%s: %d sessions, want %d", name, len(rows), len(want))
+		}
+		for _, s := range want {
+			i := slices.IndexFunc(rows, func(r row) bool { return r.ID == s.ID && r.Start == at(s.Start) })
+			if i < 0 {
+				t.Fatalf("%s: no %s in %+v", name, s.ID, rows)
+			}
+			r := rows[i]
+			seen, parts := 0, true
+			for _, p := range r.Pages {
+				if !p.Unseen {
+					seen++
+				}
+				for _, x := range p.Parts {
+					parts = parts && x[0] < x[1] && x[3] <= x[2] && x[2] <= x[1]-x[0]+1e-3
+				}
+			}
+			if r.End != at(s.End) || r.Elapsed != millis(s.Elapsed()) || r.Engaged != millis(s.Engaged) || r.Views != s.Views || seen+r.More != s.Views ||
+				r.Attached != s.Attached || r.Logged != s.Logged || r.Entry != s.Entry || r.Exit != s.Exit || r.Referrer != s.Referrer || !parts {
+				t.Fatalf("%s: %+v\nwant %+v", name, r, s)
+			}
+			for _, n := range []struct {
+				is   bool
+				text string
+			}{{s.Crashed, "crashed"}, {s.Cut, "cut"}, {s.Incomplete, "only the start"}, {s.ClientClock, "visitor's clock"}} {
+				if strings.Contains(strings.Join(r.Notes, ""), n.text) != n.is {
+					t.Fatalf("%s: notes %q, want %q %v", name, r.Notes, n.text, n.is)
+				}
+			}
+		}
+	}
+	for _, c := range visits.Cases() {
+		compare(c.Name, c.Events)
+	}
+	rnd := rand.New(rand.NewPCG(3, 3))
+	for i := range 150 {
+		var events []beacon.Event
+		for j := range 4 {
+			events = append(events, visits.Random(rnd, fmt.Sprint(i, "-", j))...)
+		}
+		compare(fmt.Sprint("random ", i), visits.Mangle(rnd, events))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -199,7 +200,7 @@ func TestVisits(t *testing.T) {
 	p.eventually("/stats/part?session=one", visited[:3]...)
 	// The database does not take it, and what was answered 204 is kept all the same.
 	unlock := lock(t, filepath.Join(data, "beacon.db"))
-	p.visit("two")
+	same := p.visit("two").Day() == began.Day()
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,9 @@ func TestVisits(t *testing.T) {
 	unlock()
 	p = start(t, "-data", data)
 	p.eventually("/stats/part?session=two", visited[:3]...)
-	p.eventually("/stats?days=7", `<td class="n">2</td><td class="n">4</td>`) // sessions and views of the day
+	if same {
+		p.eventually("/stats?days=7", `<td class="n">2</td><td class="n">4</td>`) // sessions and views of the day
+	}
 	p.end()
 }
 
@@ -243,7 +246,7 @@ func TestHostilePages(t *testing.T) {
 	for i := range 2 * mostPages {
 		p.report("many", begin, 1, view{fmt.Sprint("/one-of-many/", i), 0, 1, 1, 1})
 	}
-	body := p.eventually("/stats?days=7", `/one-of-many/`, `<bdi>a`, `<bdi>javascript`, `longlong…<`)
+	body := p.eventually("/stats?days=7", `/one-of-many/`, `<bdi>a`, `<bdi>javascript`, `longlong…<`, fmt.Sprintf(`(?s)(?:<th scope="row"><bdi>.*?){%d}`, mostPages))
 	for _, bad := range []string{"<script>alert", "href=\"javascript", "\u202e", "\u2066", strings.Repeat("long", 30)} {
 		if strings.Contains(body, bad) {
 			t.Errorf("/stats has %.40q", bad)
@@ -257,6 +260,26 @@ func TestHostilePages(t *testing.T) {
 		t.Errorf("Content-Security-Policy: %s", csp)
 	}
 	p.end()
+}
+
+// TestQueryOnly: what /stats is asked stands in the address. It answers before a body is
+// there, which it would have to read, or to keep in a file.
+func TestQueryOnly(t *testing.T) {
+	p := start(t, "-data", t.TempDir())
+	for _, path := range []string{"/stats?days=7", "/stats/part?session=one"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: a.example\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000000\r\n\r\n--b\r\n", path)
+		if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.Contains(line, " 200 ") {
+			t.Errorf("%s: %q, %v", path, line, err)
+		}
+	}
 }
 
 // TestLive: what is happening now is behind a login, and somebody who looks does not keep

@@ -66,7 +66,7 @@ func (s *statistics) serve(w http.ResponseWriter, r *http.Request) { s.write(w, 
 
 // servePart writes what is new, with the session that the query names.
 func (s *statistics) servePart(w http.ResponseWriter, r *http.Request) {
-	v, err := s.visit(r.Context(), r.Host, r.FormValue("session"))
+	v, err := s.visit(r.Context(), r.Host, r.URL.Query().Get("session"))
 	if err != nil {
 		fail(w, err)
 		return
@@ -76,7 +76,7 @@ func (s *statistics) servePart(w http.ResponseWriter, r *http.Request) {
 
 func (s *statistics) write(w http.ResponseWriter, r *http.Request, name string, v *visit) {
 	days := 1
-	if r.FormValue("days") == strconv.Itoa(week) {
+	if r.URL.Query().Get("days") == strconv.Itoa(week) {
 		days = week
 	}
 	answer, err := s.report(r.Context(), r.Host, days)
