@@ -76,8 +76,8 @@ type Options struct {
 	Rules  sessions.Rules
 	Source sessions.Source
 
-	// Stats, if set, is asked every second while somebody looks: the Stats method of
-	// the [beacon.Handler].
+	// Stats, if set, is asked every second while somebody looks, who waits for it: the
+	// Stats method of the [beacon.Handler].
 	Stats func() beacon.Stats
 
 	// Checks are what else is shown of the server, in this order.

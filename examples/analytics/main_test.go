@@ -214,6 +214,19 @@ func TestVisits(t *testing.T) {
 	p.end()
 }
 
+// TestAgain: who was here before sees the visit that is going on, and its pages alone.
+func TestAgain(t *testing.T) {
+	p := start(t, "-data", t.TempDir())
+	now := time.Now()
+	p.report("again", now.Add(-3*time.Hour), 1, view{p.url + "/green", 0, 10, 10, 7})
+	p.report("again", now.Add(-time.Minute), 1, view{p.url + "/black", 0, 20, 20, 9})
+	body := p.eventually("/stats/part?session=again", `id="engaged" value="9">`, `id="views" value="1">`)
+	mine, _, _ := strings.Cut(body, `id="today"`)
+	if !strings.Contains(mine, "<bdi>/black</bdi>") || strings.Contains(mine, "<bdi>/green</bdi>") {
+		t.Errorf("the pages of the visit are\n%s", mine)
+	}
+}
+
 // lock begins to write to a database, which nobody else can until unlock.
 func lock(t *testing.T, file string) (unlock func()) {
 	t.Helper()

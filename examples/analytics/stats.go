@@ -157,16 +157,21 @@ func (s *statistics) visit(ctx context.Context, host, key string) (*visit, error
 	if err != nil {
 		return nil, err
 	}
-	var longest time.Duration
+	var longest, offset time.Duration
+	known := false
 	for _, p := range views {
 		longest = max(longest, p.Visible, p.Engaged)
+		if p.HasOffset && !p.Activity && (!known || p.Offset < offset) {
+			offset, known = p.Offset, true
+		}
 	}
 	for _, p := range views {
-		if p.Activity || p.Start.IsZero() {
-			continue
+		began := p.Start.Add(offset) // on the server's clock, as that of the session is
+		if p.Activity || p.Start.IsZero() || began.Before(v.Start) {
+			continue // the last are those of an earlier session of this visitor
 		}
 		v.Shown = append(v.Shown, viewRow{
-			Name: shortened(p.Page, host), Start: p.Start.Add(p.Offset), Visible: p.Visible, Engaged: p.Engaged,
+			Name: shortened(p.Page, host), Start: began, Visible: p.Visible, Engaged: p.Engaged,
 			VisibleShare: share(p.Visible, longest), EngagedShare: share(p.Engaged, longest),
 		})
 	}
