@@ -171,6 +171,12 @@ func hostileEvents() []beacon.Event {
 		{Body: beacon.JSON(`{"long":"` + strings.Repeat("m", 4000) + `"}`), Name: strings.Repeat("n", 3000)},
 		{Body: beacon.JSON(strings.Repeat("[", 500) + strings.Repeat("]", 500)), Time: time.Unix(1<<40, 0), Received: time.Unix(1<<40, 0)},
 	}
+	// A visit of yesterday that comes now, and one of next year: nobody is here.
+	for _, away := range []time.Duration{-24 * time.Hour, 365 * 24 * time.Hour} {
+		at := now.Add(away)
+		events = append(events, beacon.Event{Name: "session", Session: "away " + away.String(), View: "v", Mode: beacon.ModeReplace, Seq: 1, Series: "t", Sent: now,
+			Body: beacon.JSON(fmt.Sprintf(`{"start":%d,"end":%d,"engaged":1,"seen":2}`, at.UnixMilli()-1000, at.UnixMilli()))})
+	}
 	for i := range events {
 		e := &events[i]
 		if e.Received.IsZero() {
@@ -194,9 +200,10 @@ func TestLiveHostile(t *testing.T) {
 			r := httptest.NewRequest("POST", "/_pb", nil)
 			r.Header.Set("Origin", markup)
 			s.live.Refused(r, []byte(markup), &beacon.RequestError{Status: 400, Reason: markup, Err: errors.New(markup)})
-			p.WaitFor(fmt.Sprintf(`return document.querySelectorAll("#log > li").length === %d && document.querySelectorAll("#rows tr").length === 2 && document.querySelectorAll("#refusals li").length === 1`, len(events)))
+			p.WaitFor(fmt.Sprintf(`return document.querySelectorAll("#log > li").length === %d && document.querySelectorAll("#rows tr").length === 4 && document.querySelectorAll("#refusals li").length === 1`, len(events)))
 			p.Eval(`for (const d of document.querySelectorAll("details")) d.open = true`, nil)
-			p.WaitFor(`return document.querySelectorAll(".whole").length === 10`)
+			p.WaitFor(`return document.querySelectorAll(".whole").length === 12`)
+			p.WaitFor(`return document.getElementById("n-here").textContent === "2" && document.getElementById("n-open").textContent === "2"`)
 			for i := range 2 {
 				p.Eval(fmt.Sprintf(`document.querySelectorAll("#rows a")[%d].click()`, i), nil)
 				p.WaitFor(`return document.querySelector("dialog").open && document.querySelectorAll("#views tbody tr").length > 0`)
