@@ -77,6 +77,7 @@ func TestOfByRules(t *testing.T) {
 // TestOfAnything: page views that no event tells of do no harm, and what order they are
 // in still does not matter.
 func TestOfAnything(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))
 	at := func() time.Time {
 		if r.IntN(5) == 0 {

@@ -326,6 +326,7 @@ func (s *simResult) table() string {
 // TestSimulation finds out how well sessions are reconstructed from what is left of them.
 // With BEACON_SIM it does so for as many visits, and prints the table.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	visits := simVisits
 	if s := os.Getenv("BEACON_SIM"); s != "" {
 		visits, _ = strconv.Atoi(s)

@@ -20,6 +20,7 @@ import (
 // page view. After every event what is held and what was told is what [Of] says, and
 // what is counted is what there is.
 func TestTrackerDense(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(1500) {
 		dense(t, seed)
 	}

@@ -173,6 +173,7 @@ func TestTrackerCases(t *testing.T) {
 // TestTrackerAnyOrder has one tracker hear of visits in an order and with repetitions of
 // their own, from several goroutines.
 func TestTrackerAnyOrder(t *testing.T) {
+	t.Parallel()
 	const visitors = 100
 	for lot := range lots() {
 		rnd := rand.New(rand.NewPCG(lot, 2))
@@ -207,6 +208,7 @@ func TestTrackerAnyOrder(t *testing.T) {
 // TestTrackersOfAFleet has each visit told to 1 to 5 trackers, some of it to several, and
 // joins what they hold.
 func TestTrackersOfAFleet(t *testing.T) {
+	t.Parallel()
 	const visitors = 100
 	for lot := range lots() {
 		rnd := rand.New(rand.NewPCG(lot, 3))
