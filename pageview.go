@@ -151,6 +151,9 @@ func saidMoment(text string) (t time.Time, ok bool) {
 // saidDuration reads milliseconds. zero says that it is none, and not that nothing was
 // said.
 func saidDuration(text string) (d time.Duration, zero bool) {
+	if text == "" {
+		return 0, false
+	}
 	if us, ok := saidMicros(text); ok {
 		return time.Duration(us) * time.Microsecond, us == 0
 	}

@@ -24,6 +24,7 @@ type tell struct {
 
 	deriver deriver
 	stead   [3]beacon.PageView
+	before  []told
 }
 
 // told is a session as it was told last.
@@ -209,8 +210,9 @@ func (t *Tracker) reviseRow(v *visit, i int, over bool) {
 	r := v.rows[i]
 	r.dirty, r.urgent, r.over = false, false, over
 	all := t.derive(v, i)
-	old := r.told
-	r.told = make([]told, 0, len(all))
+	t.before = append(t.before[:0], r.told...)
+	old := t.before
+	r.told = r.told[:0]
 	for i := range all {
 		s := &all[i]
 		now := told{first: t.first(v, s), hash: maphash.Comparable(t.seed, *s), ended: over || i < len(all)-1}
@@ -242,6 +244,7 @@ func (t *Tracker) reviseRow(v *visit, i int, over bool) {
 			t.withdraw(v, o, into(all, v.timeOf(o.first)+v.offset))
 		}
 	}
+	clear(old)
 }
 
 func (t *Tracker) reason(v *visit, r *row, s *Session, cut bool) Reason {

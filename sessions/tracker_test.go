@@ -431,6 +431,9 @@ func TestTrackerClose(t *testing.T) {
 			if told != 1 {
 				t.Errorf("%d were told", told)
 			}
+			if s := tracker.Stats(); s != (sessions.TrackerStats{}) {
+				t.Errorf("of nothing: %+v", s)
+			}
 		})
 	})
 }
