@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"slices"
@@ -213,6 +214,13 @@ func (t *Tracker) reviseRow(v *visit, i int, over bool) {
 	t.before = append(t.before[:0], r.told...)
 	old := t.before
 	r.told = r.told[:0]
+	var at map[*node]int // of old ones, if they are many
+	if len(old) > 4 {
+		at = make(map[*node]int, len(old))
+		for i := range old {
+			at[old[i].first] = i
+		}
+	}
 	for i := range all {
 		s := &all[i]
 		now := told{first: t.first(v, s), hash: maphash.Comparable(t.seed, *s), ended: over || i < len(all)-1}
@@ -220,7 +228,12 @@ func (t *Tracker) reviseRow(v *visit, i int, over bool) {
 		if now.ended {
 			reason = t.reason(v, r, s, i < len(all)-1)
 		}
-		was := slices.IndexFunc(old, func(o told) bool { return o.first == now.first })
+		was := -1
+		if at == nil {
+			was = slices.IndexFunc(old, func(o told) bool { return o.first == now.first })
+		} else if i, ok := at[now.first]; ok {
+			was = i
+		}
 		switch {
 		case was < 0:
 			t.say(Revision{Session: *s, Kind: Opened})
@@ -272,13 +285,8 @@ func (t *Tracker) first(v *visit, s *Session) *node {
 
 // into returns the ID of the session in which a time is, or the first.
 func into(all []Session, at int64) string {
-	id := all[0].ID
-	for i := range all {
-		if all[i].Start.UnixMicro() <= at {
-			id = all[i].ID
-		}
-	}
-	return id
+	i, _ := slices.BinarySearchFunc(all, at+1, func(s Session, at int64) int { return cmp.Compare(s.Start.UnixMicro(), at) })
+	return all[max(0, i-1)].ID
 }
 
 // nearTo returns the session that is where one was of which nothing is left.

@@ -540,3 +540,28 @@ func TestTrackerOfAShortPiece(t *testing.T) {
 		t.Errorf("%d attached to d", got)
 	}
 }
+
+// TestTrackerOfManyPieces: who makes up a visit of many days at once has each of them
+// told, but not all of them looked at for each.
+func TestTrackerOfManyPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		r := &reader{t: t}
+		tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r.hear})
+		defer tracker.Close(t.Context())
+		var events []beacon.Event
+		for i := range 40 {
+			e := seen("s", fmt.Sprint(i), later(time.Duration(i+1)*day), day)
+			e.Time, e.Received, e.Sent = later(0), later(0), later(0)
+			events = append(events, e)
+			consume(t, tracker, e)
+			synctest.Wait()
+		}
+		if n := strings.Count(r.kinds(""), "opened"); n < 10 || n > 20 {
+			t.Errorf("%d are told at once", n)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		same(t, "told", r.sessions(), sessions.Of(pageViews(events), sessions.Rules{}))
+	})
+}

@@ -84,6 +84,8 @@ const (
 	nodeBytes  = int64(unsafe.Sizeof(node{})) + 40
 	indexBytes = 56
 	indexFrom  = 24 // nodes
+
+	manyPieces = 16
 )
 
 func (n *node) bytes() int64 {
@@ -283,8 +285,9 @@ func (t *Tracker) place(v *visit, n *node, at int64) bool {
 	n.row = r
 	r.nodes = append(r.nodes, ref{n.hash, n})
 	r.dirty = true
-	// Whether it opens the next session of a row that is longer than Max.
-	if start >= t.lastCut(r) {
+	// Whether it opens the next session of a row that is longer than Max. Nobody has many
+	// at once, but who makes them up, and each time all of them are derived.
+	if start >= t.lastCut(r) && len(r.told) < manyPieces {
 		r.urgent, v.urgent, v.moved = true, true, true
 	}
 	r.begin, r.heard, r.last, r.received = min(r.begin, start), max(r.heard, end), max(r.last, start), max(r.received, at)
