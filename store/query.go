@@ -134,19 +134,19 @@ func (s *Store) candidates(q Query) *question {
 		near := max(slack, s.rules.Gap) // some page view is at most a gap away from any moment of its session
 		w.and("started IS NOT NULL")
 		if !q.From.IsZero() {
-			w.and("heard >= ?", micros(q.From.Add(-near)))
+			w.and("heard >= ?", micros(q.From)-near.Microseconds())
 		}
 		if !q.To.IsZero() {
 			late := q.Late
 			if late == 0 {
 				late = lateness
 			}
-			w.and("heard < ?", micros(q.To.Add(max(late, near))))
+			w.and("heard < ?", micros(q.To)+max(late, near).Microseconds())
 			// The offset of a page view that was told of late has the delay in it, and the clock
 			// of its session is known from another one: so an offset says nothing here,
 			// but that the session has to be looked at.
 			w.and("(clock_offset IS NULL OR clock_offset NOT BETWEEN ? AND ? OR started < ?)",
-				-slack.Microseconds(), slack.Microseconds(), micros(q.To.Add(near+slack)))
+				-slack.Microseconds(), slack.Microseconds(), micros(q.To)+(near+slack).Microseconds())
 		}
 		condition := strings.Join(w.conditions, " AND ")
 		ask.add(columns+" WHERE session <> '' AND session IN (SELECT session FROM "+table+" WHERE "+condition+")", w.args...)

@@ -181,7 +181,14 @@ func attrsOf(rows []*eventRow) []attrRow {
 // rowBytes is what the columns other than the JSON of an event have at most, and more.
 const rowBytes = 4*maxKey + 2*maxText + 512
 
-// micros returns a time in the unit of the tables.
-func micros(t time.Time) int64 { return t.UnixMicro() }
+// micros returns a time in the unit of the tables. What a query says may be further away
+// than that reaches: it stays far away, and a duration can be added.
+func micros(t time.Time) int64 {
+	const far = 1 << 62
+	if s := t.Unix(); s <= -far/1_000_000 || s >= far/1_000_000 {
+		return far * int64(cmp.Compare(s, 0))
+	}
+	return t.UnixMicro()
+}
 
 func integer(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -81,6 +82,38 @@ func TestLateReports(t *testing.T) {
 			if diff := cmp.Diff(c.want, have); diff != "" {
 				t.Errorf("%s: -want +got\n%s", c.name, diff)
 			}
+		}
+	})
+}
+
+// TestFarRanges: who means ever asks for times that no column holds.
+func TestFarRanges(t *testing.T) {
+	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+		s := open(t, db, d, store.Options{})
+		consume(t, s, reports(3))
+		ctx := context.Background()
+		past, future := time.Unix(-1<<59, 0), time.Unix(1<<59, 0)
+		for _, c := range []struct {
+			store.Query
+			want int
+		}{
+			{store.Query{From: past, To: future}, 3}, {store.Query{From: past}, 3}, {store.Query{To: future, Late: 1<<63 - 1}, 3},
+			{store.Query{From: time.Unix(0, 0), To: future}, 3}, {store.Query{From: future}, 0}, {store.Query{To: past}, 0},
+		} {
+			found, err := s.Sessions(ctx, c.Query)
+			if err != nil || len(found) != c.want {
+				t.Errorf("%v to %v: %d sessions, %v; want %d", c.From, c.To, len(found), err, c.want)
+			}
+			n, err := s.Export(ctx, io.Discard, c.Query)
+			if err != nil || n != int64(c.want) {
+				t.Errorf("%v to %v: %d events, %v; want %d", c.From, c.To, n, err, c.want)
+			}
+		}
+		if n, err := s.Prune(ctx, past); n != 0 || err != nil {
+			t.Errorf("%d rows, %v", n, err)
+		}
+		if n, err := s.Prune(ctx, future); n != 6 || err != nil {
+			t.Errorf("%d rows, %v; want all", n, err)
 		}
 	})
 }
