@@ -6,9 +6,14 @@ import (
 	"strconv"
 )
 
-// viewSQL returns the statement that makes the view of the sessions.
+// viewSQL returns the statement that makes the view of the sessions. Where it can be replaced
+// it is: what the host has granted on it, and views of its own over it, stay.
 func (s *Store) viewSQL() string {
-	return "CREATE VIEW " + s.table("sessions") + " AS " + sessionsView(s.dialect, s.prefix, s.rules)
+	create := "CREATE OR REPLACE VIEW "
+	if s.dialect == SQLite {
+		create = "CREATE VIEW "
+	}
+	return create + s.table("sessions") + " AS " + sessionsView(s.dialect, s.prefix, s.rules)
 }
 
 // viewSum tells one definition of the view from another, which other rules make.
@@ -24,13 +29,13 @@ func (s *Store) replaceView(ctx context.Context, q querier) error {
 	if err != nil || has == s.viewSum() {
 		return err
 	}
-	if _, err := q.ExecContext(ctx, "DROP VIEW IF EXISTS "+s.table("sessions")); err != nil {
-		return err
-	}
-	if view := s.viewSQL(); view != "" {
-		if _, err := q.ExecContext(ctx, view); err != nil {
+	if s.dialect == SQLite {
+		if _, err := q.ExecContext(ctx, "DROP VIEW IF EXISTS "+s.table("sessions")); err != nil {
 			return err
 		}
+	}
+	if _, err := q.ExecContext(ctx, s.viewSQL()); err != nil {
+		return err
 	}
 	return s.setMeta(ctx, q, "sessions", s.viewSum())
 }
