@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -271,7 +272,11 @@ func TestOtherModes(t *testing.T) {
 	}{
 		{"PostgreSQL without prepared statements", " default_query_exec_mode=simple_protocol", store.PostgreSQL},
 		{"PostgreSQL without cached statements", " default_query_exec_mode=exec", store.PostgreSQL},
+		{"PostgreSQL in a schema", " search_path='\"a tenant\"'", store.PostgreSQL},
+		{"PostgreSQL with serializable transactions", " default_transaction_isolation=serializable", store.PostgreSQL},
 		{"MySQL with parameters in the text", "?interpolateParams=true", store.MySQL},
+		{"MySQL that takes any value", "?interpolateParams=true&sql_mode=%27%27", store.MySQL},
+		{"MySQL where a backslash is one", "?interpolateParams=true&sql_mode=%27NO_BACKSLASH_ESCAPES%27", store.MySQL},
 		{"MySQL with times, other modes and rows found", "?parseTime=true&clientFoundRows=true&sql_mode=%27ANSI,NO_BACKSLASH_ESCAPES%27", store.MySQL},
 		{"MySQL that commits by itself no more", "?autocommit=0", store.MySQL},
 	} {
@@ -282,14 +287,21 @@ func TestOtherModes(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			s := open(t, db, c.d, store.Options{})
+			meta := "beacon_meta"
 			other, err := sql.Open(driver, dsn)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer other.Close()
+			if strings.Contains(c.options, "search_path") {
+				meta = `"a tenant".beacon_meta`
+				if _, err := other.Exec(`CREATE SCHEMA "a tenant"`); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := open(t, db, c.d, store.Options{})
 			var n int
-			if err := other.QueryRow("SELECT COUNT(*) FROM beacon_meta").Scan(&n); err != nil || n != 2 {
+			if err := other.QueryRow("SELECT COUNT(*) FROM " + meta).Scan(&n); err != nil || n != 2 {
 				t.Errorf("others see %d of 2 rows about the tables (%v)", n, err)
 			}
 			events := reports(300)
@@ -303,6 +315,40 @@ func TestOtherModes(t *testing.T) {
 				}
 			}
 			sameAsJoined(t, db, events)
+
+			// And each question, with as many kinds of parameters as there are.
+			ctx := context.Background()
+			first, last := events[0].Received, events[len(events)-1].Received.Add(time.Second)
+			q := store.Query{From: first, To: last, Limit: 1000}
+			all, err := s.Sessions(ctx, q)
+			if err != nil || len(all) == 0 {
+				t.Errorf("%d sessions, %v", len(all), err)
+			}
+			if err := db.QueryRow("SELECT COUNT(*) FROM beacon_sessions").Scan(&n); err != nil || n != len(all) {
+				t.Errorf("the view has %d sessions, %v; want %d", n, err, len(all))
+			}
+			var found int64
+			for _, text := range hostile {
+				q.Page = text
+				n, err := s.Export(ctx, io.Discard, q)
+				if err != nil || n == 0 && text != "" {
+					t.Errorf("page %.40q: %d events, %v", text, n, err)
+				}
+				found += n
+				k, err := s.Forget(ctx, text)
+				if err != nil || k == 0 && text != "" {
+					t.Errorf("session %.40q: %d rows, %v", text, k, err)
+				}
+			}
+			if found == 0 {
+				t.Error("no page was found")
+			}
+			if _, err := s.Prune(ctx, last); err != nil {
+				t.Error(err)
+			}
+			if left := len(storedEvents(t, db)); left != 0 {
+				t.Errorf("%d events are left", left)
+			}
 		})
 	}
 }
