@@ -99,7 +99,7 @@ type Check struct {
 
 	// Stats, if set, returns a struct or a map that encoding/json can marshal. What it
 	// has is shown under its JSON name; one that ends in "_ns" is a duration, and in
-	// "bytes" a size.
+	// "bytes", or is "free", a size.
 	Stats func() any
 }
 

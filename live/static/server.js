@@ -74,7 +74,7 @@ const label = (name) => name.replace(/_(ns|bytes)$/, "").replaceAll("_", " ");
 function value(name, v) {
   if (typeof v === "number") {
     if (name.endsWith("_ns")) return [v < 1e6 ? `${(v / 1e3).toFixed(0)} µs` : v < 1e9 ? `${(v / 1e6).toFixed(1)} ms` : span(v / 1e6)];
-    return [/bytes$/.test(name) ? size(v) : count(v)];
+    return [/bytes$|^free$/.test(name) ? size(v) : count(v)];
   }
   if (typeof v === "boolean") return [v ? "yes" : "no"];
   if (typeof v === "string" && /^\d{4}-\d\d-\d\dT/.test(v)) {
