@@ -203,6 +203,25 @@ func TestTrackerInto(t *testing.T) {
 	}
 }
 
+// TestTrackerIntoOneOfMany: of a row that is several sessions it is the one at that time.
+func TestTrackerIntoOneOfMany(t *testing.T) {
+	r := &reader{t: t}
+	tracker := newTracker(t, sessions.TrackerOptions{OnRevision: r.hear})
+	for i, view := range []string{"a", "b", "c", "B"} {
+		day := min(i, 2) + 1
+		if view == "B" { // begins when b does, and sorts before it
+			day = 2
+		}
+		e := seen("s", view, later(time.Duration(day)*24*time.Hour), 24*time.Hour)
+		e.Time, e.Received, e.Sent = later(0), later(0), later(0)
+		consume(t, tracker, e)
+		flush(t, tracker)
+	}
+	if last := r.last["s:b"]; last.Kind != sessions.Withdrawn || last.Into != "s:B" {
+		t.Errorf("%+v", last)
+	}
+}
+
 // TestTrackerByTheClock: where nothing comes any more, sessions end and are forgotten by
 // the clock, and then nothing runs.
 func TestTrackerByTheClock(t *testing.T) {
