@@ -65,10 +65,13 @@ func judgeSQLState(state string) verdict {
 }
 
 func judgeSQLite(code int) verdict {
+	if code == 18 || code == 20 { // TOOBIG, MISMATCH, which have no extended codes
+		return never
+	}
 	switch code & 0xff { // of an extended code
 	case 5, 6: // BUSY, LOCKED
 		return again
-	case 18, 19, 20: // TOOBIG, CONSTRAINT, MISMATCH
+	case 19: // CONSTRAINT
 		return never
 	}
 	return later
