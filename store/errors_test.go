@@ -93,7 +93,7 @@ func TestJudge(t *testing.T) {
 		{SQLite, &moderncError{5 | 2<<8}, again}, // BUSY_SNAPSHOT
 		{SQLite, &moderncError{6}, again},
 		{SQLite, &moderncError{18}, never},
-		{SQLite, &moderncError{530}, later}, // of a proxy, which is not TOOBIG and more
+		{SQLite, &moderncError{530}, later},       // of a proxy, which is not TOOBIG and more
 		{SQLite, &moderncError{19 | 7<<8}, never}, // CONSTRAINT_TRIGGER
 		{SQLite, &moderncError{13}, later},        // FULL
 		{SQLite, &moderncError{8}, later},         // READONLY
