@@ -23,7 +23,7 @@ type volume struct{ dir string }
 
 func newVolume(t *testing.T, megabytes int) *volume {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "beacon-volume-")
+	dir, err := os.MkdirTemp(stores.Shared, "beacon-volume-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,9 @@ func TestFullDisk(t *testing.T) {
 func startOn(t *testing.T, vol *volume, start func() (*stores.Server, error)) *stores.Server {
 	t.Helper()
 	if vol != nil {
-		t.Setenv("TMPDIR", vol.dir)
+		was := stores.Shared
+		stores.Shared = vol.dir
+		defer func() { stores.Shared = was }()
 	}
 	server, err := start()
 	if err != nil {
@@ -186,7 +188,7 @@ func jobOn(t *testing.T, server *stores.Server, d store.Dialect, database string
 	if d == store.MySQL {
 		driver = "mysql"
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "beacon-spool-") // not on the volume
+	dir, err := os.MkdirTemp(stores.Shared, "beacon-spool-") // not on the volume
 	if err != nil {
 		t.Fatal(err)
 	}

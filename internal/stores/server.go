@@ -36,6 +36,11 @@ type Server struct {
 
 const startTimeout = 60 * time.Second
 
+// Shared is where servers have their files; a test may set it, for those that start then.
+// It is on a disk, its name is short enough for a socket, and the user of a server gets
+// there, which a checkout need not let it.
+var Shared = "/var/tmp"
+
 // StartPostgreSQL starts a server with all that Debian has it do for durability. Its
 // default collation is not bytewise.
 func StartPostgreSQL() (*Server, error) {
@@ -77,7 +82,7 @@ func StartMariaDB(options ...string) (*Server, error) {
 func newServer(name string) (*Server, error) {
 	prefix := "beacon-" + name + "-"
 	removeStale(prefix)
-	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", prefix, os.Getpid()))
+	dir, err := os.MkdirTemp(Shared, fmt.Sprintf("%s%d-", prefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +104,7 @@ func newServer(name string) (*Server, error) {
 
 // removeStale removes the directories of processes that had no time for it.
 func removeStale(prefix string) {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*-*"))
+	dirs, _ := filepath.Glob(filepath.Join(Shared, prefix+"*-*"))
 	for _, dir := range dirs {
 		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
 		if n, err := strconv.Atoi(pid); err == nil && syscall.Kill(n, 0) == syscall.ESRCH {
