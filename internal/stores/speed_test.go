@@ -107,50 +107,35 @@ func TestSpeedOfInserts(t *testing.T) {
 			}
 		}
 	}
+	multiRow := func(tail string) func(from, to int) error {
+		return func(from, to int) error {
+			encode(from, to)
+			var args []any
+			var b strings.Builder
+			fmt.Fprintf(&b, "INSERT INTO beacon_events (%s) VALUES ", list)
+			for i, row := range rows[from:to] {
+				if i > 0 {
+					b.WriteString(", ")
+				}
+				for j, cell := range row {
+					b.WriteString([]string{", ", "("}[max(0, 1-j)])
+					fmt.Fprintf(&b, "$%d", len(args)+1)
+					args = append(args, cell)
+				}
+				b.WriteString(")")
+			}
+			b.WriteString(tail)
+			_, err := db.Exec(b.String(), args...)
+			return err
+		}
+	}
 	ways := []struct {
 		name  string
 		write func(from, to int) error
 	}{
 		{"Consume", func(from, to int) error { return s.Consume(ctx, events[from:to]) }},
-		{"multi-row INSERT, not idempotent", func(from, to int) error {
-			encode(from, to)
-			var args []any
-			var b strings.Builder
-			fmt.Fprintf(&b, "INSERT INTO beacon_events (%s) VALUES ", list)
-			for i, row := range rows[from:to] {
-				if i > 0 {
-					b.WriteString(", ")
-				}
-				for j, cell := range row {
-					b.WriteString([]string{", ", "("}[max(0, 1-j)])
-					fmt.Fprintf(&b, "$%d", len(args)+1)
-					args = append(args, cell)
-				}
-				b.WriteString(")")
-			}
-			_, err := db.Exec(b.String(), args...)
-			return err
-		}},
-		{"multi-row INSERT, ON CONFLICT", func(from, to int) error {
-			encode(from, to)
-			var args []any
-			var b strings.Builder
-			fmt.Fprintf(&b, "INSERT INTO beacon_events (%s) VALUES ", list)
-			for i, row := range rows[from:to] {
-				if i > 0 {
-					b.WriteString(", ")
-				}
-				for j, cell := range row {
-					b.WriteString([]string{", ", "("}[max(0, 1-j)])
-					fmt.Fprintf(&b, "$%d", len(args)+1)
-					args = append(args, cell)
-				}
-				b.WriteString(")")
-			}
-			b.WriteString(" ON CONFLICT DO NOTHING")
-			_, err := db.Exec(b.String(), args...)
-			return err
-		}},
+		{"multi-row INSERT, not idempotent", multiRow("")},
+		{"multi-row INSERT, ON CONFLICT", multiRow(" ON CONFLICT DO NOTHING")},
 		{"COPY, then ON CONFLICT", func(from, to int) error {
 			encode(from, to)
 			return onPgx(db, func(c *pgx.Conn) error {
