@@ -1,7 +1,6 @@
 package browsers
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -9,12 +8,10 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,33 +26,9 @@ type analytics struct {
 
 func startAnalytics(t *testing.T) *analytics {
 	t.Helper()
-	program, data := filepath.Join(t.TempDir(), "analytics"), t.TempDir()
-	build := exec.Command("go", "build", "-o", program, ".")
-	build.Dir = "../../examples/analytics"
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	log := &demo{}
-	cmd := exec.Command(program, "-addr", "127.0.0.1:0", "-data", data)
-	cmd.Stderr = log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the program ended with %v\n%s", err, log.logged())
-		}
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("%v\n%s", err, log.logged())
-	}
-	a := &analytics{url: strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(line, "Listening on ")), "/")}
+	data := t.TempDir()
+	a := &analytics{url: strings.TrimSuffix(startProgram(t, "../../examples/analytics", ".", data).url, "/")}
+	var err error
 	a.db, err = sql.Open("sqlite", "file:"+filepath.Join(data, "beacon.db")+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)

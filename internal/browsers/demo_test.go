@@ -1,16 +1,10 @@
 package browsers
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,55 +13,11 @@ import (
 )
 
 // A demo is the program of examples/demo, running.
-type demo struct {
-	url string
-
-	mu  sync.Mutex
-	log bytes.Buffer
-}
-
-func (d *demo) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.log.Write(p)
-}
-
-func (d *demo) logged() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.log.String()
-}
+type demo struct{ *program }
 
 func startDemo(t *testing.T) *demo {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "demo")
-	build := exec.Command("go", "build", "-o", program, "./examples/demo")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	d := &demo{}
-	cmd := exec.Command(program, "-addr", "127.0.0.1:0", "-data", t.TempDir())
-	cmd.Stderr = d
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the demo ended with %v\n%s", err, d.logged())
-		}
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("%v\n%s", err, d.logged())
-	}
-	d.url = strings.TrimSpace(strings.TrimPrefix(line, "Listening on "))
-	return d
+	return &demo{startProgram(t, "../..", "./examples/demo", t.TempDir())}
 }
 
 // events returns what the server has decoded so far, oldest first.
