@@ -56,7 +56,7 @@ func New(c Config) (*Handler, error) {
 		tokens:   tokens{keys: pagetoken.New(cfg.TokenKeys), required: cfg.RequireToken},
 		answers:  answers{taken: cfg.Answer, onRefused: cfg.OnRefused, allow: cors.allow, logger: cfg.Logger},
 		requests: drain.New(),
-		stats:    stats{refused: map[string]uint64{}},
+		stats:    newStats(),
 	}, nil
 }
 
@@ -185,6 +185,9 @@ func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err err
 	}
 	if err := a.body.Read(h.cfg.OnRefused != nil); err != nil {
 		return bodyRefusal(err)
+	}
+	if n := len(a.body.Bytes); n > 0 {
+		h.stats.bodies.Size(n)
 	}
 	events, err := h.decode(r, a)
 	if err != nil {
@@ -330,6 +333,7 @@ func (h *Handler) enrich(events []Event, r *http.Request) ([]Event, error) {
 func (h *Handler) deliver(r *http.Request, events []Event, now time.Time) error {
 	ctx := sinkctx.New(r.Context(), now.Add(h.cfg.SinkTimeout))
 	defer ctx.End()
+	defer h.stats.sink.Since(time.Now()) // also of a call that panics
 	if err := h.cfg.Sink.Consume(ctx, events); err != nil {
 		return sinkRefusal(err)
 	}

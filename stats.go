@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pagebeacon/beacon/internal/histogram"
 )
 
 // Stats counts requests. Each request ends in exactly one of the counters, so
@@ -23,14 +25,31 @@ type Stats struct {
 	Active int64  `json:"active"` // requests that have come and are not answered, also by what Capture wraps
 
 	InFlight int64 `json:"in_flight"` // bytes in use of [Config.MaxInFlight]
+
+	BodyBytes   Histogram `json:"body_bytes"`   // sizes of bodies that were read to their end, as they came; what had none is not counted
+	SinkSeconds Histogram `json:"sink_seconds"` // what calls of the Sink took, whatever they returned
+}
+
+// A Histogram counts sizes in bytes, or durations in seconds, in buckets. Those of one
+// field have the same Bounds in every process and at all times, so they can be added up.
+type Histogram struct {
+	Bounds []float64 `json:"bounds"` // upper bounds, inclusive, ascending
+	Counts []uint64  `json:"counts"` // how many were at most Bounds[i] and above Bounds[i-1]; one more, at the end, for those above all
+	Sum    float64   `json:"sum"`    // of all that were counted
 }
 
 // stats is the live form of Stats.
 type stats struct {
 	delivered, dropped, preflights, failed, events atomic.Uint64
 
+	bodies, sink *histogram.Histogram
+
 	mu      sync.Mutex
 	refused map[string]uint64
+}
+
+func newStats() stats {
+	return stats{bodies: histogram.Bytes(), sink: histogram.Seconds(), refused: map[string]uint64{}}
 }
 
 // refuse counts a request that was not taken.
@@ -57,6 +76,9 @@ func (s *stats) now(active int64) Stats {
 		Refused:    refused,
 		Events:     s.events.Load(),
 		Active:     active,
+
+		BodyBytes:   Histogram(s.bodies.Now()),
+		SinkSeconds: Histogram(s.sink.Now()),
 	}
 	out.Received = out.Delivered + out.Dropped + out.Preflights + out.Failed
 	for _, n := range refused {

@@ -92,6 +92,7 @@ import (
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
+	"github.com/pagebeacon/beacon/internal/histogram"
 )
 
 // deadRoom is the size of a dead-letter segment; there are few of them.
@@ -143,6 +144,8 @@ type Spool struct {
 	logged      time.Time // a failure of the disk
 	waiters     []waiter
 
+	sinkTimes *histogram.Histogram // of calls of next; not under mu
+
 	// Used by the goroutine of the commits only, until that has ended.
 	log      wal
 	calls    int           // in the last group
@@ -188,6 +191,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 		kept: map[string]int64{}, later: map[uint64]position{}, hurry: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), written: make(chan struct{}), wake: make(chan struct{}, 1),
 		draining: make(chan struct{}), ended: make(chan struct{}), over: make(chan struct{}),
+		syncs: syncTimes{all: histogram.Seconds()}, sinkTimes: histogram.Seconds(),
 	}
 	s.log = wal{
 		fs: fs, suffix: dataSuffix, sync: o.Sync.mode, room: o.SegmentBytes,
@@ -203,7 +207,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 	s.courier = delivery.Courier[position]{
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: max(o.MemoryBytes, o.BatchBytes, 64<<10),
-		Bury: s.bury, Leave: s.leave, Hangs: s.nextHangs,
+		Bury: s.bury, Leave: s.leave, Hangs: s.nextHangs, Took: s.sinkTimes.Took,
 	}
 	if err := s.load(); err != nil {
 		if s.cursorFile != nil {

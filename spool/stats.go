@@ -3,6 +3,9 @@ package spool
 import (
 	"slices"
 	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/histogram"
 )
 
 // Stats are counts since Open, and sizes in bytes and times as they are now. Counts are of
@@ -53,6 +56,9 @@ type Stats struct {
 	SyncP50  time.Duration `json:"sync_p50_ns"`        // what half of the last 256 writes with their syncs took at most
 	SyncP99  time.Duration `json:"sync_p99_ns"`        // what 99 % of them took at most
 
+	SyncSeconds beacon.Histogram `json:"sync_seconds"` // what all writes with their syncs took
+	SinkSeconds beacon.Histogram `json:"sink_seconds"` // what calls of the next sink took, whatever they returned
+
 	// Free is what the volume has left for this user, as of a few seconds ago; -1
 	// where that is not known, which is everywhere but on Linux.
 	Free int64 `json:"free"`
@@ -76,6 +82,7 @@ func (s *Spool) Stats() Stats {
 	}
 	st.LastSync = s.syncs.last
 	st.SyncP50, st.SyncP99 = s.syncs.percentiles()
+	st.SyncSeconds, st.SinkSeconds = beacon.Histogram(s.syncs.all.Now()), beacon.Histogram(s.sinkTimes.Now())
 	st.Free = s.volume.free
 	if !s.closed && !s.volume.asking && now.Sub(s.volume.asked) >= freeEvery {
 		s.volume.asking, s.volume.asked = true, now
@@ -135,12 +142,14 @@ type syncTimes struct {
 	last time.Time
 	took [256]time.Duration // a ring
 	n    int                // how many there were
+	all  *histogram.Histogram
 }
 
 func (t *syncTimes) add(at time.Time, took time.Duration) {
 	t.last = at
 	t.took[t.n%len(t.took)] = took
 	t.n++
+	t.all.Took(took)
 }
 
 func (t *syncTimes) percentiles() (p50, p99 time.Duration) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -171,7 +173,66 @@ func TestStatsOfSyncs(t *testing.T) {
 		if st := s.Stats(); st.Syncing != 300*time.Millisecond || time.Since(st.LastSync) != 300*time.Millisecond {
 			t.Errorf("%+v", st)
 		}
-		if err := errors.Join(<-done, s.Close(t.Context())); err != nil {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		// 1 to 256 ms, then 256 ms (of "quick") and 700 ms
+		st = s.Stats()
+		if got := named(st.SyncSeconds); got != "0.001:1 0.0025:1 0.005:3 0.01:5 0.025:15 0.05:25 0.1:50 0.25:150 0.5:7 1:1" || math.Abs(st.SyncSeconds.Sum-(256*257/2+256+700)/1000.) > 1e-9 {
+			t.Error(got, st.SyncSeconds.Sum)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// named writes a histogram as its buckets with something in them.
+func named(h beacon.Histogram) string {
+	var b []string
+	for i, n := range h.Counts {
+		if n > 0 {
+			b = append(b, fmt.Sprintf("%v:%d", append(slices.Clone(h.Bounds), math.Inf(1))[i], n))
+		}
+	}
+	return strings.Join(b, " ")
+}
+
+// Each call of the next sink is timed, those that fail, those that hang past their time and
+// those that panic, too.
+func TestStatsOfTheNextSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		next := beacon.SinkFunc(func(context.Context, []beacon.Event) error {
+			switch calls++; calls {
+			case 1:
+				time.Sleep(2 * time.Millisecond)
+				return errAway
+			case 2:
+				time.Sleep(40 * time.Millisecond)
+				panic("no")
+			case 3:
+				time.Sleep(time.Minute)
+				return errAway
+			}
+			time.Sleep(300 * time.Millisecond)
+			return nil
+		})
+		s, err := start(newMemFS(nil), next, mustOptions(Options{Timeout: 5 * time.Second}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Consume(t.Context(), one("a")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if h := s.Stats().SinkSeconds; named(h) != "0.0025:1 0.05:1 0.5:1 +Inf:1" || math.Abs(h.Sum-60.342) > 1e-9 {
+			t.Errorf("%v, %v seconds", named(h), h.Sum)
+		}
+		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -23,6 +23,10 @@ func (c *Courier[T]) call(ctx context.Context, part []int) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
+	if c.Took != nil {
+		start := time.Now()
+		defer func() { c.Took(time.Since(start)) }()
+	}
 	done := make(chan error, 1)
 	go func() {
 		err := errEnded

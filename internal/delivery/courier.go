@@ -37,7 +37,7 @@ import (
 // away while others are there: so what counts against such an event is only that one of
 // the same name was accepted, and it is not buried before namedTries have passed.
 //
-// A Courier is not safe for concurrent use. Its fields but Leave and Hangs are required.
+// A Courier is not safe for concurrent use. Its fields but Leave, Hangs and Took are required.
 type Courier[T any] struct {
 	Next        beacon.Sink
 	Timeout     time.Duration // of one call of Next
@@ -59,6 +59,9 @@ type Courier[T any] struct {
 	// Hangs, if set, is called with true when a call has not returned a second after its
 	// context ended, and with false when it has. No other call is made meanwhile.
 	Hangs func(bool)
+
+	// Took, if set, is told how long each call of Next took, whatever it returned.
+	Took func(time.Duration)
 
 	items []item[T] // in the order of the stream
 	crowd bool      // see Crowd
