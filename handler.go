@@ -151,7 +151,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, a *arrival, err
 // Stats returns the counts since [New].
 func (h *Handler) Stats() Stats {
 	s := h.stats.now(h.requests.Active())
-	s.InFlight = h.gate.Held()
+	s.InFlight, s.MaxInFlight = h.gate.Held(), h.cfg.MaxInFlight
 	return s
 }
 

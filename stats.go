@@ -24,7 +24,8 @@ type Stats struct {
 	Events uint64 `json:"events"` // events that the Sink took
 	Active int64  `json:"active"` // requests that have come and are not answered, also by what Capture wraps
 
-	InFlight int64 `json:"in_flight"` // bytes in use of [Config.MaxInFlight]
+	InFlight    int64 `json:"in_flight"`     // bytes in use of MaxInFlight
+	MaxInFlight int64 `json:"max_in_flight"` // [Config.MaxInFlight], or what that is by default
 
 	BodyBytes   Histogram `json:"body_bytes"`   // sizes of bodies that were read to their end, as they came; what had none is not counted
 	SinkSeconds Histogram `json:"sink_seconds"` // what calls of the Sink took, whatever they returned

@@ -31,8 +31,9 @@ type Stats struct {
 	DiskErrors   uint64 `json:"disk_errors"` // failed operations
 	SinkErrors   uint64 `json:"sink_errors"` // calls of the next sink that failed and are made again, part or whole
 
-	Bytes   int64 `json:"bytes"`   // of events on disk, without what is only allocated
-	Pending int64 `json:"pending"` // bytes of them that wait for delivery
+	Bytes    int64 `json:"bytes"`     // of events on disk, without what is only allocated
+	MaxBytes int64 `json:"max_bytes"` // [Options.MaxBytes], or what that is by default
+	Pending  int64 `json:"pending"`   // bytes of Bytes that wait for delivery
 
 	// PendingEvents are the events that wait for delivery. Of files of which a part
 	// was delivered, or that an earlier run wrote, they are estimated by their bytes.
@@ -70,7 +71,7 @@ func (s *Spool) Stats() Stats {
 	defer s.mu.Unlock()
 	now := time.Now()
 	st := s.stats
-	st.Bytes = s.used
+	st.Bytes, st.MaxBytes = s.used, s.opts.MaxBytes
 	st.DeadBytes, st.BadBytes = s.keptBytes()
 	st.SinkHangs = !s.hanging.IsZero()
 	st.Pending, st.PendingEvents = s.pending()
