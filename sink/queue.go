@@ -90,7 +90,7 @@ func VolatileQueue(next beacon.Sink, o QueueOptions) *Queue {
 	q.courier = delivery.Courier[uint64]{
 		Next: next, Timeout: o.Timeout, Base: delivery.RetryBase, Limit: delivery.RetryLimit, MaxTries: o.MaxTries,
 		BatchEvents: o.BatchEvents, BatchBytes: o.BatchBytes, AsideBytes: o.BatchBytes,
-		Bury: func(events []beacon.Event, why []error) (int, error) {
+		Bury: func(events []beacon.Event, _ []uint64, why []error) (int, error) {
 			for i := range events {
 				q.tell(events[i:i+1:i+1], why[i])
 			}

@@ -26,7 +26,7 @@ const (
 // bury puts events that next does not take into dead-letter segments, with one sync. Where
 // there is no room for all of them it puts as many at once as the reserve has room for, or
 // what is left of it. It returns how many it kept.
-func (s *Spool) bury(events []beacon.Event, why []error) (kept int, err error) {
+func (s *Spool) bury(events []beacon.Event, _ []position, why []error) (kept int, err error) {
 	s.recount()
 	defer func() { s.unburied = err }()
 	limit := int64(math.MaxInt64)

@@ -128,17 +128,18 @@ func (c *Courier[T]) bury(now time.Time, p *Progress) bool {
 	}
 	c.dead = c.dead[:0]
 	var events []beacon.Event
+	var tags []T
 	var why []error
 	for i := range c.items {
 		if it := &c.items[i]; it.aside != nil && it.aside.dead && !it.done {
 			c.dead = append(c.dead, i)
-			events, why = append(events, it.event), append(why, it.aside.why)
+			events, tags, why = append(events, it.event), append(tags, it.tag), append(why, it.aside.why)
 		}
 	}
 	if len(events) == 0 {
 		return false
 	}
-	kept, err := c.Bury(events, why)
+	kept, err := c.Bury(events, tags, why)
 	for _, i := range c.dead[:kept] {
 		c.items[i].done = true
 	}
@@ -207,7 +208,7 @@ func (c *Courier[T]) scan(now time.Time, pass bool) {
 			c.wakeAt(c.buryDue)
 			continue
 		}
-		s := session(&it.event)
+		s := Session(&it.event)
 		if away && !seen[s] {
 			c.heads = append(c.heads, i)
 			if s != "" && (a == nil || !a.passable(now)) {

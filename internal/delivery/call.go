@@ -13,37 +13,42 @@ const hangAfter = time.Second
 
 var errEnded = errors.New("sink: the goroutine was ended by runtime.Goexit")
 
-// call gives the sink a copy of some events, since it owns what it is given. It does so on
-// a goroutine of its own, which the sink may end, and returns when the sink has: it is
-// not asked a second thing while it is at the first.
+// call gives the sink a copy of some events, since it owns what it is given.
 func (c *Courier[T]) call(ctx context.Context, part []int) error {
 	batch := make([]beacon.Event, len(part))
 	for k, i := range part {
 		batch[k] = c.items[i].event
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
 	if c.Took != nil {
 		start := time.Now()
 		defer func() { c.Took(time.Since(start)) }()
 	}
+	return Call(ctx, c.Timeout, c.Hangs, func(ctx context.Context) error { return Consume(ctx, c.Next, batch) })
+}
+
+// Call calls f, guarded, with a context that ends after timeout. It does so on a goroutine
+// of its own, which f may end, and returns when f has: it is not asked a second thing while
+// it is at the first. hangs may be nil; else see [Courier].
+func Call(ctx context.Context, timeout time.Duration, hangs func(bool), f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	done := make(chan error, 1)
 	go func() {
 		err := errEnded
 		defer func() { done <- err }()
-		err = Consume(ctx, c.Next, batch)
+		err = Guard(func() error { return f(ctx) })
 	}()
-	if c.Hangs == nil {
+	if hangs == nil {
 		return <-done
 	}
-	late := time.NewTimer(c.Timeout + hangAfter)
+	late := time.NewTimer(timeout + hangAfter)
 	defer late.Stop()
 	select {
 	case err := <-done:
 		return err
 	case <-late.C:
 	}
-	c.Hangs(true)
-	defer c.Hangs(false)
+	hangs(true)
+	defer hangs(false)
 	return <-done
 }

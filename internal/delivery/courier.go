@@ -37,7 +37,8 @@ import (
 // away while others are there: so what counts against such an event is only that one of
 // the same name was accepted, and it is not buried before namedTries have passed.
 //
-// A Courier is not safe for concurrent use. Its fields but Leave, Hangs and Took are required.
+// A Courier is not safe for concurrent use. Its fields but Leave, Settled, Hangs and Took
+// are required.
 type Courier[T any] struct {
 	Next        beacon.Sink
 	Timeout     time.Duration // of one call of Next
@@ -47,14 +48,18 @@ type Courier[T any] struct {
 	BatchBytes  int64 // in a call; one event always fits
 	AsideBytes  int64 // of what is set aside, give or take an event
 
-	// Bury keeps events that Next does not take, and says why for each. It returns how
+	// Bury keeps events that Next does not take, and is told why for each. It returns how
 	// many it kept, from the first on. The rest is not tried again, but buried later;
 	// what is to be buried meanwhile waits with it, and all others go on.
-	Bury func(events []beacon.Event, why []error) (kept int, err error)
+	Bury func(events []beacon.Event, tags []T, why []error) (kept int, err error)
 
 	// Leave, if set, is called for an event that cannot be buried, when so many are set aside
 	// that others would have to wait for them. The Courier lets go of it.
 	Leave func(tag T)
+
+	// Settled, if set, is called for each event that was delivered, buried or left, when the
+	// Courier lets go of it.
+	Settled func(tag T)
 
 	// Hangs, if set, is called with true when a call has not returned a second after its
 	// context ended, and with false when it has. No other call is made meanwhile.
@@ -170,6 +175,15 @@ func (c *Courier[T]) Take() []beacon.Event {
 	c.items, c.begun = nil, 0
 	return events
 }
+
+// Drop lets go of events, without a word: they are somebody else's now.
+func (c *Courier[T]) Drop(which func(tag T) bool) {
+	c.items = slices.DeleteFunc(c.items, func(it item[T]) bool { return which(it.tag) })
+}
+
+// Vouch says that Next has taken events of another Courier since the last attempt, which
+// has failed: it is there, and what fails here has itself to blame.
+func (c *Courier[T]) Vouch() { c.accepted(time.Now(), nil, probe) }
 
 // Eager says whether an event that is added now is worth an attempt before the wait that
 // Try asked for is over: while so few have failed, they may be all there is to blame.

@@ -39,7 +39,7 @@ func (r *run) courier(consume func(id string) error) *delivery.Courier[int] {
 		}),
 		Timeout: time.Minute, Base: 50 * time.Millisecond, Limit: 5 * time.Second, MaxTries: 10,
 		BatchEvents: 1000, BatchBytes: 1 << 20, AsideBytes: 1 << 20,
-		Bury: func(events []beacon.Event, why []error) (int, error) {
+		Bury: func(events []beacon.Event, _ []int, why []error) (int, error) {
 			for i, e := range events {
 				if why[i] == nil {
 					return i, errors.New("no reason")

@@ -183,9 +183,9 @@ func TestCourierNamedPoison(t *testing.T) {
 				start := time.Now()
 				var buriedAt time.Duration
 				bury := c.Bury
-				c.Bury = func(events []beacon.Event, why []error) (int, error) {
+				c.Bury = func(events []beacon.Event, tags []int, why []error) (int, error) {
 					buriedAt = time.Since(start)
-					return bury(events, why)
+					return bury(events, tags, why)
 				}
 				var ids []string
 				for n := range 200 { // an event of each name every ten seconds; the store is back after 25 minutes
@@ -226,11 +226,11 @@ func TestCourierKeepsWhatItCannotBury(t *testing.T) {
 			return nil
 		})
 		bury, full := c.Bury, true
-		c.Bury = func(events []beacon.Event, why []error) (int, error) {
+		c.Bury = func(events []beacon.Event, tags []int, why []error) (int, error) {
 			if full {
 				return 0, errors.New("no space")
 			}
-			return bury(events, why)
+			return bury(events, tags, why)
 		}
 		if left := deliver(t, c, events("a.0", "b.1", "a.2"), time.Minute); left != 1 {
 			t.Fatal(left, "left")
@@ -320,11 +320,11 @@ func anySink(t *testing.T, seed uint64) {
 		return part(errDown, failed...)
 	})
 	bury := c.Bury
-	c.Bury = func(events []beacon.Event, why []error) (int, error) {
+	c.Bury = func(events []beacon.Event, tags []int, why []error) (int, error) {
 		if rng.IntN(5) == 0 {
 			return 0, errors.New("no space")
 		}
-		return bury(events, why)
+		return bury(events, tags, why)
 	}
 	var sum delivery.Progress
 	for left := events(ids...); len(left) > 0 || c.Len() > 0; {
@@ -355,7 +355,7 @@ func TestCourierLeavesWhatItCannotBury(t *testing.T) {
 			}
 			return nil
 		})
-		c.Bury = func([]beacon.Event, []error) (int, error) { return 0, errors.New("no space") }
+		c.Bury = func([]beacon.Event, []int, []error) (int, error) { return 0, errors.New("no space") }
 		left := map[int]bool{}
 		c.Leave = func(tag int) { left[tag] = true }
 		bad := many(1500, 1500)

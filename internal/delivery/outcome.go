@@ -194,13 +194,16 @@ func (c *Courier[T]) forget(p *Progress) {
 	for i := range c.items {
 		if c.items[i].done {
 			p.Bytes += c.items[i].size
+			if c.Settled != nil {
+				c.Settled(c.items[i].tag)
+			}
 		}
 	}
 	c.items = slices.DeleteFunc(c.items, func(it item[T]) bool { return it.done })
 }
 
-// session is what events are kept in order by.
-func session(e *beacon.Event) string {
+// Session is what events are kept in order by.
+func Session(e *beacon.Event) string {
 	if e.Session != "" {
 		return e.Session
 	}

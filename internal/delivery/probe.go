@@ -88,7 +88,7 @@ func (c *Courier[T]) behind() (i int, found bool) {
 	kept := map[string]bool{} // sessions with an event that has to come before others
 	for i := range c.items {
 		it := &c.items[i]
-		s := session(&it.event)
+		s := Session(&it.event)
 		if i > 0 && it.aside == nil && !it.probed && !kept[s] {
 			return i, true
 		}
