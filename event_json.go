@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/pagebeacon/beacon/internal/cloudevents"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
@@ -320,9 +319,6 @@ func appendRawJSON(b []byte, raw []byte) []byte {
 	return append(b, ',')
 }
 
-// cloudEventType names the CloudEvents data: the JSON form of an event.
-const cloudEventType = "com.github.pagebeacon.beacon.v1"
-
 // MarshalCloudEvent returns the event in the CloudEvents 1.0 JSON format. Its
 // data is the event's own JSON form; id is the event's, source the origin (or
 // host) and path it was sent to, subject and partitionkey its session. An event
@@ -331,7 +327,8 @@ func (e Event) MarshalCloudEvent() ([]byte, error) {
 	if e.ID == "" {
 		return nil, fmt.Errorf("beacon: cloud event: event has no ID")
 	}
-	session := strings.ToValidUTF8(e.Session, "\uFFFD")
+	session := cloudevents.Text(e.Session)
+	source := cloudevents.Source(e.Request.Origin, e.Request.Host, e.Request.Path)
 	return json.Marshal(struct {
 		SpecVersion  string    `json:"specversion"`
 		ID           string    `json:"id"`
@@ -342,16 +339,5 @@ func (e Event) MarshalCloudEvent() ([]byte, error) {
 		PartitionKey string    `json:"partitionkey,omitzero"`
 		ContentType  string    `json:"datacontenttype"`
 		Data         Event     `json:"data"`
-	}{"1.0", strings.ToValidUTF8(e.ID, "\uFFFD"), e.source(), cloudEventType, e.Time, session, session, "application/json", e})
-}
-
-// source is a valid, non-empty URI reference whatever the client sent.
-func (e Event) source() string {
-	u := url.URL{Path: "/" + strings.TrimPrefix(e.Request.Path, "/")}
-	if o, err := url.Parse(e.Request.Origin); err == nil && o.Host != "" {
-		u.Scheme, u.Host = o.Scheme, o.Host
-	} else {
-		u.Host = e.Request.Host
-	}
-	return u.String()
+	}{cloudevents.Version, cloudevents.Text(e.ID), source, cloudevents.Type, e.Time, session, session, cloudevents.ContentType, e})
 }
