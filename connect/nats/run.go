@@ -1,0 +1,396 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/connect"
+)
+
+// A run is what a call of Consume has: messages that came and are not acknowledged.
+//
+// A message is received, decoded and put into the queue by the client library's goroutine,
+// which must not wait: what waits behind it there is known to nobody, and the servers would
+// give it to another process after a while. From the queue events go to the Relay, one
+// by one. When too much is held, no more is asked for.
+type run struct {
+	c      *Consumer
+	relay  *connect.Relay[*message]
+	stream jetstream.Stream // set before anything is received
+
+	mu      sync.Mutex
+	held    map[uint64]*message // by their place in the stream
+	bytes   int64               // of those
+	queue   []arrival           // of those, not with the Relay yet
+	letters []letter            // of those, no events
+	more    chan struct{}       // there is something in the queue
+	dying   chan struct{}       // or among the letters
+	crowded chan struct{}       // there is too much
+	room    chan struct{}       // and enough has gone
+}
+
+// A message is what is kept of one until it is acknowledged. Its data is in the log: who
+// needs it again, as a dead letter, gets it from there.
+type message struct {
+	seq     uint64 // its place in the stream
+	reply   string
+	subject string
+	size    int64
+	told    time.Time // when the servers last heard of it
+}
+
+// An arrival is an event that came.
+type arrival struct {
+	event beacon.Event
+	of    *message
+}
+
+// The protocol of acknowledgements.
+var (
+	ack      = []byte("+ACK")
+	nak      = []byte("-NAK")
+	progress = []byte("+WPI")
+)
+
+// How messages are asked for. The heartbeats bound how long a request that the servers
+// have lost, with a leader, is waited for.
+const (
+	pullMessages  = 1000
+	pullBytes     = 8 << 20
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = time.Second
+)
+
+func newRun(c *Consumer, next beacon.Sink) (r *run, err error) {
+	r = &run{
+		c: c, held: map[uint64]*message{},
+		more: make(chan struct{}, 1), dying: make(chan struct{}, 1), crowded: make(chan struct{}, 1), room: make(chan struct{}, 1),
+	}
+	r.relay, err = connect.NewRelay(next, c.relayOptions(r))
+	return r, err
+}
+
+func (c *Consumer) relayOptions(r *run) connect.RelayOptions[*message] {
+	return connect.RelayOptions[*message]{
+		Done: r.done, Dead: r.bury,
+		Parallel: c.o.Parallel, MaxEvents: c.o.MaxEvents, MaxBytes: c.o.MaxBytes,
+		BatchEvents: c.o.BatchEvents, BatchBytes: c.o.BatchBytes, Timeout: c.o.Timeout, MaxTries: c.o.MaxTries,
+		Logger: c.o.Logger,
+	}
+}
+
+// pull asks for messages until ctx ends, and returns why it cannot go on otherwise.
+func (r *run) pull(ctx context.Context, s source) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	r.stream = s.stream
+	gone := make(chan error, 1)
+	beside.Go(func() { r.feed(ctx) })
+	beside.Go(func() { r.buryLetters(ctx) })
+	beside.Go(func() { r.watch(ctx, s, gone) })
+	for {
+		bytes := max(pullBytes, 2*int(r.c.o.Conn.MaxPayload())) // one always fits
+		pulling, err := s.consumer.Consume(r.receive,
+			jetstream.PullMaxMessagesWithBytesLimit(pullMessages, bytes),
+			jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
+			jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+				r.c.log.Debug("nats: consumer", "durable", r.c.o.Durable, "error", err)
+			}))
+		if err != nil {
+			if r.c.o.Conn.IsClosed() {
+				return fmt.Errorf("nats: consumer %q: %w", r.c.o.Durable, err)
+			}
+			r.c.note(fmt.Errorf("nats: consumer %q: %w", r.c.o.Durable, err))
+			sleep(ctx, retryReady)
+			if ctx.Err() != nil {
+				return nil
+			}
+			continue
+		}
+		over := pulling.Closed()
+		crowded := false
+		select {
+		case <-ctx.Done():
+		case <-r.crowded:
+			crowded = true
+		case <-over:
+		case err := <-gone:
+			pulling.Drain()
+			return err
+		}
+		// What was sent before the servers knew comes yet, and is not lost to a wait.
+		pulling.Drain()
+		sleepUntil(over, r.c.o.DrainTimeout)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case crowded:
+			for !r.roomy() {
+				select {
+				case <-r.room:
+				case err := <-gone:
+					return err
+				case <-ctx.Done():
+					return nil
+				}
+			}
+		case r.c.o.Conn.IsClosed():
+			return fmt.Errorf("nats: consumer %q: %w", r.c.o.Durable, nats.ErrConnectionClosed)
+		default: // the servers ended it: watch finds out whether for good
+			sleep(ctx, retryReady)
+		}
+	}
+}
+
+func sleepUntil(done <-chan struct{}, most time.Duration) {
+	t := time.NewTimer(most)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
+
+// receive takes a message. It must not wait.
+func (r *run) receive(m jetstream.Msg) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return // no message of a stream
+	}
+	r.c.received.Add(1)
+	if meta.NumDelivered > 1 {
+		r.c.redelivered.Add(1)
+	}
+	seq := meta.Sequence.Stream
+	r.mu.Lock()
+	if h := r.held[seq]; h != nil {
+		h.told = time.Now() // it is in hand, and now the servers count from here
+		r.mu.Unlock()
+		return
+	}
+	r.mu.Unlock()
+	of := &message{seq: seq, reply: m.Reply(), subject: m.Subject(), told: time.Now()}
+	a := arrival{of: of}
+	// It says itself whether the bytes are JSON: encoding/json would look a second time.
+	err = a.event.UnmarshalJSON(m.Data())
+	of.size = int64(len(m.Data()))
+	if err == nil {
+		of.size = int64(a.event.Size())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held[seq] = of
+	r.bytes += of.size
+	if err == nil {
+		r.queue = append(r.queue, a)
+		signal(r.more)
+	} else {
+		r.c.undecodable.Add(1)
+		r.letters = append(r.letters, letter{of: of, subject: m.Subject(), header: m.Headers(), data: m.Data(), why: err})
+		signal(r.dying)
+	}
+	if len(r.held) >= r.c.o.MaxEvents || r.bytes >= r.c.o.MaxBytes {
+		signal(r.crowded)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// feed brings the queue to the Relay, which takes as much as it has room for.
+func (r *run) feed(ctx context.Context) {
+	var some []arrival
+	for {
+		r.mu.Lock()
+		some, r.queue = r.queue, some[:0]
+		r.mu.Unlock()
+		for i := range some {
+			if r.relay.Add(ctx, some[i].event, some[i].of) != nil { // it ends: what is left is given back
+				r.mu.Lock()
+				r.queue = append(some[i:], r.queue...)
+				r.mu.Unlock()
+				return
+			}
+			some[i] = arrival{}
+		}
+		if len(some) > 0 {
+			continue
+		}
+		select {
+		case <-r.more:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// done acknowledges messages, and lets go of them.
+func (r *run) done(of []*message) {
+	for _, m := range of {
+		// If that fails, or does not get there, the message comes again.
+		_ = r.c.o.Conn.Publish(m.reply, ack)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range of {
+		delete(r.held, m.seq)
+		r.bytes -= m.size
+	}
+	if r.light() {
+		signal(r.room)
+	}
+}
+
+// light says whether so much has gone that it is worth to ask for more. The caller holds
+// the lock.
+func (r *run) light() bool {
+	return len(r.held) <= r.c.o.MaxEvents/2 && r.bytes <= r.c.o.MaxBytes/2
+}
+
+func (r *run) roomy() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.light()
+}
+
+// watch asks the servers now and then how the consumer does, and tells them of what is
+// held. What is not there any more is asked for some times: a server that has just started
+// may not know it yet.
+func (r *run) watch(ctx context.Context, s source, gone chan<- error) {
+	const (
+		every = time.Second
+		sure  = 5
+	)
+	missing := 0
+	for ctx.Err() == nil {
+		r.hold()
+		ask, cancel := context.WithTimeout(ctx, min(apiTimeout, r.c.o.AckWait/4))
+		info, err := s.consumer.Info(ask)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			missing = 0
+			r.c.lag.Store(int64(info.NumPending) + int64(info.NumAckPending))
+			r.c.note(nil)
+		default:
+			r.c.lag.Store(-1)
+			err = fmt.Errorf("nats: consumer %q of stream %q: %w", r.c.o.Durable, r.c.o.Stream, err)
+			r.c.note(err)
+			if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+				missing++
+			} else {
+				missing = 0
+			}
+			if missing == sure || r.c.o.Conn.IsClosed() {
+				gone <- err
+				return
+			}
+		}
+		sleep(ctx, min(every, r.c.o.AckWait/4))
+	}
+}
+
+// hold tells the servers of what is in hand and was not spoken of for a while, so that they
+// do not give it to others.
+func (r *run) hold() {
+	now := time.Now()
+	var replies []string
+	r.mu.Lock()
+	for _, m := range r.held {
+		if now.Sub(m.told) >= r.c.o.AckWait/4 {
+			m.told = now
+			replies = append(replies, m.reply)
+		}
+	}
+	r.mu.Unlock()
+	for _, reply := range replies {
+		_ = r.c.o.Conn.Publish(reply, progress)
+	}
+}
+
+// drain ends the Relay, and gives back what it did not bring through.
+func (r *run) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.c.o.DrainTimeout)
+	defer cancel()
+	r.giveBack(r.waiting())
+	holding, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(max(r.c.o.AckWait/4, time.Millisecond))
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				r.hold()
+			case <-holding:
+				return
+			}
+		}
+	}()
+	err := r.relay.Close(ctx)
+	close(holding)
+	<-done
+	if err != nil {
+		r.c.log.Warn("nats: consumer: given back", "durable", r.c.o.Durable, "error", err)
+	}
+	r.giveBack(r.left())
+	if r.c.o.Conn.IsConnected() {
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = r.c.o.Conn.FlushWithContext(flush) // what does not get there is known after AckWait
+	}
+}
+
+// waiting returns what the Relay does not have.
+func (r *run) waiting() (of []*message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.queue {
+		of = append(of, a.of)
+	}
+	for _, l := range r.letters {
+		of = append(of, l.of)
+	}
+	r.queue, r.letters = nil, nil
+	return of
+}
+
+// left returns what is held.
+func (r *run) left() (of []*message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.held {
+		of = append(of, m)
+	}
+	return of
+}
+
+func (r *run) giveBack(of []*message) {
+	for _, m := range of {
+		_ = r.c.o.Conn.Publish(m.reply, nak)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range of {
+		delete(r.held, m.seq)
+		r.bytes -= m.size
+	}
+}
