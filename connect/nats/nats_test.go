@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -179,5 +180,22 @@ func TestThereAndBack(t *testing.T) {
 	}
 	if s := c.Stats(); s.Received != 2000 || s.Delivered != 2000 || s.Redelivered != 0 || s.Held != 0 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// noLeaks checks that f, called again, leaves no goroutine behind. The first time the
+// server may start some that stay.
+func noLeaks(t *testing.T, f func()) {
+	t.Helper()
+	f()
+	before := runtime.NumGoroutine()
+	for range 3 {
+		f()
+	}
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > before+2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, %d before\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
 	}
 }

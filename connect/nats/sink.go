@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -287,6 +288,7 @@ func (o *outcome) err() error {
 	if len(o.failed) == o.events {
 		return err
 	}
+	slices.Sort(o.failed)
 	return &beacon.PartialError{Failed: o.failed, Err: err}
 }
 
