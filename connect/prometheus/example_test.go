@@ -1,0 +1,64 @@
+package beaconprom_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log"
+	"net/http/httptest"
+	"os"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/beacontest"
+	beaconprom "github.com/pagebeacon/beacon/connect/prometheus"
+	"github.com/pagebeacon/beacon/spool"
+)
+
+// A handler and its spool, at /metrics on an address that is not public.
+func Example() {
+	dir, err := os.MkdirTemp("", "spool")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	store := beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil })
+	events, err := spool.Open(dir, store, spool.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer events.Close(context.Background())
+	h, err := beacon.New(beacon.Config{Sink: events})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	metrics, err := beaconprom.New(beaconprom.Options{
+		Handlers: map[string]*beacon.Handler{"": h},
+		Spools:   map[string]*spool.Spool{"": events},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	registry.MustRegister(metrics)
+	page := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+
+	h.ServeHTTP(httptest.NewRecorder(), beacontest.NewRequest("/", beacon.Text("bye")))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "/", nil))
+
+	w := httptest.NewRecorder()
+	page.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for lines := bufio.NewScanner(w.Body); lines.Scan(); {
+		if line := lines.Text(); strings.HasPrefix(line, "beacon_spool_stored") || strings.Contains(line, `reason="method"`) || strings.Contains(line, `le="64"`) {
+			fmt.Println(line)
+		}
+	}
+	// Output:
+	// beacon_body_size_bytes_bucket{name="",le="64"} 1
+	// beacon_refused_requests_total{name="",reason="method"} 1
+	// beacon_spool_stored_events_total{name=""} 1
+}
