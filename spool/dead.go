@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
-	"github.com/pagebeacon/beacon/internal/wire"
+	"github.com/pagebeacon/beacon/internal/delivery"
 )
 
 // A deadLetter is the payload of a record in a dead-letter segment.
@@ -16,12 +16,9 @@ type deadLetter struct {
 	Event json.RawMessage `json:"event"`
 }
 
-// How much of an error's text is kept in a dead letter, and in a log. Sinks put all they
-// know in it.
-const (
-	maxWhy    = 1 << 10
-	maxLogged = 256
-)
+// maxWhy is how much of an error's text is kept in a dead letter. Sinks put all they know
+// in it.
+const maxWhy = 1 << 10
 
 // bury puts events that next does not take into dead-letter segments, with one sync. Where
 // there is no room for all of them it puts as many at once as the reserve has room for, or
@@ -131,7 +128,7 @@ type deadLog struct {
 
 func (l *deadLog) add(s *Spool, letters []deadLetter) {
 	if l.count == 0 {
-		l.id, l.why = printable(idOf(letters[0].Event)), printable(letters[0].Why)
+		l.id, l.why = delivery.Printable(idOf(letters[0].Event)), delivery.Printable(letters[0].Why)
 	}
 	l.count += len(letters)
 	if time.Since(l.last) >= time.Second {
@@ -153,13 +150,4 @@ func idOf(event []byte) string {
 	}
 	_ = json.Unmarshal(event, &e) // it is for a log only
 	return string(e.ID)
-}
-
-// printable is the beginning of a text as a log may hold it. A client may have written
-// parts of it.
-func printable(text string) string {
-	if len(text) <= maxLogged {
-		return wire.Printable(text)
-	}
-	return wire.Printable(text[:maxLogged]) + "…"
 }

@@ -220,7 +220,7 @@ func (r *reporter) outcome(err error, delivered int) {
 		r.s.mu.Unlock()
 		if time.Since(r.last) >= time.Minute {
 			r.last = time.Now()
-			r.s.logger.Error("spool: not delivered", "error", printable(err.Error()), "failures", r.failed)
+			r.s.logger.Error("spool: not delivered", "error", delivery.Printable(err.Error()), "failures", r.failed)
 		}
 	case delivered > 0 && r.failed > 0:
 		r.s.logger.Info("spool: delivered again", "failures", r.failed)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/wire"
 )
 
 // RetryBase and RetryLimit are the waits, see [Backoff], of those that deliver in the
@@ -42,6 +43,18 @@ func Consume(ctx context.Context, s beacon.Sink, events []beacon.Event) error {
 		}
 		return err
 	})
+}
+
+// maxLogged is how much of a text is logged.
+const maxLogged = 256
+
+// Printable returns the beginning of a text as a log or a page may hold it. A client may
+// have written parts of it.
+func Printable(text string) string {
+	if len(text) <= maxLogged {
+		return wire.Printable(text)
+	}
+	return wire.Printable(text[:maxLogged]) + "…"
 }
 
 // Guard calls f and makes an error of a panic: the one that the handler would make
