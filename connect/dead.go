@@ -132,8 +132,9 @@ func (u *undertaker[T]) tell(letters []letter, failed int, err error) {
 	}
 	if kept := len(letters) - failed; kept > 0 {
 		if suppressed, ok := u.rate.Allow(""); ok {
-			u.r.o.Logger.Error("connect: relay: dead letters",
-				"count", kept, "suppressed", suppressed, "id", letters[0].event.ID, "error", letters[0].why)
+			one := letters[len(letters)-1]
+			u.r.o.Logger.Error("connect: relay: dead letters", "count", kept, "suppressed", suppressed,
+				"id", delivery.Printable(one.event.ID), "error", delivery.Printable(one.why.Error()))
 		}
 	}
 }

@@ -175,10 +175,10 @@ func (l *lane[T]) settle(p delivery.Progress, err error, cut bool) {
 	r.taken += uint64(p.Delivered)
 	switch {
 	case p.Delivered > 0:
-		r.failure, r.stats.Since = nil, time.Time{}
+		r.failure, r.stats.StuckSince, r.stats.LastDelivery = nil, time.Time{}, time.Now()
 	case err != nil && !cut:
 		if r.failure == nil {
-			r.stats.Since = time.Now()
+			r.stats.StuckSince = time.Now()
 		}
 		r.failure = err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
+	"github.com/pagebeacon/beacon/internal/histogram"
 )
 
 // RelayOptions say how a [Relay] goes about it. Done and Dead are required; zero is the
@@ -78,6 +79,7 @@ func NewRelay[T any](next beacon.Sink, o RelayOptions[T]) (*Relay[T], error) {
 		next: next, o: o, owners: map[string]owner{},
 		more: make(chan struct{}, 1), stopped: make(chan struct{}), ended: make(chan struct{}),
 		changed: make(chan struct{}),
+		took:    histogram.Seconds(),
 		log:     reporter{logger: o.Logger, what: "the sink"},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -152,7 +154,7 @@ func newLane[T any](r *Relay[T], at int) *lane[T] {
 		BatchEvents: r.o.BatchEvents, BatchBytes: r.o.BatchBytes,
 		AsideBytes: max(r.o.BatchBytes, r.o.MaxBytes/int64(4*r.o.Parallel)),
 		Bury:       l.bury, Settled: func(slot int) { l.settled = append(l.settled, slot) },
-		Hangs: r.hangs("a call of the sink"),
+		Hangs: r.hangs("a call of the sink"), Took: r.took.Took,
 	}
 	return l
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/delivery"
+	"github.com/pagebeacon/beacon/internal/histogram"
 )
 
 // A Relay brings the events of a log past a Sink. Make one with [NewRelay]. It is safe for
@@ -41,6 +42,7 @@ type Relay[T any] struct {
 	lanes []*lane[T]
 	dead  undertaker[T]
 	log   reporter
+	took  *histogram.Histogram // by calls of next
 
 	ctx     context.Context // of all calls
 	cancel  context.CancelFunc
@@ -76,6 +78,8 @@ type slot[T any] struct {
 	lane  int // which it was given to, or none
 	state state
 	gone  bool // forgotten
+
+	received time.Time
 }
 
 type state uint8
@@ -122,7 +126,7 @@ func (r *Relay[T]) Add(ctx context.Context, e beacon.Event, tag T) error {
 	} else {
 		r.slots = append(r.slots, slot[T]{})
 	}
-	r.slots[i] = slot[T]{tag: tag, key: key, size: size, seq: r.seq, lane: none, state: queued}
+	r.slots[i] = slot[T]{tag: tag, key: key, size: size, seq: r.seq, lane: none, state: queued, received: e.Received}
 	r.seq++
 	r.held++
 	r.bytes += size
@@ -225,11 +229,11 @@ func (r *Relay[T]) flush(ctx context.Context) error {
 		if left == 0 {
 			return nil
 		}
-		if err := r.wait(ctx); err != nil {
-			return r.unsettled(left, err)
-		}
 		if r.over {
 			return r.unsettled(left, ErrClosed)
+		}
+		if err := r.wait(ctx); err != nil {
+			return r.unsettled(left, err)
 		}
 	}
 }
@@ -291,7 +295,7 @@ func (r *Relay[T]) Close(ctx context.Context) error {
 // or next says itself that it is not well, see [beacon.Healthy].
 func (r *Relay[T]) Healthy(ctx context.Context) error {
 	r.mu.Lock()
-	closed, hanging, failure, since, dead := r.closed, r.hanging, r.failure, r.stats.Since, r.dead.failure
+	closed, hanging, failure, since, dead := r.closed, r.hanging, r.failure, r.stats.StuckSince, r.dead.failure
 	r.mu.Unlock()
 	switch {
 	case closed:
@@ -304,15 +308,6 @@ func (r *Relay[T]) Healthy(ctx context.Context) error {
 		return fmt.Errorf("connect: relay: dead letters are not kept: %w", dead)
 	}
 	return delivery.Guard(func() error { return beacon.Healthy(ctx, r.next) })
-}
-
-// Stats returns what became of the events so far. It never waits for next.
-func (r *Relay[T]) Stats() RelayStats {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.stats
-	s.Held, s.HeldBytes = r.held-r.gone, r.bytes
-	return s
 }
 
 // release gives the slot of an event back, and its room. The caller holds the lock.
@@ -430,7 +425,7 @@ func (r *reporter) outcome(err error, taken bool) {
 	r.mu.Unlock()
 	switch {
 	case tell && err != nil:
-		r.logger.Error("connect: relay: "+r.what+" failed", "error", err, "failures", failed)
+		r.logger.Error("connect: relay: "+r.what+" failed", "error", delivery.Printable(err.Error()), "failures", failed)
 	case tell:
 		r.logger.Info("connect: relay: "+r.what+" is well again", "failures", failed)
 	}
