@@ -11,8 +11,9 @@ import (
 
 // A letter is an event on its way to Dead.
 type letter struct {
-	job
-	why error
+	event beacon.Event
+	slot  int
+	why   error
 }
 
 // An undertaker brings letters to Dead, one call at a time, so that nothing else waits

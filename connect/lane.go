@@ -30,7 +30,7 @@ type lane[T any] struct {
 	// Under the lock of the Relay.
 	turn
 	cut       func()             // ends the context of the call that is under way
-	own       delivery.Ring[job] // of keys that the lane owns
+	own       delivery.Ring[int] // slots of events of keys that the lane owns
 	drop      bool               // the Courier has events that are forgotten
 	hurry     bool
 	delivered uint64
@@ -96,21 +96,22 @@ func (l *lane[T]) feed() (ctx context.Context, cancel context.CancelFunc, some b
 	}
 	events, bytes := l.courier.Room()
 	for events > 0 && bytes > 0 {
-		j, ok := l.next()
+		i, ok := l.next()
 		if !ok {
 			break
 		}
-		s := &r.slots[j.slot]
+		s := &r.slots[i]
 		s.state = carried
-		l.courier.Add(j.event, s.size, j.slot)
+		l.courier.Add(r.events[i], s.size, i)
+		r.events[i] = beacon.Event{}
 		events, bytes = events-1, bytes-s.size
 	}
 	if r.pending.Len() > 0 {
 		signal(r.more) // another may have a use for it
 	}
-	l.own.Fit(l.r.o.BatchEvents)
-	r.pending.Fit(4 * l.r.o.BatchEvents)
 	if l.courier.Len() == 0 {
+		l.own.Fit(r.o.BatchEvents)
+		r.shrink()
 		return nil, nil, false
 	}
 	ctx, cancel = context.WithCancel(r.ctx)
@@ -120,29 +121,30 @@ func (l *lane[T]) feed() (ctx context.Context, cancel context.CancelFunc, some b
 
 // next returns the next event for the lane. Those before it whose key another lane owns go
 // there. The caller holds the lock.
-func (l *lane[T]) next() (job, bool) {
-	if j, ok := l.own.Pop(); ok {
-		return j, true
+func (l *lane[T]) next() (slot int, ok bool) {
+	if i, ok := l.own.Pop(); ok {
+		return i, true
 	}
 	r := l.r
 	for {
-		j, ok := r.pending.Pop()
+		i, ok := r.pending.Pop()
 		if !ok {
-			return j, false
+			return i, false
 		}
-		s := &r.slots[j.slot]
+		s := &r.slots[i]
 		if s.lane = l.at; s.key == "" {
-			return j, true
+			return i, true
 		}
-		if o, owned := r.owners[s.key]; owned {
+		o, owned := r.owners[s.key]
+		if owned {
 			s.lane = o.lane
 		}
-		r.owners[s.key] = owner{s.lane, r.owners[s.key].n + 1}
+		r.owners[s.key] = owner{s.lane, o.n + 1}
 		if s.lane == l.at {
-			return j, true
+			return i, true
 		}
 		other := r.lanes[s.lane]
-		other.own.Push(j)
+		other.own.Push(i)
 		signal(other.more)
 	}
 }
@@ -150,7 +152,7 @@ func (l *lane[T]) next() (job, bool) {
 // bury keeps what the Courier has given up until the attempt is over.
 func (l *lane[T]) bury(events []beacon.Event, slots []int, why []error) (int, error) {
 	for i := range events {
-		l.buried = append(l.buried, letter{job{events[i], slots[i]}, why[i]})
+		l.buried = append(l.buried, letter{events[i], slots[i], why[i]})
 	}
 	return len(events), nil
 }

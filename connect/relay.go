@@ -54,9 +54,10 @@ type Relay[T any] struct {
 	closed  bool
 	over    bool // Done is told of nothing any more
 	slots   []slot[T]
+	events  []beacon.Event     // of the slots whose events are queued
 	free    []int              // of slots
 	owners  map[string]owner   // of keys: who has events of it has to have the next ones
-	pending delivery.Ring[job] // has not gone to a lane yet
+	pending delivery.Ring[int] // slots of events that have not gone to a lane yet
 	seq     uint64             // of the next event
 	taken   uint64             // by next, of all lanes
 	held    int                // slots in use
@@ -94,12 +95,6 @@ const (
 
 const none = -1
 
-// A job is an event on its way to a Courier.
-type job struct {
-	event beacon.Event
-	slot  int
-}
-
 // An owner is the lane that events of a key have to go through, as it has n of them.
 type owner struct{ lane, n int }
 
@@ -125,13 +120,15 @@ func (r *Relay[T]) Add(ctx context.Context, e beacon.Event, tag T) error {
 		i, r.free = r.free[n-1], r.free[:n-1]
 	} else {
 		r.slots = append(r.slots, slot[T]{})
+		r.events = append(r.events, beacon.Event{})
 	}
+	r.events[i] = e
 	r.slots[i] = slot[T]{tag: tag, key: key, size: size, seq: r.seq, lane: none, state: queued, received: e.Received}
 	r.seq++
 	r.held++
 	r.bytes += size
 	r.stats.Added++
-	r.pending.Push(job{e, i})
+	r.pending.Push(i)
 	signal(r.more)
 	return nil
 }
@@ -160,7 +157,7 @@ func (r *Relay[T]) Forget(which func(tag T) bool) {
 			cut[s.lane] = true
 		}
 	}
-	drop := func(j *job) bool { return r.dropped(j.slot) }
+	drop := func(i *int) bool { return r.dropped(*i) }
 	r.pending.Delete(drop)
 	r.dead.letters.Delete(func(l *letter) bool { return r.dropped(l.slot) })
 	for _, l := range r.lanes {
@@ -319,8 +316,20 @@ func (r *Relay[T]) release(i int) {
 	if s.gone {
 		r.gone--
 	}
+	if s.state == queued {
+		r.events[i] = beacon.Event{}
+	}
 	*s = slot[T]{}
 	r.free = append(r.free, i)
+}
+
+// shrink gives back what a bad hour needed, when there is nothing. The caller holds the lock.
+func (r *Relay[T]) shrink() {
+	if most := 4 * r.o.BatchEvents; r.held == 0 && len(r.slots) > most {
+		r.slots, r.events, r.free = nil, nil, nil
+		r.owners = map[string]owner{}
+		r.pending.Fit(most)
+	}
 }
 
 // disown notes that an event does not keep others of its key to its lane any more. The
