@@ -399,6 +399,48 @@ func TestRelayHeld(t *testing.T) {
 	})
 }
 
+// Flush does not wait for the time of the next attempt, of events or of letters.
+func TestRelayFlushHurries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := true
+		var mu sync.Mutex
+		w := newWorld(t, connect.RelayOptions[int]{}, func(ids []string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case slices.ContainsFunc(ids, poison):
+				return beacon.ErrPermanent
+			case down:
+				return &beacon.RetryAfterError{After: time.Minute, Err: errDown}
+			}
+			return nil
+		})
+		w.dead = func([]connect.Letter[int]) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if down {
+				return &beacon.RetryAfterError{After: time.Minute, Err: errDown}
+			}
+			return nil
+		}
+		w.add(t, "a.1poison", 1)
+		time.Sleep(time.Second)
+		w.add(t, "b.2", 2)
+		time.Sleep(10 * time.Second)
+		mu.Lock()
+		down = false
+		mu.Unlock()
+		start := time.Now()
+		if err := w.relay.Flush(t.Context()); err != nil || time.Since(start) > time.Second {
+			t.Error(err, "after", time.Since(start))
+		}
+		if err := w.close(t, time.Minute); err != nil {
+			t.Error(err)
+		}
+		w.all(t, poison)
+	})
+}
+
 // The health of what is behind is told, too.
 type unwell struct{ beacon.SinkFunc }
 

@@ -63,6 +63,7 @@ type Relay[T any] struct {
 	held    int                // slots in use
 	bytes   int64              // of those
 	gone    int                // of those, forgotten
+	grown   time.Time          // when there were last not enough slots
 	hanging int                // calls that do not return
 	stats   RelayStats         // but Held and HeldBytes
 	failure error              // of next, since it has taken anything
@@ -121,6 +122,7 @@ func (r *Relay[T]) Add(ctx context.Context, e beacon.Event, tag T) error {
 	} else {
 		r.slots = append(r.slots, slot[T]{})
 		r.events = append(r.events, beacon.Event{})
+		r.grown = time.Now()
 	}
 	r.events[i] = e
 	r.slots[i] = slot[T]{tag: tag, key: key, size: size, seq: r.seq, lane: none, state: queued, received: e.Received}
@@ -323,9 +325,10 @@ func (r *Relay[T]) release(i int) {
 	r.free = append(r.free, i)
 }
 
-// shrink gives back what a bad hour needed, when there is nothing. The caller holds the lock.
+// shrink gives back what a bad hour needed, when there is nothing, and that was enough for a
+// while. The caller holds the lock.
 func (r *Relay[T]) shrink() {
-	if most := 4 * r.o.BatchEvents; r.held == 0 && len(r.slots) > most {
+	if most := r.o.BatchEvents; r.held == 0 && len(r.slots) > most && time.Since(r.grown) > time.Minute {
 		r.slots, r.events, r.free = nil, nil, nil
 		r.owners = map[string]owner{}
 		r.pending.Fit(most)
