@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -28,8 +29,7 @@ func TestRelayForgets(t *testing.T) {
 				down, deaf := seed%3 == 1, seed%5 == 4
 				var mu sync.Mutex
 				calls := map[string]int{}
-				var w *world
-				w = newWorld(t, connect.RelayOptions[int]{Parallel: 3, BatchEvents: 20, MaxTries: 2}, nil)
+				w := newWorld(t, connect.RelayOptions[int]{Parallel: 3, BatchEvents: 20, MaxTries: 2}, nil)
 				w.answer = func(ids []string) error {
 					mu.Lock()
 					for _, id := range ids {
@@ -64,22 +64,13 @@ func TestRelayForgets(t *testing.T) {
 				}
 				time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
 				which := func(tag int) bool { return tag%3 == 0 }
-				w.mu.Lock()
-				before := map[int]int{}
-				for tag, times := range w.done {
-					before[tag] = times
-				}
-				w.mu.Unlock()
 				start := time.Now()
 				w.relay.Forget(which)
 				if took := time.Since(start); took > 1500*time.Millisecond {
 					t.Error("took", took)
 				}
 				w.mu.Lock()
-				then := map[int]int{}
-				for tag, times := range w.done {
-					then[tag] = times
-				}
+				then := maps.Clone(w.done)
 				mu.Lock()
 				for tag, id := range w.at {
 					if which(tag) && then[tag] == 0 && calls[id] > 0 {

@@ -39,7 +39,7 @@ func (l *Log) Deliver(ctx context.Context, next beacon.Sink) error {
 			for _, offset := range offsets {
 				l.settled[offset] = true
 			}
-			for l.settled[l.offset] { // what is commited is the lowest that is not settled
+			for l.settled[l.offset] { // what is committed is the lowest that is not settled
 				delete(l.settled, l.offset)
 				l.offset++
 			}
