@@ -85,9 +85,10 @@ func orDefault[T int | int64 | time.Duration](errs *[]error, field string, v, pr
 	return v
 }
 
-// closeClient ends a client, which may wait for connections to come to their end, for as
-// long as ctx lasts.
+// closeClient leaves the group and ends a client, which may wait for connections to come to
+// their end, for as long as ctx lasts.
 func closeClient(ctx context.Context, cl *kgo.Client) error {
+	err := cl.LeaveGroupContext(ctx) // else Close goes on trying, without an end
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -95,8 +96,11 @@ func closeClient(ctx context.Context, cl *kgo.Client) error {
 	}()
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("kafka: the client has not ended: %w", ctx.Err())
+		err = errors.Join(err, ctx.Err())
 	}
+	if err != nil {
+		return fmt.Errorf("kafka: the client has not ended: %w", err)
+	}
+	return nil
 }

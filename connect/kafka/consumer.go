@@ -154,6 +154,13 @@ type tag struct {
 	record *kgo.Record
 }
 
+// fail notes how reading goes.
+func (c *Consumer) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failure = err
+}
+
 // settle notes what needs us no more.
 func (c *Consumer) settle(tags []tag) {
 	for i := range tags {

@@ -24,7 +24,7 @@ const patience = 2 * time.Minute
 func cluster(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, []kgo.Opt) {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{
-		kfake.NumBrokers(3), kfake.SeedTopics(12, topic), kfake.SeedTopics(1, topic+".dead"),
+		kfake.NumBrokers(3), kfake.SeedTopics(12, topic), kfake.SeedTopics(1, topic+".dead", topic+".gone"),
 		kfake.GroupMinSessionTimeout(100 * time.Millisecond),
 	}, opts...)...)
 	if err != nil {
@@ -53,6 +53,7 @@ func newSink(t testing.TB, client []kgo.Opt, change ...func(*kafka.SinkOptions))
 func newConsumer(t testing.TB, client []kgo.Opt, change ...func(*kafka.ConsumerOptions)) *kafka.Consumer {
 	t.Helper()
 	o := kafka.ConsumerOptions{
+
 		Topic: topic, Group: "store",
 		Client: append(slices.Clone(client), kgo.HeartbeatInterval(50*time.Millisecond), kgo.FetchMaxWait(100*time.Millisecond)),
 	}
@@ -162,7 +163,7 @@ func TestSink(t *testing.T) {
 		sink := newSink(t, client)
 		return sink, func() []beacon.Event {
 			var s store
-			c := newConsumer(t, client, func(o *kafka.ConsumerOptions) { o.Group = rand() })
+			c := newConsumer(t, client, func(o *kafka.ConsumerOptions) { o.Group = newGroup() })
 			stop := consume(t, c, &s)
 			defer stop()
 			waitFor(t, "nothing is left in the log", func() bool { return c.Stats().Lag == 0 })
@@ -178,7 +179,7 @@ var groups struct {
 	n int
 }
 
-func rand() string {
+func newGroup() string {
 	groups.Lock()
 	defer groups.Unlock()
 	groups.n++

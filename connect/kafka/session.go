@@ -146,14 +146,12 @@ func (s *session) fetchError(ctx context.Context, id int32, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	err = explainFetch(s.c.o.Topic, s.c.o.Group, err)
-	s.c.mu.Lock()
-	s.c.failure = err
-	s.c.mu.Unlock()
 	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok {
 		s.c.log.Error("kafka: consumer: brokers have lost records that were acknowledged", "topic", s.c.o.Topic, "partition", id, "error", loss)
 		return nil
 	}
+	err = explainFetch(s.c.o.Topic, s.c.o.Group, err)
+	s.c.fail(err)
 	s.c.log.Error("kafka: consumer: not everything can be read", "topic", s.c.o.Topic, "partition", id, "error", err)
 	if _, ok := errors.AsType[*kgo.ErrGroupSession](err); ok {
 		return nil // it joins again by itself
@@ -242,6 +240,7 @@ func (s *session) hand(ctx context.Context, t *tag) error {
 
 // assigned is told of partitions that are ours from now on.
 func (s *session) assigned(_ context.Context, cl *kgo.Client, topics map[string][]int32) {
+	s.c.fail(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.joined = true
