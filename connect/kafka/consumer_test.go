@@ -189,3 +189,111 @@ func groupLag(t testing.TB, c *kfake.Cluster, group string) (lag int64) {
 	}
 	return lag
 }
+
+// A consumer that is stopped has delivered and committed all it had read: the next one gets
+// nothing twice.
+func TestStop(t *testing.T) {
+	c, client := cluster(t)
+	ids := fill(t, newSink(t, client), 20, 50)
+	s := &store{}
+	slow := beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
+		time.Sleep(5 * time.Millisecond)
+		return s.Consume(ctx, events)
+	})
+	for stopped := 0; s.len() < len(ids); stopped++ {
+		m := newConsumer(t, client, func(o *kafka.ConsumerOptions) { o.BatchEvents, o.MaxEvents, o.DrainTimeout = 10, 100, patience })
+		had := s.len()
+		stop := consume(t, m, slow)
+		waitFor(t, "some are stored", func() bool { return s.len() >= min(had+300, len(ids)) })
+		stop()
+		if lag, want := groupLag(t, c, "store"), int64(len(ids)-s.len()); lag != want {
+			t.Errorf("the group has %d to go, and %d are not stored", lag, want)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Errorf("Close again: %v", err)
+		}
+		if err := m.Consume(t.Context(), s); err == nil {
+			t.Error("Consume after Close")
+		}
+	}
+	for id, n := range s.times {
+		if n != 1 {
+			t.Errorf("event %s was delivered %d times", id, n)
+		}
+	}
+}
+
+// While the store is away nothing is lost and no more is read than there is room for; the lag
+// tells, others may join and leave the group, and then all goes on.
+func TestStoreAway(t *testing.T) {
+	cl, client := cluster(t)
+	sink := newSink(t, client)
+	ids := fill(t, sink, 20, 50)
+	away := true
+	s := &store{fail: func([]beacon.Event) error {
+		if away {
+			return fmt.Errorf("the store is away")
+		}
+		return nil
+	}}
+	small := func(o *kafka.ConsumerOptions) { o.MaxEvents, o.DrainTimeout = 50, 100*time.Millisecond }
+	c := newConsumer(t, client, small)
+	defer consume(t, c, s)()
+	waitFor(t, "its memory is full", func() bool { return c.Stats().Held == 50 })
+	waitFor(t, "it is not healthy", func() bool { return c.Healthy(t.Context()) != nil })
+	waitFor(t, "the lag is known", func() bool { return c.Stats().Lag == int64(len(ids)) })
+	for id := range fill(t, sink, 20, 51) {
+		ids[id] = true
+	}
+	waitFor(t, "the lag grows, though nothing is read", func() bool { return c.Stats().Lag == 1000+1020 })
+	other := newConsumer(t, client, small)
+	stop := consume(t, other, s)
+	waitFor(t, "another has partitions", func() bool { return other.Stats().Held > 0 })
+	waitFor(t, "each has its own part of the lag", func() bool { return other.Stats().Lag > 0 && other.Stats().Lag+c.Stats().Lag == 1000+1020 })
+	stop()
+	waitFor(t, "they have come back", func() bool { return c.Stats().Lag == 1000+1020 })
+	if groupLag(t, cl, "store") != 1000+1020 {
+		t.Error("something was committed")
+	}
+	s.mu.Lock()
+	away = false
+	s.mu.Unlock()
+	waitFor(t, "all is stored", func() bool { return s.len() == len(ids) })
+	waitFor(t, "nothing is left", func() bool { return c.Stats().Lag == 0 && groupLag(t, cl, "store") == 0 })
+	waitFor(t, "it is healthy", func() bool { return c.Healthy(t.Context()) == nil })
+	if st := c.Stats(); st.Dead != 0 || st.Added != st.Delivered+st.Forgotten {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+// One Consume at a time, and it may come again.
+func TestConsumeAgain(t *testing.T) {
+	_, client := cluster(t)
+	sink := newSink(t, client)
+	c := newConsumer(t, client)
+	if err := c.Consume(t.Context(), nil); err == nil {
+		t.Error("Consume without a Sink")
+	}
+	for i := range 2 {
+		s := &store{}
+		stop := consume(t, c, s)
+		e := event("s", i+1)
+		if err := sink.Consume(t.Context(), []beacon.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "it is stored", func() bool { return s.has(e.ID) })
+		if err := c.Consume(t.Context(), s); err == nil {
+			t.Error("two of them")
+		}
+		stop()
+		if s.len() != 1 {
+			t.Errorf("%d events, want 1", s.len())
+		}
+	}
+	if err := c.Healthy(t.Context()); err == nil {
+		t.Error("healthy, though it does not run")
+	}
+}

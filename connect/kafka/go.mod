@@ -3,6 +3,7 @@ module github.com/pagebeacon/beacon/connect/kafka
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/pagebeacon/beacon v0.0.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0

@@ -55,7 +55,7 @@ type Sink struct {
 
 	mu      sync.Mutex
 	closed  bool
-	events  int           // on their way
+	events  int           // of calls that have something on its way
 	bytes   int64         // of these
 	changed chan struct{} // closed, and a new one made, when there is room
 	checked bool          // the topic
@@ -148,6 +148,9 @@ func recordLimit(batch int64) int64 { return batch - 100 - lettersRoom }
 
 // A call is one of Consume.
 type call struct {
+	events int // that are sent
+	bytes  int64
+
 	mu    sync.Mutex
 	left  int
 	done  chan struct{} // closed when nothing is left
@@ -160,9 +163,8 @@ var errPending = errors.New("kafka: not yet acknowledged")
 // is what a record's context is there for as well.
 type slot struct {
 	context.Context
-	of   *call
-	size int64
-	at   int32
+	of *call
+	at int
 }
 
 // Consume returns nil once all events are acknowledged by all replicas in sync. Events of
@@ -178,12 +180,8 @@ func (s *Sink) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	records, slots, c := s.records(events)
 	if c.left > 0 {
-		if err := s.enter(ctx, c.left, slots); err != nil {
-			for i := range c.state {
-				if c.state[i] == errPending {
-					c.state[i] = err
-				}
-			}
+		if err := s.enter(ctx, c); err != nil {
+			c.giveUp(err)
 			return s.verdict(c)
 		}
 		for i := range records {
@@ -241,9 +239,11 @@ func (s *Sink) records(events []beacon.Event) ([]kgo.Record, []slot, *call) {
 			continue
 		}
 		c.state[i] = errPending
-		slots[i] = slot{Context: s.ctx, of: c, size: size, at: int32(i)}
+		c.bytes += size
+		slots[i] = slot{Context: s.ctx, of: c, at: i}
 		r.Context = &slots[i]
 	}
+	c.events = c.left
 	return records, slots, c
 }
 
@@ -257,14 +257,10 @@ func recordSize(r *kgo.Record) int64 {
 }
 
 // enter waits for room.
-func (s *Sink) enter(ctx context.Context, events int, slots []slot) error {
-	var bytes int64
-	for i := range slots {
-		bytes += slots[i].size
-	}
+func (s *Sink) enter(ctx context.Context, c *call) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.closed && s.events > 0 && (s.events+events > s.o.MaxEvents || s.bytes+bytes > s.o.MaxBytes) {
+	for !s.closed && s.events > 0 && (s.events+c.events > s.o.MaxEvents || s.bytes+c.bytes > s.o.MaxBytes) {
 		changed := s.changed
 		s.mu.Unlock()
 		var err error
@@ -281,20 +277,24 @@ func (s *Sink) enter(ctx context.Context, events int, slots []slot) error {
 	if s.closed {
 		return connect.ErrClosed
 	}
-	s.events += events
-	s.bytes += bytes
+	s.events += c.events
+	s.bytes += c.bytes
 	return nil
+}
+
+// leave gives the room of a call back.
+func (s *Sink) leave(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events -= c.events
+	s.bytes -= c.bytes
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // produced is told what became of a record.
 func (s *Sink) produced(r *kgo.Record, err error) {
 	slot := r.Context.(*slot)
-	s.mu.Lock()
-	s.events--
-	s.bytes -= slot.size
-	close(s.changed)
-	s.changed = make(chan struct{})
-	s.mu.Unlock()
 	c := slot.of
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -302,6 +302,7 @@ func (s *Sink) produced(r *kgo.Record, err error) {
 		c.state[slot.at] = err
 	}
 	if c.left--; c.left == 0 {
+		s.leave(c)
 		close(c.done)
 	}
 }
