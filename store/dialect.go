@@ -15,6 +15,10 @@ const (
 
 	// MySQL is MariaDB from version 10.6 on, and MySQL from 8.0.19 on.
 	MySQL
+
+	// ClickHouse is ClickHouse from version 18.16 on, which [OpenClickHouse] opens: it
+	// is no database of [Open].
+	ClickHouse
 )
 
 // String returns the name.
@@ -26,6 +30,8 @@ func (d Dialect) String() string {
 		return "SQLite"
 	case MySQL:
 		return "MySQL"
+	case ClickHouse:
+		return "ClickHouse"
 	}
 	return "Dialect(" + strconv.Itoa(int(d)) + ")"
 }

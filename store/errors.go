@@ -17,9 +17,9 @@ const (
 	never                // the database refuses these rows, and always will
 )
 
-// judge says what an error of the database means. When in doubt it is later: what is
+// weigh says what an error of the database means. When in doubt it is later: what is
 // kept for a retry is not lost.
-func (s *Store) judge(err error) verdict {
+func (s *Store) weigh(err error) verdict {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, driver.ErrBadConn) {
 		return later
 	}
@@ -31,6 +31,11 @@ func (s *Store) judge(err error) verdict {
 			return later
 		}
 	}
+	return s.engine.judge(err)
+}
+
+// judge says what the code of an error means.
+func (s *Store) judge(err error) verdict {
 	switch s.dialect {
 	case PostgreSQL:
 		return judgeSQLState(sqlState(err))

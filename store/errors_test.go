@@ -105,7 +105,9 @@ func TestJudge(t *testing.T) {
 		{SQLite, &ncrucesError{18}, never},
 		{SQLite, plain, later},
 	} {
-		if got := (&Store{dialect: c.d}).judge(c.err); got != c.want {
+		s := &Store{dialect: c.d}
+		s.engine = s
+		if got := s.weigh(c.err); got != c.want {
 			t.Errorf("%v: %T %v: %d, want %d", c.d, c.err, c.err, got, c.want)
 		}
 	}
@@ -117,11 +119,12 @@ func TestJudgeHook(t *testing.T) {
 	s := &Store{dialect: PostgreSQL, permanent: func(err error) (bool, bool) {
 		return errors.Is(err, mine), !errors.Is(err, context.Canceled) && !errors.Is(err, driver.ErrSkip)
 	}}
+	s.engine = s
 	for err, want := range map[error]verdict{
 		mine: never, &pgxError{"22P02"}: later, &pgxError{"40001"}: later, context.Canceled: later,
 		fmt.Errorf("%w: %w", driver.ErrSkip, &pgxError{"22P02"}): never,
 	} {
-		if got := s.judge(err); got != want {
+		if got := s.weigh(err); got != want {
 			t.Errorf("%v: %d, want %d", err, got, want)
 		}
 	}

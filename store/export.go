@@ -100,15 +100,15 @@ func (s *Store) stored(ctx context.Context, q Query, fn func(id, text string) (b
 			// Both, since not every database sees the range of an index in the second.
 			w.and("received "+than+"= ? AND (received, id) "+than+" (?, ?)", last.received, last.received, last.id)
 		}
-		st := &question{d: s.dialect}
-		st.add("SELECT received, id, event FROM " + s.table("events"))
-		st.where(w)
 		part := q
 		part.Limit = limit
-		st.order(part, "received", "id")
+		st, until, err := s.engine.page(ctx, w, part)
+		if err != nil {
+			return err
+		}
 		page = page[:0]
 		size := 0
-		err := s.each(ctx, st, func(rows *sql.Rows) error {
+		err = s.each(ctx, st, func(rows *sql.Rows) error {
 			var r row
 			if err := rows.Scan(&r.received, &r.id, &r.text); err != nil {
 				return err
@@ -127,14 +127,31 @@ func (s *Store) stored(ctx context.Context, q Query, fn func(id, text string) (b
 				return err
 			}
 		}
-		if left -= len(page); len(page) == 0 || q.Limit > 0 && left == 0 || err == nil && len(page) < limit {
+		left -= len(page)
+		all := err == nil && len(page) < limit // of what it looked at
+		switch {
+		case q.Limit > 0 && left == 0, all && !until.bounded:
 			return nil
+		case all && q.Newest:
+			last = &row{received: until.until} // no ID is before the empty one
+		case all:
+			last = &row{received: until.until + 1}
+		default:
+			end := page[len(page)-1]
+			last = &end
 		}
-		end := page[len(page)-1]
-		last = &end
 		// As many as are likely to fit, so that the database does not send what is not read.
 		limit = min(pageEvents, 2*limit, max(1, len(page)*pageBytes/max(size, 1)))
 	}
+}
+
+// page asks for as many events as the limit of q says, in one question.
+func (s *Store) page(_ context.Context, w where, q Query) (*question, reach, error) {
+	st := &question{d: s.dialect}
+	st.add("SELECT received, id, event FROM " + s.table("events"))
+	st.where(w)
+	st.order(q, "received", "id")
+	return st, reach{}, nil
 }
 
 // about asks for the session, the page and the name of events.

@@ -39,10 +39,10 @@ var errNewer = errors.New("the tables are of a newer version of this package")
 // that there are no tables yet, or the database is away.
 func (s *Store) migrated(ctx context.Context, q querier) (bool, error) {
 	version, err := s.version(ctx, q)
-	if err != nil || version != len(s.migrations()) {
+	if err != nil || version != len(s.engine.migrations()) {
 		return false, err
 	}
-	has, err := s.meta(ctx, q, "sessions")
+	has, err := s.engine.meta(ctx, q, "sessions")
 	return has == s.viewSum(), err
 }
 
@@ -55,7 +55,7 @@ type querier interface {
 
 // version returns the version of the tables. It is 0 if there are none but meta.
 func (s *Store) version(ctx context.Context, q querier) (int, error) {
-	text, err := s.meta(ctx, q, "version")
+	text, err := s.engine.meta(ctx, q, "version")
 	if err != nil || text == "" {
 		return 0, err
 	}
@@ -63,7 +63,7 @@ func (s *Store) version(ctx context.Context, q querier) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("table %s has the version %q", s.table("meta"), text)
 	}
-	if known := len(s.migrations()); version > known {
+	if known := len(s.engine.migrations()); version > known {
 		return 0, fmt.Errorf("%w: %d, and this one knows %d", errNewer, version, known)
 	}
 	return version, nil
@@ -152,7 +152,7 @@ func (s *Store) migrateOn(ctx context.Context, conn *sql.Conn) error {
 	if err != nil {
 		return err
 	}
-	for i, statements := range s.migrations()[version:] {
+	for i, statements := range s.engine.migrations()[version:] {
 		for _, statement := range statements {
 			if _, err := conn.ExecContext(ctx, statement); err != nil && !s.isThere(err) {
 				return fmt.Errorf("migration to version %d: %w", version+i+1, err)

@@ -122,7 +122,6 @@ func (s *Store) candidates(q Query) *question {
 	ask := &question{d: s.dialect}
 	table := s.table("page_views")
 	columns := "SELECT " + viewNames + " FROM " + table
-	var w where
 	switch {
 	case q.Session != "":
 		keys := columnKeys(q.Session)
@@ -131,23 +130,7 @@ func (s *Store) candidates(q Query) *question {
 	case q.From.IsZero() && q.To.IsZero():
 		ask.add(columns)
 	default:
-		near := max(slack, s.rules.Gap) // some page view is at most a gap away from any moment of its session
-		w.and("started IS NOT NULL")
-		if !q.From.IsZero() {
-			w.and("heard >= ?", micros(q.From)-near.Microseconds())
-		}
-		if !q.To.IsZero() {
-			late := q.Late
-			if late == 0 {
-				late = lateness
-			}
-			w.and("heard < ?", micros(q.To)+max(late, near).Microseconds())
-			// The offset of a page view that was told of late has the delay in it, and the clock
-			// of its session is known from another one: so an offset says nothing here,
-			// but that the session has to be looked at.
-			w.and("(clock_offset IS NULL OR clock_offset NOT BETWEEN ? AND ? OR started < ?)",
-				-slack.Microseconds(), slack.Microseconds(), micros(q.To)+(near+slack).Microseconds())
-		}
+		w := s.around(q)
 		condition := strings.Join(w.conditions, " AND ")
 		ask.add(columns+" WHERE session <> '' AND session IN (SELECT session FROM "+table+" WHERE "+condition+")", w.args...)
 		if s.dialect == SQLite { // which would go by the key, and read all page views that have none
@@ -157,6 +140,33 @@ func (s *Store) candidates(q Query) *question {
 	}
 	ask.add("\nORDER BY session, view")
 	return ask
+}
+
+// around are the conditions of a page view by which the range of q finds its session.
+func (s *Store) around(q Query) (w where) {
+	near := max(slack, s.rules.Gap) // some page view is at most a gap away from any moment of its session
+	w.and("started IS NOT NULL")
+	if from, ok := s.heardFrom(q); ok {
+		w.and("heard >= ?", from)
+	}
+	if !q.To.IsZero() {
+		late := q.Late
+		if late == 0 {
+			late = lateness
+		}
+		w.and("heard < ?", micros(q.To)+max(late, near).Microseconds())
+		// The offset of a page view that was told of late has the delay in it, and the clock
+		// of its session is known from another one: so an offset says nothing here,
+		// but that the session has to be looked at.
+		w.and("(clock_offset IS NULL OR NOT (clock_offset BETWEEN ? AND ?) OR started < ?)",
+			-slack.Microseconds(), slack.Microseconds(), micros(q.To)+(near+slack).Microseconds())
+	}
+	return w
+}
+
+// heardFrom is since when a page view has to have been heard of.
+func (s *Store) heardFrom(q Query) (from int64, ok bool) {
+	return micros(q.From) - max(slack, s.rules.Gap).Microseconds(), !q.From.IsZero()
 }
 
 // errEnough ends each without an error.

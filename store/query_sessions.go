@@ -126,7 +126,7 @@ func (s *Store) visits(ctx context.Context, q Query, fn func(*visit)) error {
 		fn(&v)
 		v.views = v.views[:0]
 	}
-	err := s.each(ctx, s.candidates(q), func(rows *sql.Rows) error {
+	err := s.each(ctx, s.engine.candidates(q), func(rows *sql.Rows) error {
 		next, err := scanView(rows)
 		if len(v.views) > 0 && (next.Session == "" || next.Session != v.views[0].Session) {
 			flush()

@@ -19,8 +19,16 @@ const chunk = 500
 // offline, a spool with a backlog. So who asks to be forgotten first has to stop sending,
 // for example by a denial of consent, and Forget may be called once more a day later.
 func (s *Store) Forget(ctx context.Context, session string) (int64, error) {
-	return s.erase(ctx, "forget", func(e *eraser) error {
-		for _, key := range columnKeys(session) {
+	n, err := s.engine.forget(ctx, columnKeys(session))
+	if err != nil {
+		return n, fmt.Errorf("store: forget: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) forget(ctx context.Context, keys []any) (int64, error) {
+	return s.erase(ctx, func(e *eraser) error {
+		for _, key := range keys {
 			if err := e.session(key.(string)); err != nil {
 				return err
 			}
@@ -37,9 +45,17 @@ func (s *Store) Forget(ctx context.Context, session string) (int64, error) {
 // All of it is one transaction, so an attribute that very many have, such as a tenant,
 // holds up writers of the same rows, and with SQLite all, until it is done.
 func (s *Store) ForgetAttr(ctx context.Context, name, value string) (int64, error) {
-	return s.erase(ctx, "forget attribute", func(e *eraser) error {
+	n, err := s.engine.forgetAttr(ctx, columnKey(name), columnKey(value))
+	if err != nil {
+		return n, fmt.Errorf("store: forget attribute: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) forgetAttr(ctx context.Context, name, value string) (int64, error) {
+	return s.erase(ctx, func(e *eraser) error {
 		where := " WHERE name = ? AND value = ?"
-		having := []any{columnKey(name), columnKey(value)}
+		having := []any{name, value}
 		for {
 			var ids, keys []any
 			// A session erases its events with their attributes, so what is left is what
@@ -87,11 +103,19 @@ func (s *Store) ForgetAttr(ctx context.Context, name, value string) (int64, erro
 // time, only the page views heard of since are left: ask for sessions from a day after it
 // on.
 func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
+	n, err := s.engine.prune(ctx, micros(before))
+	if err != nil {
+		return n, fmt.Errorf("store: prune: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Store) prune(ctx context.Context, before int64) (int64, error) {
 	var n int64
 	for _, step := range []func(e *eraser, before int64) (more bool, err error){(*eraser).oldEvents, (*eraser).oldViews} {
 		for more := true; more; {
-			erased, err := s.erase(ctx, "prune", func(e *eraser) (err error) {
-				more, err = step(e, micros(before))
+			erased, err := s.erase(ctx, func(e *eraser) (err error) {
+				more, err = step(e, before)
 				return err
 			})
 			n += erased
@@ -144,7 +168,7 @@ type eraser struct {
 }
 
 // erase runs fn in a transaction, and once more if it conflicts with others.
-func (s *Store) erase(ctx context.Context, what string, fn func(*eraser) error) (erased int64, err error) {
+func (s *Store) erase(ctx context.Context, fn func(*eraser) error) (erased int64, err error) {
 	s.noRoom.Store(nil) // it may be one of those
 	err = s.retry(ctx, func() error {
 		e := &eraser{s: s, ctx: ctx}
@@ -177,10 +201,7 @@ func (s *Store) erase(ctx context.Context, what string, fn func(*eraser) error) 
 		erased = e.erased
 		return nil
 	})
-	if err != nil {
-		return erased, fmt.Errorf("store: %s: %w", what, err)
-	}
-	return erased, nil
+	return erased, err
 }
 
 // session erases what has a key.

@@ -16,16 +16,16 @@ import (
 func (s *Store) writeAll(ctx context.Context, rows []*eventRow) error {
 	waiting := s.noRoom.Load()
 	if waiting == nil {
-		err := s.retry(ctx, func() error { return s.write(ctx, rows) })
-		if err != nil && s.full(err) {
+		err := s.retry(ctx, func() error { return s.engine.write(ctx, rows) })
+		if err != nil && s.engine.full(err) {
 			largest := slices.MaxFunc(rows, func(a, b *eventRow) int { return a.size() - b.size() })
 			s.noRoom.CompareAndSwap(nil, largest)
 		}
 		return err
 	}
 	all := append(slices.Clone(rows), waiting)
-	err := s.retry(ctx, func() error { return s.write(ctx, all) })
-	if err != nil && s.judge(err) != never {
+	err := s.retry(ctx, func() error { return s.engine.write(ctx, all) })
+	if err != nil && s.weigh(err) != never {
 		return err
 	}
 	s.noRoom.CompareAndSwap(waiting, nil)

@@ -19,13 +19,13 @@ func (s *Store) viewSQL() string {
 // viewSum tells one definition of the view from another, which other rules make.
 func (s *Store) viewSum() string {
 	h := fnv.New64a()
-	h.Write([]byte(s.viewSQL()))
+	h.Write([]byte(s.engine.viewSQL()))
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
 // replaceView makes the view of the sessions anew if it is not the one of these rules.
 func (s *Store) replaceView(ctx context.Context, q querier) error {
-	has, err := s.meta(ctx, q, "sessions")
+	has, err := s.engine.meta(ctx, q, "sessions")
 	if err != nil || has == s.viewSum() {
 		return err
 	}
@@ -34,7 +34,7 @@ func (s *Store) replaceView(ctx context.Context, q querier) error {
 			return err
 		}
 	}
-	if _, err := q.ExecContext(ctx, s.viewSQL()); err != nil {
+	if _, err := q.ExecContext(ctx, s.engine.viewSQL()); err != nil {
 		return err
 	}
 	return s.setMeta(ctx, q, "sessions", s.viewSum())

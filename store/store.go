@@ -111,6 +111,7 @@ type Options struct {
 // A Store is a [beacon.Sink] that keeps events and page views in a database. It is safe
 // for concurrent use, and there may be any number of them on one database.
 type Store struct {
+	engine    engine
 	db        *sql.DB
 	dialect   Dialect
 	prefix    string
@@ -142,29 +143,48 @@ var validPrefix = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,31}$`)
 // package are an error. Where the tables are as they should be, no right to make any is
 // needed.
 func Open(ctx context.Context, db *sql.DB, d Dialect, o Options) (*Store, error) {
-	s := &Store{db: db, dialect: d, prefix: o.Prefix, rules: o.Rules, source: o.Source, permanent: o.Permanent}
 	switch {
 	case db == nil:
 		return nil, errors.New("store: no database")
+	case d == ClickHouse:
+		return nil, errors.New("store: ClickHouse is opened by OpenClickHouse")
 	case d != PostgreSQL && d != SQLite && d != MySQL:
 		return nil, fmt.Errorf("store: no such dialect: %d", int(d))
-	case s.prefix == "":
-		s.prefix = "beacon_"
-	case !validPrefix.MatchString(s.prefix):
+	}
+	s, err := newStore(db, d, o)
+	if err != nil {
+		return nil, err
+	}
+	s.engine = s
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStore returns a Store without an engine.
+func newStore(db *sql.DB, d Dialect, o Options) (*Store, error) {
+	s := &Store{db: db, dialect: d, prefix: cmp.Or(o.Prefix, "beacon_"), rules: o.Rules, source: o.Source, permanent: o.Permanent}
+	if !validPrefix.MatchString(s.prefix) {
 		return nil, fmt.Errorf("store: Options.Prefix %q: want at most 32 lower-case letters, digits and _", o.Prefix)
 	}
 	if err := o.Rules.Validate(); err != nil {
 		return nil, fmt.Errorf("store: Options.Rules: %w", err)
 	}
-	err := s.inspect(ctx)
+	return s, nil
+}
+
+// start makes the Store ready.
+func (s *Store) start(ctx context.Context) error {
+	err := s.engine.inspect(ctx)
 	if err == nil {
-		s.prepare()
-		err = s.migrate(ctx)
+		s.engine.prepare()
+		err = s.engine.migrate(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
+		return fmt.Errorf("store: %w", err)
 	}
-	return s, nil
+	return nil
 }
 
 // inspect looks at the database, and says what cannot work there.
@@ -227,8 +247,8 @@ func (s *Store) inspect(ctx context.Context) error {
 // Healthy says whether the database answers, and the tables are there.
 func (s *Store) Healthy(ctx context.Context) error {
 	version, err := s.version(ctx, s.db)
-	if err == nil && version != len(s.migrations()) {
-		err = fmt.Errorf("the tables are of version %d instead of %d", version, len(s.migrations()))
+	if err == nil && version != len(s.engine.migrations()) {
+		err = fmt.Errorf("the tables are of version %d instead of %d", version, len(s.engine.migrations()))
 	}
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -259,7 +279,7 @@ func (s *Store) store(ctx context.Context, rows []*eventRow, f *failures) {
 	if err == nil {
 		return
 	}
-	switch v := s.judge(err); {
+	switch v := s.weigh(err); {
 	case v == never && len(rows) > 1:
 		half := len(rows) / 2
 		s.store(ctx, rows[:half], f)
@@ -285,7 +305,7 @@ func (s *Store) retry(ctx context.Context, fn func() error) error {
 	begin, pause := time.Now(), 2*time.Millisecond
 	for n := 1; ; n++ {
 		err := fn()
-		if err == nil || s.judge(err) != again {
+		if err == nil || s.weigh(err) != again {
 			return err
 		}
 		if n >= attempts && (s.dialect != SQLite || time.Since(begin) > patience) {

@@ -86,7 +86,7 @@ func TestEvents(t *testing.T) {
 		"nothing":   {store.Query{Session: "v"}, func(e beacon.Event) bool { return false }},
 		"page name": {store.Query{Page: "/ticks", Name: "tock"}, func(e beacon.Event) bool { return false }},
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		db.SetMaxOpenConns(1) // so a loop that held a connection could not ask
 		s := open(t, db, d, store.Options{})
 		for part := range slices.Chunk(slices.Clone(events), 100) {
@@ -204,7 +204,7 @@ func TestExport(t *testing.T) {
 	for _, e := range events {
 		want[mustJSON(t, e)] = e.ID
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		for part := range slices.Chunk(slices.Clone(events), 100) {
 			if err := s.Consume(ctx, part); err != nil {

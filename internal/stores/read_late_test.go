@@ -48,7 +48,7 @@ func TestLateReports(t *testing.T) {
 		{name: "the range is in a gap", gap: 4 * time.Hour, from: 9.5, to: 9.75, want: []string{"key:a"},
 			said: []said{{view: "a", start: 8, end: 8.1, sent: 8.1, heard: 8.1}, {view: "b", start: 11, end: 11.1, sent: 11.1, heard: 11.1}}},
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		for i, c := range cases {
 			rules := sessions.Rules{Gap: c.gap}
 			s := open(t, db, d, store.Options{Rules: rules, Prefix: fmt.Sprintf("case%d_", i)})
@@ -88,7 +88,7 @@ func TestLateReports(t *testing.T) {
 
 // TestFarRanges: who means ever asks for times that no column holds.
 func TestFarRanges(t *testing.T) {
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		consume(t, s, reports(3))
 		ctx := context.Background()

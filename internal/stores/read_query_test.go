@@ -84,22 +84,11 @@ func putHeard(t testing.TB, db *sql.DB, all []heardView) (views []beacon.PageVie
 	for _, v := range all {
 		views = append(views, v.PageView)
 	}
-	put(t, db, views)
-	for part := range slices.Chunk(all, 500) {
-		var b strings.Builder
-		b.WriteString("UPDATE beacon_page_views SET heard = CASE view")
-		for _, v := range part {
-			fmt.Fprintf(&b, " WHEN '%s' THEN %d", v.View, v.heard.UnixMicro())
-		}
-		b.WriteString(" ELSE heard END WHERE view IN (")
-		for i, v := range part {
-			fmt.Fprintf(&b, "%s'%s'", []string{"", ", "}[min(i, 1)], v.View)
-		}
-		b.WriteString(")")
-		if _, err := db.Exec(b.String()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	at := 0
+	putAt(t, db, views, func(beacon.PageView) time.Time {
+		at++
+		return all[at-1].heard
+	})
 	return views
 }
 
@@ -177,7 +166,7 @@ func TestRanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		views := putHeard(t, db, all)
 		every := sessions.Of(views, sessions.Rules{})

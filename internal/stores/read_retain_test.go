@@ -112,7 +112,7 @@ func TestForget(t *testing.T) {
 	without := func(events []beacon.Event, is func(beacon.Event) bool) []beacon.Event {
 		return slices.DeleteFunc(slices.Clone(events), is)
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		consume(t, s, all)
 		events, views, _ := counts(t, db)
@@ -161,7 +161,7 @@ func TestForgetAttr(t *testing.T) {
 		at := epoch.Add(time.Duration(n) * time.Millisecond)
 		all = append(all, beacon.Event{ID: fmt.Sprintf("single%d", n), Time: at, Received: at, Body: beacon.Empty{}, Attrs: map[string]string{"user": "single", "site": "7"}})
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		consume(t, s, all)
 		var rest []beacon.Event
@@ -193,7 +193,7 @@ func TestForgetAttr(t *testing.T) {
 // TestPrune: what was received before is gone and nothing else, while others write; a
 // call that is stopped is gone on with by the next.
 func TestPrune(t *testing.T) {
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		ctx := context.Background()
 		s := open(t, db, d, store.Options{})
 		var all []beacon.Event
@@ -265,7 +265,7 @@ func TestForgetTogether(t *testing.T) {
 		all = append(all, beacon.Event{ID: fmt.Sprint(n), Session: "key", Time: epoch, Received: epoch, Body: beacon.Ping{To: "/"},
 			Attrs: map[string]string{"user": "7"}})
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		for range 3 {
 			consume(t, s, all)
@@ -296,7 +296,7 @@ func TestKeysOfSessions(t *testing.T) {
 	ctx := context.Background()
 	odd := "k\x00"
 	var likeHashed string // what a visitor sends who has seen the key of another
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		find := func(key string, want int) (found []sessions.Session) {
 			t.Helper()

@@ -37,7 +37,7 @@ func TestSessionsAreOf(t *testing.T) {
 	for n := range 1500 {
 		views = append(views, tight(r, fmt.Sprintf("s%d", n))...)
 	}
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		put(t, db, views)
 		stored, err := s.PageViews(context.Background(), store.Query{})
@@ -75,7 +75,7 @@ func TestSessionsOfVisits(t *testing.T) {
 		}
 	}
 	want := sessions.Of(views, sessions.Rules{})
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		for part := range slices.Chunk(slices.Clone(events), 2000) {
 			if err := s.Consume(context.Background(), part); err != nil {
@@ -104,15 +104,11 @@ func size(t testing.TB, n int) int {
 
 // TestSessionsOfCases: the visits that have a name, each in the numbers that are expected.
 func TestSessionsOfCases(t *testing.T) {
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		for _, c := range visits.Cases() {
 			t.Run(c.Name, func(t *testing.T) {
-				for _, table := range []string{"events", "page_views", "attrs"} {
-					if _, err := db.Exec("DELETE FROM beacon_" + table); err != nil {
-						t.Fatal(err)
-					}
-				}
+				stores.Empty(t, db)
 				if err := s.Consume(context.Background(), slices.Clone(c.Events)); err != nil {
 					t.Fatal(err)
 				}
@@ -175,9 +171,19 @@ func tight(r *rand.Rand, key string) []beacon.PageView {
 // put stores page views, which are heard of when they end.
 func put(t testing.TB, db *sql.DB, views []beacon.PageView) {
 	t.Helper()
+	putAt(t, db, views, func(v beacon.PageView) time.Time { return v.End.Add(v.Offset) })
+}
+
+// putAt stores page views, which are heard of in their order.
+func putAt(t testing.TB, db *sql.DB, views []beacon.PageView, heard func(beacon.PageView) time.Time) {
+	t.Helper()
 	for part := range slices.Chunk(views, 500) {
 		var b strings.Builder
-		b.WriteString(`INSERT INTO beacon_page_views (session, view, page, referrer, name, started, ended, visible, engaged, unseen, seq,
+		into := "beacon_page_views"
+		if stores.IsClickHouse(db) {
+			into += "_in"
+		}
+		b.WriteString("INSERT INTO " + into + ` (session, view, page, referrer, name, started, ended, visible, engaged, unseen, seq,
 			clock_offset, logged, crashed, activity, heard) VALUES `)
 		number := func(n int64, ok bool) string {
 			if !ok {
@@ -193,7 +199,7 @@ func put(t testing.TB, db *sql.DB, views []beacon.PageView) {
 			fmt.Fprintf(&b, "('%s', '%s', '%s', '%s', '%s', %s, %s, %d, %d, %d, %d, %s, %d, %d, %d, %d)", v.Session, v.View, v.Page, v.Referrer, v.Name,
 				number(v.Start.UnixMicro(), !v.Start.IsZero()), number(v.End.UnixMicro(), !v.End.IsZero()),
 				v.Visible.Microseconds(), v.Engaged.Microseconds(), flag[v.Unseen], v.Seq,
-				number(v.Offset.Microseconds(), v.HasOffset), v.Logged, flag[v.Crashed], flag[v.Activity], v.End.Add(v.Offset).UnixMicro())
+				number(v.Offset.Microseconds(), v.HasOffset), v.Logged, flag[v.Crashed], flag[v.Activity], heard(v).UnixMicro())
 		}
 		if _, err := db.Exec(b.String()); err != nil {
 			t.Fatal(err)
@@ -204,7 +210,11 @@ func put(t testing.TB, db *sql.DB, views []beacon.PageView) {
 // viewSessions returns what the view of the sessions has.
 func viewSessions(t testing.TB, db *sql.DB) (all []sessions.Session) {
 	t.Helper()
-	rows, err := db.Query("SELECT session, id, started, ended, elapsed, engaged, views, entry_page, exit_page, referrer, attached, logged," +
+	times := "started, ended"
+	if stores.IsClickHouse(db) { // whose own have no parts of a second
+		times = "started_us, ended_us"
+	}
+	rows, err := db.Query("SELECT session, id, " + times + ", elapsed, engaged, views, entry_page, exit_page, referrer, attached, logged," +
 		" crashed, was_cut, incomplete, client_clock FROM beacon_sessions")
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +224,8 @@ func viewSessions(t testing.TB, db *sql.DB) (all []sessions.Session) {
 		switch v := v.(type) {
 		case time.Time:
 			return v.UTC()
+		case int64:
+			return time.UnixMicro(v).UTC()
 		case []byte:
 			return inUTC(t, string(v))
 		case string:

@@ -18,12 +18,14 @@ import (
 )
 
 // A Server is a database server of this process, in a temporary directory, that listens
-// on a socket there only. It ends with the process, however that ends.
+// on a socket there only, or else on the loopback. It ends with the process, however that ends.
 type Server struct {
 	dir    string
 	owner  *syscall.Credential // nil is who runs this
 	driver string
 	admin  string // the name of a database that is always there
+
+	port int // on the loopback, of ClickHouse, which has no socket
 
 	path string
 	args []string
@@ -135,6 +137,11 @@ func (s *Server) started(err error) (*Server, error) {
 	if err == nil {
 		err = s.Start()
 	}
+	return s.ready(err)
+}
+
+// ready takes the server for one of this process, unless it has failed to start.
+func (s *Server) ready(err error) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(s.dir))
 	}
@@ -174,7 +181,7 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) await() error {
-	db, err := sql.Open(s.driver, s.DSN(s.admin))
+	db, err := s.open(s.admin)
 	if err != nil {
 		return err
 	}
@@ -213,9 +220,16 @@ func (s *Server) DSN(database string) string {
 	return "root@unix(" + filepath.Join(s.dir, "socket") + ")/" + database
 }
 
+func (s *Server) open(database string) (*sql.DB, error) {
+	if s.port > 0 {
+		return s.house(database)
+	}
+	return sql.Open(s.driver, s.DSN(database))
+}
+
 // exec runs one statement on a connection of its own.
 func (s *Server) exec(statement string) error {
-	db, err := sql.Open(s.driver, s.DSN(s.admin))
+	db, err := s.open(s.admin)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,15 @@
-// Package stores runs what package store is tested on: PostgreSQL and MariaDB in
-// temporary directories, and SQLite in files. And it holds those tests.
+// Package stores runs what package store is tested on: PostgreSQL, MariaDB and
+// ClickHouse in temporary directories, and SQLite in files. And it holds those tests.
 //
-// It needs Linux, and PostgreSQL 15 and MariaDB 10.11 as Debian installs them. What is
+// It needs Linux, and PostgreSQL 15, MariaDB 10.11 and ClickHouse 18.16 as Debian installs
+// them. What is
 // missing fails the tests.
 package stores
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,17 +24,19 @@ import (
 	"github.com/pagebeacon/beacon/store"
 )
 
-// Dialects are all that there are.
+// Dialects are those of database/sql.
 var Dialects = []store.Dialect{store.PostgreSQL, store.SQLite, store.MySQL}
 
 // The servers of this process, each started when it is first needed.
 var (
 	postgres = sync.OnceValues(func() (*Server, error) { return StartPostgreSQL() })
 	mariadb  = sync.OnceValues(func() (*Server, error) { return StartMariaDB() })
+	house    = sync.OnceValues(func() (*Server, error) { return StartClickHouse() })
 
 	mu      sync.Mutex
 	running []*Server
 	names   atomic.Int64
+	houses  sync.Map // from *sql.DB to the store.ClickHouseOptions of what DB has made
 )
 
 // Run runs the tests of a package that uses [DB], and then stops what that has started.
@@ -56,10 +61,94 @@ func Each(t *testing.T, test func(t *testing.T, db *sql.DB, d store.Dialect)) {
 	}
 }
 
+// All runs a test on an empty database of each kind, of which ClickHouse is one.
+func All(t *testing.T, test func(t *testing.T, db *sql.DB, d store.Dialect)) {
+	Each(t, test)
+	t.Run(store.ClickHouse.String(), func(t *testing.T) { test(t, DB(t, store.ClickHouse), store.ClickHouse) })
+}
+
+// Open returns a Store over what DB returned.
+func Open(ctx context.Context, db *sql.DB, d store.Dialect, o store.Options) (*store.Store, error) {
+	if d != store.ClickHouse {
+		return store.Open(ctx, db, d, o)
+	}
+	at, ok := houses.Load(db)
+	if !ok {
+		return nil, errors.New("no database of DB")
+	}
+	options := at.(store.ClickHouseOptions)
+	options.Options = o
+	return store.OpenClickHouse(ctx, options)
+}
+
+// Where returns where the database of ClickHouse is that DB returned.
+func Where(t testing.TB, db *sql.DB) store.ClickHouseOptions {
+	t.Helper()
+	at, ok := houses.Load(db)
+	if !ok {
+		t.Fatal("no database of DB")
+	}
+	return at.(store.ClickHouseOptions)
+}
+
+// IsClickHouse says whether DB returned a database of ClickHouse, of which a test that
+// asks by itself has to know that rows are merged later.
+func IsClickHouse(db *sql.DB) bool {
+	_, ok := houses.Load(db)
+	return ok
+}
+
+// Merge makes ClickHouse merge what is one row, for tests that count those, and does
+// nothing to other databases.
+func Merge(t testing.TB, db *sql.DB) {
+	t.Helper()
+	if !IsClickHouse(db) {
+		return
+	}
+	for _, table := range []string{"events", "event_ids", "page_views_state", "attrs"} {
+		if _, err := db.Exec("OPTIMIZE TABLE beacon_" + table + " FINAL"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Empty erases what is in the tables with the default prefix.
+func Empty(t testing.TB, db *sql.DB) {
+	t.Helper()
+	erase, tables := "DELETE FROM beacon_", []string{"events", "page_views", "attrs"}
+	if IsClickHouse(db) {
+		erase, tables = "TRUNCATE TABLE beacon_", []string{"events", "event_ids", "page_views_state", "attrs"}
+	}
+	for _, table := range tables {
+		if _, err := db.Exec(erase + table); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // DB returns an empty database, which ends with the test. SQLite's is a file with a
 // write-ahead log.
 func DB(t testing.TB, d store.Dialect) *sql.DB {
 	t.Helper()
+	if d == store.ClickHouse {
+		server := ServerOf(t, d)
+		name := fmt.Sprintf("test%d", names.Add(1))
+		if err := server.exec("CREATE DATABASE " + name); err != nil {
+			t.Fatal(err)
+		}
+		db, err := server.house(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		houses.Store(db, store.ClickHouseOptions{URL: server.URL(), Database: name})
+		t.Cleanup(func() {
+			houses.Delete(db)
+			if err := errors.Join(db.Close(), server.exec("DROP DATABASE "+name)); err != nil {
+				t.Error(err)
+			}
+		})
+		return db
+	}
 	driver, dsn := DSN(t, d)
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
@@ -84,6 +173,8 @@ func ServerOf(t testing.TB, d store.Dialect) *Server {
 		return nil
 	case store.MySQL:
 		start = mariadb
+	case store.ClickHouse:
+		start = house
 	}
 	server, err := start()
 	if err != nil {

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/pagebeacon/beacon/internal/clickhouse"
+)
+
+// ClickHouseOptions say where the server is.
+type ClickHouseOptions struct {
+	// URL of its HTTP interface, such as http://clickhouse:8123. What it has of a user,
+	// a password and a database counts where the fields below are empty; none of it is in
+	// an error.
+	URL string
+
+	// Database is where the tables are, and has to be there. The default is that of the
+	// user. User and Password go in headers.
+	Database, User, Password string
+
+	// Client makes the requests; it is not to end them before the context does. The
+	// default is one of its own.
+	Client *http.Client
+
+	// Settings of ClickHouse that go with each insert, such as insert_quorum where there
+	// are replicas. Those that would answer before the rows are stored are refused.
+	Settings map[string]string
+
+	Options
+}
+
+// A clickHouse is the engine of a server that has neither transactions nor keys: rows are
+// added, and those that are one are merged at some time, so what reads joins again.
+type clickHouse struct {
+	*Store
+	client   *clickhouse.Client
+	settings map[string]string // of inserts, as the host wants them
+
+	erasing chan struct{} // holds one value while something is erased, which is much work
+
+	waits   bool // for a mutation, if it is told to
+	reasons bool // are known of mutations that fail
+}
+
+// OpenClickHouse returns a Store over the HTTP interface of ClickHouse, from version
+// 18.16 on, of which the tables are made or brought up to date. It has all of the methods,
+// and their results are those of the other databases.
+//
+// Several processes may open the same tables at once, and tables that are there already
+// are left as they are: who has replicas makes them beforehand, with the engines
+// Replicated…MergeTree in place of …MergeTree. See ClickHouse in the documentation of the
+// package for what is different, and Close.
+func OpenClickHouse(ctx context.Context, o ClickHouseOptions) (*Store, error) {
+	client, err := clickhouse.New(clickhouse.Options{
+		URL: o.URL, HTTP: o.Client, Database: o.Database, User: o.User, Password: o.Password,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: ClickHouseOptions: %w", err)
+	}
+	for name, bad := range map[string]string{"async_insert": "1", "wait_for_async_insert": "0", "insert_distributed_sync": "0", "distributed_foreground_insert": "0"} {
+		if o.Settings[name] == bad {
+			return nil, fmt.Errorf("store: ClickHouseOptions.Settings: with %s = %s an insert is answered before its rows are stored", name, bad)
+		}
+	}
+	s, err := newStore(client.DB(), ClickHouse, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	s.engine = &clickHouse{Store: s, client: client, settings: maps.Clone(o.Settings), erasing: make(chan struct{}, 1)}
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// inspect looks at what the server knows, and takes care that it does not answer an insert
+// before it has the rows, whatever its defaults are.
+func (c *clickHouse) inspect(ctx context.Context) error {
+	known := map[string]bool{}
+	names := func(query string) error {
+		return c.each(ctx, ask(query), func(r *sql.Rows) error {
+			var name string
+			err := r.Scan(&name)
+			known[name] = true
+			return err
+		})
+	}
+	if err := names("SELECT name FROM system.settings"); err != nil {
+		return err
+	}
+	settings := map[string]string{
+		"async_insert":            "0",
+		"insert_distributed_sync": "1", "distributed_foreground_insert": "1",
+		"max_partitions_per_insert_block": "0", // of a table that the host has made
+	}
+	maps.DeleteFunc(settings, func(name, _ string) bool { return !known[name] })
+	if known["distributed_foreground_insert"] { // the newer name of the same
+		delete(settings, "insert_distributed_sync")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.settings)) {
+		if !known[name] {
+			return fmt.Errorf("the server does not know the setting %s", name)
+		}
+		settings[name] = c.settings[name]
+	}
+	c.client.SetInsert(settings)
+	c.waits = known["mutations_sync"]
+	clear(known)
+	if err := names("SELECT name FROM system.columns WHERE database = 'system' AND table = 'mutations'"); err != nil {
+		return err
+	}
+	c.reasons = known["latest_fail_reason"]
+	if !known["is_done"] {
+		return errors.New("the server has no mutations, so nothing could be erased")
+	}
+	return nil
+}
+
+// ask is a question to ClickHouse.
+func ask(text string, args ...any) *question {
+	q := &question{d: ClickHouse}
+	q.add(text, args...)
+	return q
+}
