@@ -54,7 +54,7 @@ type clickHouse struct {
 // Several processes may open the same tables at once, and tables that are there already
 // are left as they are: who has replicas makes them beforehand, with the engines
 // Replicated…MergeTree in place of …MergeTree. See ClickHouse in the documentation of the
-// package for what is different, and Close.
+// package for what is different.
 func OpenClickHouse(ctx context.Context, o ClickHouseOptions) (*Store, error) {
 	client, err := clickhouse.New(clickhouse.Options{
 		URL: o.URL, HTTP: o.Client, Database: o.Database, User: o.User, Password: o.Password,

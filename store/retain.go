@@ -13,7 +13,7 @@ const chunk = 500
 
 // Forget erases a session for good: all events, page views and attributes that have its
 // [sessions.Session.Key]. It returns how many events and page views that were. All of
-// it is one transaction; an error says that nothing is erased.
+// it is one transaction; an error says that nothing is erased, but for ClickHouse.
 //
 // What comes in later is stored again: a page that is still open, a browser that was
 // offline, a spool with a backlog. So who asks to be forgotten first has to stop sending,
@@ -98,8 +98,8 @@ func (s *Store) forgetAttr(ctx context.Context, name, value string) (int64, erro
 // Prune erases what was received before a time: the events, and the page views that
 // were heard of last before it. It returns how many of both that were, also with an error.
 //
-// Each transaction erases a few hundred rows, so writers are hardly held up. When ctx ends
-// it stops, and the next call goes on from there. Of a session that was going on at that
+// Each transaction erases a few hundred rows, so writers are hardly held up; ClickHouse has
+// steps of some millions. When ctx ends it stops, and the next call goes on from there. Of a session that was going on at that
 // time, only the page views heard of since are left: ask for sessions from a day after it
 // on.
 func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {

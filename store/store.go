@@ -1,7 +1,8 @@
 // Package store keeps beacons in a database, and answers how long people were there.
 //
 // A [Store] is a [beacon.Sink] over database/sql, for PostgreSQL, SQLite, and MariaDB
-// or MySQL. The driver, and what there is to set about it, are the host's:
+// or MySQL, and over HTTP for ClickHouse. The driver of database/sql, and what there is to
+// set about it, are the host's:
 //
 //	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
 //	if err != nil {
@@ -22,6 +23,9 @@
 // Sessions are derived when they are asked for, so late data is never too late.
 //
 // Nothing that a browser sends is refused for its content: see Tables.
+//
+// [Store.Stats] says what became of events, and how long calls took: more time than
+// usual, then Failed, come before a backlog.
 //
 // # Tables
 //
@@ -66,6 +70,36 @@
 //
 // The end of a context rolls the transaction back, and may close the connection, as
 // drivers do.
+//
+// # ClickHouse
+//
+// [OpenClickHouse] returns a Store with the same methods and the same results. It is for
+// what is much for one database: it adds rows in large batches very fast, and scans them
+// fast. What is different:
+//
+//   - There are no transactions. Consume makes one INSERT for each of three tables and
+//     waits for each answer. When one fails, what was written before is there, and changes
+//     nothing when the events are brought again. Asynchronous inserts are off, whatever the
+//     defaults of the server are, as they would acknowledge memory. By its own defaults the
+//     server does not sync files: a power cut loses the last seconds on a machine that is
+//     alone. With replicas, set insert_quorum in ClickHouseOptions.Settings; without, set
+//     fsync_after_insert of the tables.
+//   - There are no unique keys. Rows that are one are merged when the server gets to it, and
+//     the methods and the views see one whatever is merged. Who asks the table of the
+//     events with SQL of their own counts uniqExact(id), or adds LIMIT 1 BY id.
+//   - Small inserts are expensive, and with too many of them the server refuses more
+//     (error 252), which is temporary. Put package spool or [sink.Batch] in front, with
+//     batches of 1,000 events or more, and few calls at a time.
+//   - Events are sorted by time alone: [Query.Session] of Events reads one column of the range.
+//     Ranges of Sessions, PageViews, Pages and Days read when each page view was heard of.
+//   - Forget, ForgetAttr and Prune are mutations: the server writes the parts of a table anew
+//     that have such rows, which takes seconds to minutes, and they wait for it. Of each kind
+//     a Store has one at a time. They are not atomic: after an error, call again.
+//   - Constraints and materialised views of the host's that refuse a row refuse it for
+//     good, and the event may be in its table all the same.
+//
+// All of it was tested with version 18.16. Of what newer versions have, only what the server
+// says it knows is used.
 package store
 
 import (
@@ -82,6 +116,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/internal/histogram"
 	"github.com/pagebeacon/beacon/sessions"
 )
 
@@ -127,6 +162,8 @@ type Store struct {
 	noRoom atomic.Pointer[eventRow] // see writeAll
 
 	insertEvents, insertViews, insertAttrs statement
+
+	counters counters
 }
 
 var (
@@ -171,6 +208,7 @@ func newStore(db *sql.DB, d Dialect, o Options) (*Store, error) {
 	if err := o.Rules.Validate(); err != nil {
 		return nil, fmt.Errorf("store: Options.Rules: %w", err)
 	}
+	s.counters.seconds = histogram.Seconds()
 	return s, nil
 }
 
@@ -265,8 +303,10 @@ func (s *Store) Healthy(ctx context.Context) error {
 // it refuses alone.
 func (s *Store) Consume(ctx context.Context, events []beacon.Event) error {
 	var f failures
+	begin := time.Now()
 	rows := s.rows(events, &f)
 	s.store(ctx, rows, &f)
+	s.counters.count(begin, len(events), &f)
 	return f.err(len(events))
 }
 
@@ -282,6 +322,7 @@ func (s *Store) store(ctx context.Context, rows []*eventRow, f *failures) {
 	switch v := s.weigh(err); {
 	case v == never && len(rows) > 1:
 		half := len(rows) / 2
+		s.counters.splits.Add(1)
 		s.store(ctx, rows[:half], f)
 		if f.temporary { // the rest would wait for the same
 			f.addRows(later, f.why, rows[half:])
@@ -311,6 +352,7 @@ func (s *Store) retry(ctx context.Context, fn func() error) error {
 		if n >= attempts && (s.dialect != SQLite || time.Since(begin) > patience) {
 			return err
 		}
+		s.counters.retries.Add(1)
 		t := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-ctx.Done():
