@@ -143,10 +143,10 @@ type source struct {
 // they are not as they should be, and not only out of reach.
 func (c *Consumer) ready(ctx context.Context) (s source, wrong bool, err error) {
 	if c.o.Conn.IsClosed() {
-		return s, true, fmt.Errorf("nats: %w", nats.ErrConnectionClosed)
+		return s, true, nats.ErrConnectionClosed
 	}
 	if !c.o.Conn.IsConnected() {
-		return s, false, fmt.Errorf("nats: %w", nats.ErrDisconnected)
+		return s, false, nats.ErrDisconnected
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -203,6 +203,9 @@ func (c *Consumer) durable(ctx context.Context, s source) (source, bool, error) 
 		is := was.CachedInfo().Config
 		if has := subjects(is); !slices.Equal(has, want.FilterSubjects) {
 			return s, true, fmt.Errorf("nats: consumer %q is there, and reads the subjects %q instead of %q (none: all)", c.o.Durable, has, want.FilterSubjects)
+		}
+		if is.AckPolicy != jetstream.AckExplicitPolicy { // the servers answer that they changed it, and do not
+			return s, true, fmt.Errorf("nats: consumer %q is there, with the acknowledgement policy %v instead of explicit", c.o.Durable, is.AckPolicy)
 		}
 		if is.MemoryStorage {
 			return s, true, fmt.Errorf("nats: consumer %q is in memory: what was acknowledged does not outlast its servers", c.o.Durable)
@@ -329,7 +332,7 @@ func (c *Consumer) Healthy(ctx context.Context) error {
 	case closed:
 		return connect.ErrClosed
 	case !c.o.Conn.IsConnected():
-		return fmt.Errorf("nats: %w", nats.ErrDisconnected)
+		return nats.ErrDisconnected
 	case trouble != nil:
 		return trouble
 	case r == nil:

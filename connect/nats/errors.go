@@ -2,7 +2,6 @@ package nats
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -45,7 +44,7 @@ func temporary(err error) error {
 			after = retryFull
 		}
 	}
-	return &beacon.RetryAfterError{After: after, Err: fmt.Errorf("nats: %w", err)}
+	return &beacon.RetryAfterError{After: after, Err: err}
 }
 
 // mistaken says whether the answer to a question about a stream or consumer shows that it

@@ -135,6 +135,7 @@ func visit(session string, first, n int) (events []beacon.Event) {
 }
 
 func TestSinkKeepsTheContract(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t, nil)
 	conn := natstest.Connect(t, server.URL())
 	n := 0
@@ -150,6 +151,7 @@ func TestSinkKeepsTheContract(t *testing.T) {
 }
 
 func TestThereAndBack(t *testing.T) {
+	t.Parallel()
 	server := natstest.Start(t, nil)
 	conn := natstest.Connect(t, server.URL())
 	one(t, conn, "beacon")

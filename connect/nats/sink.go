@@ -126,7 +126,7 @@ func (s *Sink) ready(ctx context.Context) (wrong bool, err error) {
 		return false, nil
 	}
 	if s.o.Conn.IsClosed() {
-		return true, fmt.Errorf("nats: %w", nats.ErrConnectionClosed)
+		return true, nats.ErrConnectionClosed
 	}
 	if !s.o.Conn.IsConnected() {
 		return false, nats.ErrDisconnected
@@ -135,7 +135,7 @@ func (s *Sink) ready(ctx context.Context) (wrong bool, err error) {
 	defer cancel()
 	stream, err := s.js.Stream(ctx, s.o.Stream)
 	if err != nil {
-		return mistaken(err), fmt.Errorf("stream %q: %w", s.o.Stream, err)
+		return mistaken(err), fmt.Errorf("nats: stream %q: %w", s.o.Stream, err)
 	}
 	doubts, err := verify(stream.CachedInfo().Config, s.subjects[0], s.o.AllowDiscardOld)
 	if err != nil {
@@ -242,7 +242,7 @@ func (s *Sink) settle(ctx context.Context, flights []flight, o *outcome) {
 		case err := <-failed:
 			o.fail(f.event, err)
 		case <-ctx.Done():
-			o.fail(f.event, fmt.Errorf("not acknowledged: %w", ctx.Err()))
+			o.fail(f.event, fmt.Errorf("nats: not acknowledged: %w", ctx.Err()))
 		}
 	}
 }
@@ -301,7 +301,7 @@ func (s *Sink) Healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	if !s.o.Conn.IsConnected() {
-		return fmt.Errorf("nats: %w", nats.ErrDisconnected)
+		return nats.ErrDisconnected
 	}
 	if _, err := s.ready(ctx); err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 )
 
 func TestSinkMessage(t *testing.T) {
+	t.Parallel()
 	conn := natstest.Connect(t, natstest.Start(t, nil).URL())
 	one(t, conn, "beacon")
 	sink := newSink(t, beaconnats.SinkOptions{Conn: conn})
@@ -62,6 +63,7 @@ func TestSinkMessage(t *testing.T) {
 }
 
 func TestSinkDuplicates(t *testing.T) {
+	t.Parallel()
 	conn := natstest.Connect(t, natstest.Start(t, nil).URL())
 	one(t, conn, "beacon")
 	sink := newSink(t, beaconnats.SinkOptions{Conn: conn})
@@ -91,6 +93,7 @@ func TestSinkDuplicates(t *testing.T) {
 }
 
 func TestSinkKeepsSessionsInOneSubject(t *testing.T) {
+	t.Parallel()
 	conn := natstest.Connect(t, natstest.Start(t, nil).URL())
 	one(t, conn, "beacon")
 	sink := newSink(t, beaconnats.SinkOptions{Conn: conn, Shards: 4})
@@ -119,6 +122,7 @@ func TestSinkKeepsSessionsInOneSubject(t *testing.T) {
 }
 
 func TestSinkRefusesForGoodOnlyWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
 	for name, edit := range map[string]func(*server.Options, *jetstream.StreamConfig){
 		"the server's bound": func(o *server.Options, _ *jetstream.StreamConfig) { o.MaxPayload = 4 << 10 },
 		"the stream's bound": func(_ *server.Options, c *jetstream.StreamConfig) { c.MaxMsgSize = 4 << 10 },
@@ -161,6 +165,7 @@ func TestSinkRefusesForGoodOnlyWhatIsTooLarge(t *testing.T) {
 
 // A full stream refuses what is new, keeps what it has, and goes on when there is room.
 func TestSinkStreamFull(t *testing.T) {
+	t.Parallel()
 	conn := natstest.Connect(t, natstest.Start(t, nil).URL())
 	err := beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{Replicas: 1, Config: func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }})
 	if err != nil {
@@ -201,6 +206,7 @@ func TestSinkStreamFull(t *testing.T) {
 // While the server is away every call fails at once and for now, and those after it do
 // not; a Sink can be made meanwhile.
 func TestSinkServerAway(t *testing.T) {
+	t.Parallel()
 	s := natstest.Start(t, nil)
 	conn := natstest.Connect(t, s.URL())
 	one(t, conn, "beacon")
@@ -231,6 +237,7 @@ func TestSinkServerAway(t *testing.T) {
 
 // What was sent and not answered is not taken, however long the answer may be on its way.
 func TestSinkNoAnswer(t *testing.T) {
+	t.Parallel()
 	conn := natstest.Connect(t, natstest.Start(t, nil).URL())
 	one(t, conn, "beacon")
 	sink := newSink(t, beaconnats.SinkOptions{Conn: conn, Timeout: 300 * time.Millisecond, MaxPending: 4})

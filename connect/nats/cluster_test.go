@@ -1,0 +1,103 @@
+package nats_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/beacontest"
+	beaconnats "github.com/pagebeacon/beacon/connect/nats"
+	"github.com/pagebeacon/beacon/connect/nats/internal/natstest"
+)
+
+// full says that there is time for the long forms.
+var full = os.Getenv("BEACON_FAULTS") == "full"
+
+// The leader of a stream of three replicas dies under load, and comes back. Calls fail for
+// now, in bounded time, and go on; every event that was acknowledged comes to the Sink of a
+// consumer, in the order of its session but for what was tried again.
+func TestClusterLeaderDies(t *testing.T) {
+	t.Parallel()
+	const (
+		publishers = 8
+		timeout    = 2 * time.Second
+	)
+	kills := 1
+	if full {
+		kills = 12
+	}
+	cluster := natstest.StartCluster(t, 3)
+	conn := natstest.Connect(t, cluster.URL())
+	eventually(t, "the stream is made", func() bool {
+		return beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{}) == nil
+	})
+	if err := beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{Replicas: 5}); err == nil || !strings.Contains(err.Error(), "replicas") {
+		t.Errorf("5 replicas of 3: %v", err)
+	}
+	var r beacontest.Recorder
+	c, stop := consume(t, beaconnats.ConsumerOptions{Conn: natstest.Connect(t, cluster.URL()), AckWait: 5 * time.Second}, &r)
+	sink := newSink(t, beaconnats.SinkOptions{Conn: conn, Timeout: timeout})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var acked, refusals atomic.Int64
+	var slowest [publishers]time.Duration
+	var sent [publishers]int
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for i := 0; ctx.Err() == nil; i += 10 {
+				for { // as a spool does
+					began := time.Now()
+					err := sink.Consume(context.Background(), visit(fmt.Sprint("s", p), i, 10))
+					slowest[p] = max(slowest[p], time.Since(began))
+					if err == nil {
+						break
+					}
+					if beacon.IsPermanent(err) {
+						t.Error(err)
+						return
+					}
+					refusals.Add(1)
+					time.Sleep(50 * time.Millisecond)
+				}
+				acked.Add(10)
+				sent[p] += 10
+				time.Sleep(time.Millisecond) // the servers share this machine
+			}
+		})
+	}
+	for range kills {
+		from := acked.Load()
+		eventually(t, "it goes well", func() bool { return acked.Load() > from+500 })
+		dead := cluster.StopLeader("beacon")
+		from = acked.Load()
+		eventually(t, "it goes on", func() bool { return acked.Load() > from+500 })
+		dead.Start()
+		cluster.Current("beacon")
+	}
+	cancel()
+	wg.Wait()
+	total := int(acked.Load())
+	eventually(t, "all that was acknowledged came", func() bool { return len(times(r.Events())) >= total && c.Stats().Lag == 0 })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	got := times(r.Events())
+	for p := range publishers {
+		for i := range sent[p] {
+			if got[fmt.Sprintf("s%d:%d", p, i)] == 0 {
+				t.Errorf("s%d:%d was acknowledged, and did not come", p, i)
+			}
+		}
+		if slowest[p] > timeout+5*time.Second { // and what a busy machine adds
+			t.Errorf("a call took %v", slowest[p])
+		}
+	}
+	t.Logf("%d acknowledged, %d calls refused, slowest %v, %d came twice", total, refusals.Load(), slowest, len(r.Events())-len(got))
+}
