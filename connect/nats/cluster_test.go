@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
 	beaconnats "github.com/pagebeacon/beacon/connect/nats"
@@ -32,10 +34,10 @@ func TestClusterLeaderDies(t *testing.T) {
 	if full {
 		kills = 12
 	}
-	cluster := natstest.StartCluster(t, 3)
-	conn := natstest.Connect(t, cluster.URL())
+	cluster := natstest.StartCluster(t)
+	conn := natstest.Connect(t, cluster.URL(), nats.RetryOnFailedConnect(true))
 	eventually(t, "the stream is made", func() bool {
-		return beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{}) == nil
+		return conn.IsConnected() && beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{}) == nil
 	})
 	if err := beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{Replicas: 5}); err == nil || !strings.Contains(err.Error(), "replicas") {
 		t.Errorf("5 replicas of 3: %v", err)
@@ -75,11 +77,11 @@ func TestClusterLeaderDies(t *testing.T) {
 	for range kills {
 		from := acked.Load()
 		eventually(t, "it goes well", func() bool { return acked.Load() > from+500 })
-		dead := cluster.StopLeader("beacon")
+		dead := cluster.KillLeader(conn, "beacon")
 		from = acked.Load()
 		eventually(t, "it goes on", func() bool { return acked.Load() > from+500 })
-		dead.Start()
-		cluster.Current("beacon")
+		cluster.Start(dead)
+		cluster.Current(conn, "beacon")
 	}
 	cancel()
 	wg.Wait()

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"hash/fnv"
 	"strconv"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,7 +44,7 @@ func (s *Sink) message(e *beacon.Event) (*nats.Msg, error) {
 	}
 	if size <= longestHeaders {
 		for _, a := range attributes {
-			set(headerName(a.Name), percentEncode(a.Value))
+			set(headerName(a.Name), a.Encoded())
 		}
 	}
 	return &nats.Msg{Subject: s.subjects[shard(e, len(s.subjects))], Header: h, Data: data}, nil
@@ -115,32 +114,4 @@ func plain(s string) bool {
 		}
 	}
 	return true
-}
-
-// percentEncode writes a value as the binding wants it, which is as in HTTP: what is not
-// visible ASCII, the quote and the percent sign as %XX. So no value ends its line.
-func percentEncode(v string) string {
-	const digits = "0123456789ABCDEF"
-	odd := func(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '%' }
-	n := 0
-	for i := range len(v) {
-		if odd(v[i]) {
-			n++
-		}
-	}
-	if n == 0 {
-		return v
-	}
-	var b strings.Builder
-	b.Grow(len(v) + 2*n)
-	for i := range len(v) {
-		if c := v[i]; odd(c) {
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

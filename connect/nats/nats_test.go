@@ -19,6 +19,8 @@ import (
 	"github.com/pagebeacon/beacon/connect/nats/internal/natstest"
 )
 
+func TestMain(m *testing.M) { natstest.Main(m) }
+
 // patience is for what takes a moment, on a machine that has other things to do.
 const patience = time.Minute
 

@@ -1,10 +1,10 @@
-// Package natstest runs NATS servers inside of a test: one, or a cluster whose members
-// die and come back.
+// Package natstest runs NATS servers for a test: one inside of its process, or a cluster
+// whose members are killed and come back.
 package natstest
 
 import (
 	"fmt"
-	"path/filepath"
+	"net"
 	"testing"
 	"time"
 
@@ -26,28 +26,25 @@ type Server struct {
 // Start starts a server with JetStream.
 func Start(t testing.TB, edit func(*server.Options)) *Server {
 	t.Helper()
-	s := &Server{t: t, options: server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(),
-		NoSigs: true, NoLog: true, MaxPayload: 1 << 20,
-		JetStreamMaxMemory: 256 << 20, JetStreamMaxStore: 8 << 30,
-	}}
+	s := &Server{t: t, options: options(t.TempDir())}
 	if edit != nil {
 		edit(&s.options)
 	}
-	t.Cleanup(func() { s.Stop() })
+	t.Cleanup(s.Stop)
 	s.Start()
 	return s
 }
 
-// Start starts it again after Stop.
-func (s *Server) Start() {
-	s.t.Helper()
-	s.launch()
-	s.wait()
+func options(dir string) server.Options {
+	return server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir,
+		NoSigs: true, NoLog: true, MaxPayload: 1 << 20,
+		JetStreamMaxMemory: 256 << 20, JetStreamMaxStore: 8 << 30,
+	}
 }
 
-// launch starts it and does not wait.
-func (s *Server) launch() {
+// Start starts it again after Stop.
+func (s *Server) Start() {
 	s.t.Helper()
 	o := s.options // the server changes what it is given
 	running, err := server.NewServer(&o)
@@ -56,27 +53,13 @@ func (s *Server) launch() {
 	}
 	s.running = running
 	running.Start()
-}
-
-func (s *Server) wait() {
-	s.t.Helper()
-	if !s.running.ReadyForConnections(patience) {
+	if !running.ReadyForConnections(patience) {
 		s.t.Fatal("a NATS server does not start")
 	}
-	s.options.Port = port(s.running.Addr().String())
-	if a := s.running.ClusterAddr(); a != nil {
-		s.options.Cluster.Port = a.Port
-	}
+	s.options.Port = running.Addr().(*net.TCPAddr).Port
 }
 
-func port(address string) (port int) {
-	for i := len(address) - 1; address[i] != ':'; i-- {
-	}
-	_, _ = fmt.Sscanf(filepath.Base(address), "127.0.0.1:%d", &port)
-	return port
-}
-
-// Stop ends it, as if it were killed for all that clients and others see.
+// Stop ends it.
 func (s *Server) Stop() {
 	if s.running != nil {
 		s.running.Shutdown()
