@@ -36,9 +36,9 @@ func TestClusterLeaderDies(t *testing.T) {
 	}
 	cluster := natstest.StartCluster(t)
 	conn := natstest.Connect(t, cluster.URL(), nats.RetryOnFailedConnect(true))
-	eventually(t, "the stream is made", func() bool {
-		return conn.IsConnected() && beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{}) == nil
-	})
+	if err := beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{Replicas: 5}); err == nil || !strings.Contains(err.Error(), "replicas") {
 		t.Errorf("5 replicas of 3: %v", err)
 	}

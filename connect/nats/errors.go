@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // Error codes of the server that the client library has no names for.
 const (
 	notClustered    = 10074 // replicas without a cluster
+	noPeers         = 10005 // or one that is not complete yet
 	headersTooLarge = 10097
 	storeFailed     = 10077 // the stream is full, with discard new
 	accountFull     = 10002
@@ -52,4 +54,14 @@ func temporary(err error) error {
 func mistaken(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && 400 <= e.Code && e.Code < 500 && e.Code != 408 && e.Code != 429
+}
+
+// unready says whether the servers may answer otherwise when they are all there and have
+// a leader.
+func unready(err error) bool {
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return e.Code == 503 || e.ErrorCode == noPeers
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, jetstream.ErrJetStreamNotEnabled)
 }

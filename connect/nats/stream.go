@@ -50,6 +50,9 @@ const shortWindow = time.Minute
 // it, which is named NAME_dead, has the subjects SUBJECT.dead.* and keeps what it has for
 // 30 days. Both are in files; a full one refuses what is new and drops nothing that it has.
 //
+// It waits for servers that are not ready, for as long as ctx lasts: a cluster that has just
+// started has no leader for some seconds.
+//
 // A stream that is there is not changed, but is an error if it would lose what it has
 // acknowledged: see [NewSink]. So is one with fewer replicas than asked for.
 func EnsureStream(ctx context.Context, conn *nats.Conn, o StreamOptions) error {
@@ -62,6 +65,9 @@ func EnsureStream(ctx context.Context, conn *nats.Conn, o StreamOptions) error {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return fmt.Errorf("nats: %w", err)
+	}
+	if conn.IsClosed() {
+		return nats.ErrConnectionClosed
 	}
 	prefix := cmp.Or(o.Subject, defaultSubject)
 	c := jetstream.StreamConfig{
@@ -78,15 +84,24 @@ func EnsureStream(ctx context.Context, conn *nats.Conn, o StreamOptions) error {
 	if o.Config != nil {
 		o.Config(&c)
 	}
-	if err := ensure(ctx, js, c, prefix+".0"); err != nil {
-		return err
+	dead := deadStream(c, deadName(c.Name), deadSubject(prefix))
+	for {
+		err := ensure(ctx, js, c, prefix+".0")
+		if err == nil {
+			err = ensure(ctx, js, dead, deadSubject(prefix)+".0")
+		}
+		if err == nil || ctx.Err() != nil || !unready(err) {
+			return err
+		}
+		sleep(ctx, retryReady)
 	}
-	return ensure(ctx, js, deadStream(c, deadName(c.Name), deadSubject(prefix)), deadSubject(prefix)+".0")
 }
 
 // ensure makes a stream, or checks the one of that name. The subject is one that it has
 // to have.
 func ensure(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
 	if _, err := verify(c, subject, false); err != nil {
 		return err
 	}
