@@ -100,6 +100,8 @@ func trials(t *testing.T) (*collector, []trial) {
 		try(t, c, limiterFamilies),
 		try(t, c, trackerFamilies),
 		try(t, c, dailyFamilies),
+		try(t, c, logFamilies),
+		try(t, c, consumerFamilies),
 	}
 }
 
@@ -133,6 +135,8 @@ var unexported = map[string]string{
 	"spool.Stats.SyncP50":   "the histogram says it, for any time and all processes",
 	"spool.Stats.SyncP99":   "like SyncP50",
 	"spool.Stats.Stuck":     "it is text of errors; how long it lasts is exported",
+
+	"connect.ConsumerStats.RelayStats.Stuck": "like that of the spool",
 }
 
 // Each number in the statistics is in the metrics: setting it changes them.

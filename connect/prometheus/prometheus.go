@@ -39,6 +39,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/connect"
 	"github.com/pagebeacon/beacon/limit"
 	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/sink"
@@ -56,11 +57,21 @@ type Options struct {
 	Trackers map[string]*sessions.Tracker // beacon_tracker_…
 	Dailies  map[string]*sessions.Daily   // beacon_daily_…
 
+	LogSinks  map[string]LogSink  // beacon_log_…: what writes to Kafka, JetStream, or a log of the host's
+	Consumers map[string]Consumer // beacon_consumer_…: what reads from it
+
 	// Reasons are those that the host refuses requests with, in a [beacon.RequestError] of
 	// Admit, Enrich or the sink, and that are to be told apart. All others together are
 	// "other". A word here is in the metrics for ever, so it had better be one of few.
 	Reasons []string
 }
+
+// A LogSink is the Sink of a connector: that of connect/kafka, of connect/nats, or one of the
+// host's own.
+type LogSink interface{ Stats() connect.SinkStats }
+
+// A Consumer is the one of a connector.
+type Consumer interface{ Stats() connect.ConsumerStats }
 
 // New returns a collector of all that is in o, to be registered once. It is safe for
 // concurrent use. An error is a mistake in o: nothing to collect from, a nil, or a text that
@@ -82,6 +93,8 @@ func New(o Options) (prometheus.Collector, error) {
 		add(&c, "limiter", o.Limiters, limiterFamilies),
 		add(&c, "tracker", o.Trackers, trackerFamilies),
 		add(&c, "daily", o.Dailies, dailyFamilies),
+		add(&c, "sink of a log", o.LogSinks, logFamilies),
+		add(&c, "consumer", o.Consumers, consumerFamilies),
 	)
 	if err != nil {
 		return nil, err
