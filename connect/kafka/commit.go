@@ -207,5 +207,14 @@ func addStats(a, b connect.RelayStats) connect.RelayStats {
 	b.Forgotten += a.Forgotten
 	b.SinkErrors += a.SinkErrors
 	b.DeadErrors += a.DeadErrors
+	if b.LastDelivery.IsZero() {
+		b.LastDelivery = a.LastDelivery
+	}
+	if len(a.SinkSeconds.Counts) > 0 { // those of b are a copy, with the same bounds
+		for i, n := range a.SinkSeconds.Counts {
+			b.SinkSeconds.Counts[i] += n
+		}
+		b.SinkSeconds.Sum += a.SinkSeconds.Sum
+	}
 	return b
 }

@@ -74,7 +74,8 @@ func (c *Consumer) session(ctx context.Context, next beacon.Sink) error {
 	c.mu.Lock()
 	c.past = addStats(c.past, s.relay.Stats())
 	c.past.Forgotten += uint64(c.past.Held)
-	c.past.Held, c.past.HeldBytes, c.past.Since = 0, 0, time.Time{}
+	c.past.Held, c.past.HeldBytes, c.past.Oldest, c.past.SinkHangs = 0, 0, 0, false
+	c.past.Stuck, c.past.StuckSince = "", time.Time{}
 	c.current = nil
 	c.mu.Unlock()
 	return err
