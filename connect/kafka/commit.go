@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/pagebeacon/beacon/connect"
@@ -174,6 +175,7 @@ func (c *Consumer) Stats() connect.ConsumerStats {
 	c.mu.Lock()
 	stats, current := c.stats, c.current
 	stats.RelayStats, stats.Lag = c.past, -1
+	stats.SinkSeconds.Counts = slices.Clone(stats.SinkSeconds.Counts)
 	c.mu.Unlock()
 	if current == nil {
 		return stats
@@ -199,22 +201,21 @@ func (c *Consumer) Stats() connect.ConsumerStats {
 
 var errIdle = errors.New("kafka: Consume is not running")
 
-// addStats adds up the counts of two Relays, of which b is the one that runs.
-func addStats(a, b connect.RelayStats) connect.RelayStats {
-	b.Added += a.Added
-	b.Delivered += a.Delivered
-	b.Dead += a.Dead
-	b.Forgotten += a.Forgotten
-	b.SinkErrors += a.SinkErrors
-	b.DeadErrors += a.DeadErrors
-	if b.LastDelivery.IsZero() {
-		b.LastDelivery = a.LastDelivery
+// addStats adds the counts of Relays that are over to those of the one that is the last.
+func addStats(past, last connect.RelayStats) connect.RelayStats {
+	last.Added += past.Added
+	last.Delivered += past.Delivered
+	last.Dead += past.Dead
+	last.Forgotten += past.Forgotten
+	last.SinkErrors += past.SinkErrors
+	last.DeadErrors += past.DeadErrors
+	if last.LastDelivery.IsZero() {
+		last.LastDelivery = past.LastDelivery
 	}
-	if len(a.SinkSeconds.Counts) > 0 { // those of b are a copy, with the same bounds
-		for i, n := range a.SinkSeconds.Counts {
-			b.SinkSeconds.Counts[i] += n
-		}
-		b.SinkSeconds.Sum += a.SinkSeconds.Sum
+	last.SinkSeconds.Counts = slices.Clone(last.SinkSeconds.Counts)
+	for i, n := range past.SinkSeconds.Counts {
+		last.SinkSeconds.Counts[i] += n
 	}
-	return b
+	last.SinkSeconds.Sum += past.SinkSeconds.Sum
+	return last
 }

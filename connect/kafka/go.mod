@@ -2,6 +2,8 @@ module github.com/pagebeacon/beacon/connect/kafka
 
 go 1.26.0
 
+// franz-go: the one client of Kafka that is all Go, has an idempotent producer, and the
+// cooperative protocol; kmsg are its requests, kfake its brokers for tests.
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/pagebeacon/beacon v0.0.0

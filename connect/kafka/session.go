@@ -73,9 +73,6 @@ func (c *Consumer) session(ctx context.Context, next beacon.Sink) error {
 	running.Wait()
 	c.mu.Lock()
 	c.past = addStats(c.past, s.relay.Stats())
-	c.past.Forgotten += uint64(c.past.Held)
-	c.past.Held, c.past.HeldBytes, c.past.Oldest, c.past.SinkHangs = 0, 0, 0, false
-	c.past.Stuck, c.past.StuckSince = "", time.Time{}
 	c.current = nil
 	c.mu.Unlock()
 	return err
@@ -378,7 +375,8 @@ func (s *session) end() {
 	s.commit(late, s.owned())
 	s.committing.Unlock()
 	s.stop()
-	_ = s.relay.Close(ctx) // said above
+	_ = s.relay.Close(ctx)                         // said above
+	s.relay.Forget(func(tag) bool { return true }) // it is in the log
 	for _, p := range s.owned() {
 		p.leave()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -80,9 +81,7 @@ func createTopic(ctx context.Context, cl *kgo.Client, topic string, o TopicOptio
 		"cleanup.policy": "delete", "min.insync.replicas": strconv.Itoa(o.MinInSync),
 		"retention.ms": strconv.FormatInt(o.Retention.Milliseconds(), 10),
 	}
-	for k, v := range o.Configs {
-		configs[k] = v
-	}
+	maps.Copy(configs, o.Configs)
 	for k, v := range configs {
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
 		c.Name, c.Value = k, &v
