@@ -5,6 +5,7 @@ package natstest
 import (
 	"fmt"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -57,6 +58,28 @@ func (s *Server) Start() {
 		s.t.Fatal("a NATS server does not start")
 	}
 	s.options.Port = running.Addr().(*net.TCPAddr).Port
+}
+
+// Example starts a server for an example, which has no [testing.TB], and returns its URL.
+func Example() (url string, stop func()) {
+	dir, err := os.MkdirTemp("", "nats")
+	if err != nil {
+		panic(err)
+	}
+	o := options(dir)
+	s, err := server.NewServer(&o)
+	if err != nil {
+		panic(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(patience) {
+		panic("a NATS server does not start")
+	}
+	return s.ClientURL(), func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+		_ = os.RemoveAll(dir)
+	}
 }
 
 // Stop ends it.
