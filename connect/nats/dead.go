@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -96,9 +97,7 @@ func (c *Consumer) send(ctx context.Context, l letter) error {
 			whole[name] = values
 		}
 	}
-	for name, values := range own {
-		whole[name] = values
-	}
+	maps.Copy(whole, own)
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	_, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: whole, Data: l.data})
