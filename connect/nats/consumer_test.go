@@ -26,7 +26,7 @@ import (
 // fill writes n events of each of so many sessions.
 func fill(t testing.TB, conn *nats.Conn, stream string, sessions, n int) {
 	t.Helper()
-	sink := newSink(t, beaconnats.SinkOptions{Conn: conn, Stream: stream})
+	sink := newSink(t, beaconnats.SinkOptions{Conn: conn, Stream: stream, Timeout: patience})
 	for i := 0; i < n; i += 10 {
 		var some []beacon.Event
 		for s := range sessions {
@@ -96,7 +96,8 @@ func TestConsumerRedelivery(t *testing.T) {
 		t.Error(err)
 	}
 	again := len(r.Events()) - 2000
-	if s := c.Stats(); again < 200 || s.Redelivered != uint64(again) || s.Delivered != s.Received {
+	// What came again while it was held, on a busy machine, was not given to the Sink twice.
+	if s := c.Stats(); again < 200 || s.Redelivered < uint64(again) || s.Delivered != uint64(2000+again) {
 		t.Errorf("%d came again, %+v", again, s)
 	}
 }

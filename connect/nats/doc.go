@@ -65,6 +65,7 @@
 // # Duplicates
 //
 // The message ID (Nats-Msg-Id) is the event's ID with its time of receipt, so that what a
-// spool sends twice is in the stream once, if it comes within the duplicate window. That
+// spool sends twice is in the stream once, if it comes within the duplicate window. A
+// browser's twin of a request has another time of receipt, and is there beside it. That
 // spares work, and nothing depends on it.
 package nats

@@ -20,12 +20,15 @@ const (
 	accountFull     = 10002
 	noResources     = 10023
 	noStorage       = 10047
+	inProcess       = 10158 // a message of the same ID is on its way
 )
 
 // Waits to ask for. An election of a leader takes some seconds; to make room takes longer.
 const (
 	retryAway = time.Second
 	retryFull = 5 * time.Second
+
+	retryUnderWay = 10 * time.Millisecond // is not asked for, but waited here
 )
 
 // neverTaken says whether an error is about the one message, and stays.
@@ -64,4 +67,10 @@ func unready(err error) bool {
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, jetstream.ErrJetStreamNotEnabled)
+}
+
+// underWay says whether a message was refused because one of the same ID is not stored yet.
+func underWay(err error) bool {
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.ErrorCode == inProcess
 }

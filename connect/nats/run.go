@@ -34,6 +34,7 @@ type run struct {
 	dying   chan struct{}       // or among the letters
 	crowded chan struct{}       // there is too much
 	room    chan struct{}       // and enough has gone
+	over    bool                // what comes now is given back
 }
 
 // A message is what is kept of one until it is acknowledged. Its data is in the log: who
@@ -175,12 +176,17 @@ func (r *run) receive(m jetstream.Msg) {
 	}
 	seq := meta.Sequence.Stream
 	r.mu.Lock()
-	if h := r.held[seq]; h != nil {
+	h, over := r.held[seq], r.over
+	if h != nil {
 		h.told = time.Now() // it is in hand, and now the servers count from here
-		r.mu.Unlock()
-		return
 	}
 	r.mu.Unlock()
+	if over {
+		_ = r.c.o.Conn.Publish(m.Reply(), nak)
+	}
+	if h != nil || over {
+		return
+	}
 	of := &message{seq: seq, reply: m.Reply(), subject: m.Subject(), told: time.Now()}
 	a := arrival{of: of}
 	// It says itself whether the bytes are JSON: encoding/json would look a second time.
@@ -191,6 +197,10 @@ func (r *run) receive(m jetstream.Msg) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over {
+		_ = r.c.o.Conn.Publish(m.Reply(), nak)
+		return
+	}
 	r.held[seq] = of
 	r.bytes += of.size
 	if err == nil {
@@ -373,10 +383,12 @@ func (r *run) waiting() (of []*message) {
 	return of
 }
 
-// left returns what is held.
+// left returns what is held. From then on nothing is: what the client library is late to
+// hand over goes back at once.
 func (r *run) left() (of []*message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.over = true
 	for _, m := range r.held {
 		of = append(of, m)
 	}

@@ -196,54 +196,95 @@ func (s *Sink) admit(ctx context.Context) error {
 
 // A flight is a message on its way.
 type flight struct {
-	event int // its position
-	ack   jetstream.PubAckFuture
+	msg    *nats.Msg
+	ack    jetstream.PubAckFuture
+	events []int // their positions: those of the same message ID are one message
 }
 
 // publish sends the events, in order. When one cannot be sent now, those behind it are not.
-func (s *Sink) publish(ctx context.Context, events []beacon.Event, o *outcome) []flight {
-	flights := make([]flight, 0, len(events))
-	deadline, _ := ctx.Deadline()
-	stall := jetstream.WithStallWait(max(time.Millisecond, time.Until(deadline)))
+func (s *Sink) publish(ctx context.Context, events []beacon.Event, o *outcome) []*flight {
+	flights := make([]*flight, 0, len(events))
+	all := make([]flight, len(events))
+	known := make(map[string]*flight, len(events))
 	for i := range events {
 		m, err := s.message(&events[i])
 		if err != nil { // it has no JSON form
 			o.fail(i, fmt.Errorf("%w: %w", beacon.ErrPermanent, err))
 			continue
 		}
-		ack, err := s.js.PublishMsgAsync(m, stall)
-		if err == nil {
-			flights = append(flights, flight{i, ack})
+		id := m.Header.Get(jetstream.MsgIDHeader)
+		if f := known[id]; f != nil {
+			f.events = append(f.events, i)
 			continue
 		}
-		if !neverTaken(err) {
-			o.rest(i, err)
-			break
+		f := &all[i]
+		f.msg, f.events = m, []int{i}
+		if err := s.send(ctx, f); err != nil {
+			if !neverTaken(err) {
+				o.rest(i, err)
+				break
+			}
+			o.fail(i, err)
+			continue
 		}
-		o.fail(i, err)
+		flights = append(flights, f)
+		if id != "" {
+			known[id] = f
+		}
 	}
 	return flights
 }
 
-// settle waits for the acknowledgements, as long as ctx lasts.
-func (s *Sink) settle(ctx context.Context, flights []flight, o *outcome) {
-	for _, f := range flights {
-		ok, failed := f.ack.Ok(), f.ack.Err()
-		select { // what is there counts, whether or not ctx has ended
-		case <-ok:
-			continue
-		case err := <-failed:
-			o.fail(f.event, err)
-			continue
-		default:
+func (s *Sink) send(ctx context.Context, f *flight) (err error) {
+	deadline, _ := ctx.Deadline()
+	f.ack, err = s.js.PublishMsgAsync(f.msg, jetstream.WithStallWait(max(time.Millisecond, time.Until(deadline))))
+	return err
+}
+
+// settle waits for the acknowledgements, as long as ctx lasts. What another call is about
+// to store, which several servers take a moment for, is sent again until it is known.
+func (s *Sink) settle(ctx context.Context, flights []*flight, o *outcome) {
+	for len(flights) > 0 {
+		var again []*flight
+		for _, f := range flights {
+			err := f.landed(ctx)
+			if err != nil && underWay(err) && ctx.Err() == nil {
+				again = append(again, f)
+				continue
+			}
+			o.settled(f, err)
 		}
-		select {
-		case <-ok:
-		case err := <-failed:
-			o.fail(f.event, err)
-		case <-ctx.Done():
-			o.fail(f.event, fmt.Errorf("nats: not acknowledged: %w", ctx.Err()))
+		if len(again) > 0 {
+			sleep(ctx, retryUnderWay)
 		}
+		flights = flights[:0]
+		for _, f := range again {
+			if err := s.send(ctx, f); err != nil {
+				o.settled(f, err)
+			} else {
+				flights = append(flights, f)
+			}
+		}
+	}
+}
+
+// landed waits for the acknowledgement.
+func (f *flight) landed(ctx context.Context) error {
+	ok, failed := f.ack.Ok(), f.ack.Err()
+	select { // what is there counts, whether or not ctx has ended
+	case <-ok:
+		return nil
+	case err := <-failed:
+		return err
+	default:
+	}
+	select {
+	case <-ok:
+		return nil
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("nats: not acknowledged: %w", ctx.Err())
 	}
 }
 
@@ -264,6 +305,15 @@ func (o *outcome) fail(i int, err error) {
 		}
 	} else if o.why == nil {
 		o.why = err
+	}
+}
+
+// settled notes what became of a message, if that is not that the stream has it.
+func (o *outcome) settled(f *flight, err error) {
+	for _, i := range f.events {
+		if err != nil {
+			o.fail(i, err)
+		}
 	}
 }
 

@@ -79,15 +79,19 @@ func TestSinkDuplicates(t *testing.T) {
 			}
 		}
 	}
+	again := append(visit("t", 0, 2), visit("t", 0, 2)...) // in one call
+	if err := sink.Consume(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
 	var ids []string
 	for _, e := range stored(t, conn, "beacon") {
 		ids = append(ids, e.ID[max(0, len(e.ID)-4):])
 	}
 	// What has no ID cannot be known again.
-	if d := cmp.Diff([]string{"s:0", "s:0", "id\r", "id\n", "xxxa", "xxxb", "", ""}, ids); d != "" {
+	if d := cmp.Diff([]string{"s:0", "s:0", "id\r", "id\n", "xxxa", "xxxb", "", "", "t:0", "t:1"}, ids); d != "" {
 		t.Error(d)
 	}
-	if s := sink.Stats(); s.Events != 14 || s.Refused != 0 || s.Dead != 0 || s.InFlight != 0 {
+	if s := sink.Stats(); s.Events != 18 || s.Refused != 0 || s.Dead != 0 || s.InFlight != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -215,7 +219,7 @@ func TestSinkServerAway(t *testing.T) {
 	late := natstest.Connect(t, s.URL(), nats.RetryOnFailedConnect(true))
 	second := newSink(t, beaconnats.SinkOptions{Conn: late})
 	for name, sink := range map[string]*beaconnats.Sink{"made before": first, "made meanwhile": second} {
-		err := sink.Consume(t.Context(), visit(name, 0, 3))
+		err := sink.Consume(t.Context(), visit("refused", 0, 3)) // and must not be sent later
 		if wait, asks := beacon.RetryAfter(err); err == nil || beacon.IsPermanent(err) || !asks || wait != time.Second {
 			t.Errorf("%s: %v", name, err)
 		}
