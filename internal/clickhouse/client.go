@@ -74,7 +74,10 @@ func New(o Options) (*Client, error) {
 
 // DB returns the server as a database to ask. Statements are not part of transactions,
 // and the Client stays usable when it is closed.
-func (c *Client) DB() *sql.DB { return sql.OpenDB(connector{c}) }
+func (c *Client) DB() *sql.DB { return sql.OpenDB(c.Connector()) }
+
+// Connector is what DB opens.
+func (c *Client) Connector() driver.Connector { return connector{c} }
 
 // SetInsert makes settings go with each insert from then on. It is not for concurrent
 // use with one.

@@ -1,9 +1,12 @@
 package stores
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -11,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/pagebeacon/beacon/internal/clickhouse"
+	"github.com/pagebeacon/beacon/store"
 )
 
 // houseConfig is all that the server has to know. Its caches are small, and it logs what
@@ -44,8 +48,8 @@ const houseConfig = `<?xml version="1.0"?>
 </yandex>
 `
 
-// HousePassword is that of the user "default".
-const HousePassword = "s3cr3t&of=tests"
+// housePassword is that of the user "default".
+const housePassword = "s3cr3t&of=tests"
 
 // StartClickHouse starts a server with its own defaults, but for less memory.
 func StartClickHouse() (*Server, error) {
@@ -53,7 +57,7 @@ func StartClickHouse() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.admin, s.stop = "default", syscall.SIGKILL
+	s.driver, s.admin, s.stop = "clickhouse", "default", syscall.SIGKILL
 	config := filepath.Join(s.dir, "config.xml")
 	s.path, s.args = "/usr/sbin/clickhouse-server", []string{"--config-file=" + config}
 	for _, dir := range []string{"data", "tmp", "user_files", "format_schemas"} {
@@ -69,7 +73,7 @@ func StartClickHouse() (*Server, error) {
 		if s.port, err = freePort(); err != nil {
 			break
 		}
-		text := strings.NewReplacer("{port}", strconv.Itoa(s.port), "{dir}", s.dir, "{password}", strings.ReplaceAll(HousePassword, "&", "&amp;")).Replace(houseConfig)
+		text := strings.NewReplacer("{port}", strconv.Itoa(s.port), "{dir}", s.dir, "{password}", strings.ReplaceAll(housePassword, "&", "&amp;")).Replace(houseConfig)
 		if err = os.WriteFile(config, []byte(text), 0o644); err != nil {
 			break
 		}
@@ -88,16 +92,50 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// URL is that of the HTTP interface, with the password.
-func (s *Server) URL() string {
-	return fmt.Sprintf("http://default:%s@127.0.0.1:%d", strings.NewReplacer("&", "%26", "=", "%3D").Replace(HousePassword), s.port)
+// url is that of the HTTP interface, with the password.
+func (s *Server) url(database string) string {
+	return fmt.Sprintf("http://127.0.0.1:%d/?database=%s&user=default&password=%s", s.port, database, url.QueryEscape(housePassword))
 }
 
-// house returns a database of ClickHouse.
-func (s *Server) house(database string) (*sql.DB, error) {
-	c, err := clickhouse.New(clickhouse.Options{URL: s.URL(), Database: database})
+func init() { sql.Register("clickhouse", houseDriver{}) }
+
+// A houseDriver is one of database/sql, of which a name is a URL.
+type houseDriver struct{ url string }
+
+func (d houseDriver) Open(url string) (driver.Conn, error) {
+	c, err := d.OpenConnector(url)
 	if err != nil {
 		return nil, err
 	}
-	return c.DB(), nil
+	return c.Connect(context.Background())
+}
+
+func (d houseDriver) OpenConnector(url string) (driver.Connector, error) {
+	c, err := clickhouse.New(clickhouse.Options{URL: url})
+	if err != nil {
+		return nil, err
+	}
+	return houseConnector{c.Connector(), houseDriver{url}}, nil
+}
+
+type houseConnector struct {
+	driver.Connector
+	driver houseDriver
+}
+
+func (c houseConnector) Driver() driver.Driver { return c.driver }
+
+// IsClickHouse says whether it is a database of ClickHouse, of which a test that asks by
+// itself has to know that rows are merged later.
+func IsClickHouse(db *sql.DB) bool {
+	_, ok := db.Driver().(houseDriver)
+	return ok
+}
+
+// Open opens a Store over what DB returned, or sql.Open of a DSN.
+func Open(ctx context.Context, db *sql.DB, d store.Dialect, o store.Options) (*store.Store, error) {
+	if h, ok := db.Driver().(houseDriver); ok {
+		return store.OpenClickHouse(ctx, store.ClickHouseOptions{URL: h.url, Options: o})
+	}
+	return store.Open(ctx, db, d, o)
 }

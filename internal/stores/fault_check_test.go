@@ -257,7 +257,7 @@ func checkSessions(t *testing.T, db *sql.DB, d store.Dialect) {
 
 func storedAttrs(t *testing.T, db *sql.DB) (all []string) {
 	t.Helper()
-	rows, err := db.Query("SELECT name, value, id FROM beacon_attrs")
+	rows, err := db.Query("SELECT DISTINCT name, value, id FROM beacon_attrs")
 	if err != nil {
 		t.Fatal(err)
 	}

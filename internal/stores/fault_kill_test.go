@@ -12,7 +12,7 @@ import (
 
 // TestKillReceivers kills two loaded receivers with one database, again and again.
 func TestKillReceivers(t *testing.T) {
-	for _, d := range stores.Dialects {
+	for _, d := range append(stores.Dialects, store.ClickHouse) {
 		t.Run(d.String(), func(t *testing.T) {
 			first := newJob(t, d)
 			second := first
@@ -58,7 +58,7 @@ func TestKillReceivers(t *testing.T) {
 // TestKillDatabase kills a database server with all its processes, under load, again and
 // again, and starts it again.
 func TestKillDatabase(t *testing.T) {
-	for _, d := range []store.Dialect{store.PostgreSQL, store.MySQL} {
+	for _, d := range []store.Dialect{store.PostgreSQL, store.MySQL, store.ClickHouse} {
 		t.Run(d.String(), func(t *testing.T) {
 			server := stores.ServerOf(t, d)
 			g := newRig(t, newJob(t, d))

@@ -101,7 +101,7 @@ func (j job) open(logs io.Writer) (r *receiver, err error) {
 	r.db.SetMaxOpenConns(4)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if r.store, err = store.Open(ctx, r.db, j.Dialect, store.Options{Permanent: r.saw}); err != nil {
+	if r.store, err = stores.Open(ctx, r.db, j.Dialect, store.Options{Permanent: r.saw}); err != nil {
 		return nil, errors.Join(err, r.db.Close())
 	}
 	r.spool, err = spool.Open(j.Dir, r.store, spool.Options{

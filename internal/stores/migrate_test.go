@@ -94,7 +94,9 @@ func TestVersions(t *testing.T) {
 		}
 		// What a database that has no transactions for this may have been left with.
 		index := "DROP INDEX beacon_page_views_heard"
-		version := func(n int) string { return fmt.Sprintf("UPDATE beacon_meta SET value = '%d' WHERE name = 'version'", n) }
+		version := func(n int) string {
+			return fmt.Sprintf("UPDATE beacon_meta SET value = '%d' WHERE name = 'version'", n)
+		}
 		switch d {
 		case store.MySQL:
 			index += " ON beacon_page_views"

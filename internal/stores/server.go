@@ -181,7 +181,7 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) await() error {
-	db, err := s.open(s.admin)
+	db, err := sql.Open(s.driver, s.DSN(s.admin))
 	if err != nil {
 		return err
 	}
@@ -217,19 +217,15 @@ func (s *Server) DSN(database string) string {
 	if s.driver == "pgx" {
 		return "host=" + s.dir + " user=beacon dbname=" + database
 	}
-	return "root@unix(" + filepath.Join(s.dir, "socket") + ")/" + database
-}
-
-func (s *Server) open(database string) (*sql.DB, error) {
-	if s.port > 0 {
-		return s.house(database)
+	if s.driver == "clickhouse" {
+		return s.url(database)
 	}
-	return sql.Open(s.driver, s.DSN(database))
+	return "root@unix(" + filepath.Join(s.dir, "socket") + ")/" + database
 }
 
 // exec runs one statement on a connection of its own.
 func (s *Server) exec(statement string) error {
-	db, err := s.open(s.admin)
+	db, err := sql.Open(s.driver, s.DSN(s.admin))
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,7 @@
 package stores
 
 import (
-	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,7 +34,6 @@ var (
 	mu      sync.Mutex
 	running []*Server
 	names   atomic.Int64
-	houses  sync.Map // from *sql.DB to the store.ClickHouseOptions of what DB has made
 )
 
 // Run runs the tests of a package that uses [DB], and then stops what that has started.
@@ -65,37 +62,6 @@ func Each(t *testing.T, test func(t *testing.T, db *sql.DB, d store.Dialect)) {
 func All(t *testing.T, test func(t *testing.T, db *sql.DB, d store.Dialect)) {
 	Each(t, test)
 	t.Run(store.ClickHouse.String(), func(t *testing.T) { test(t, DB(t, store.ClickHouse), store.ClickHouse) })
-}
-
-// Open returns a Store over what DB returned.
-func Open(ctx context.Context, db *sql.DB, d store.Dialect, o store.Options) (*store.Store, error) {
-	if d != store.ClickHouse {
-		return store.Open(ctx, db, d, o)
-	}
-	at, ok := houses.Load(db)
-	if !ok {
-		return nil, errors.New("no database of DB")
-	}
-	options := at.(store.ClickHouseOptions)
-	options.Options = o
-	return store.OpenClickHouse(ctx, options)
-}
-
-// Where returns where the database of ClickHouse is that DB returned.
-func Where(t testing.TB, db *sql.DB) store.ClickHouseOptions {
-	t.Helper()
-	at, ok := houses.Load(db)
-	if !ok {
-		t.Fatal("no database of DB")
-	}
-	return at.(store.ClickHouseOptions)
-}
-
-// IsClickHouse says whether DB returned a database of ClickHouse, of which a test that
-// asks by itself has to know that rows are merged later.
-func IsClickHouse(db *sql.DB) bool {
-	_, ok := houses.Load(db)
-	return ok
 }
 
 // Merge makes ClickHouse merge what is one row, for tests that count those, and does
@@ -130,25 +96,6 @@ func Empty(t testing.TB, db *sql.DB) {
 // write-ahead log.
 func DB(t testing.TB, d store.Dialect) *sql.DB {
 	t.Helper()
-	if d == store.ClickHouse {
-		server := ServerOf(t, d)
-		name := fmt.Sprintf("test%d", names.Add(1))
-		if err := server.exec("CREATE DATABASE " + name); err != nil {
-			t.Fatal(err)
-		}
-		db, err := server.house(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		houses.Store(db, store.ClickHouseOptions{URL: server.URL(), Database: name})
-		t.Cleanup(func() {
-			houses.Delete(db)
-			if err := errors.Join(db.Close(), server.exec("DROP DATABASE "+name)); err != nil {
-				t.Error(err)
-			}
-		})
-		return db
-	}
 	driver, dsn := DSN(t, d)
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
