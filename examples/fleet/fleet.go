@@ -43,7 +43,7 @@ func (f *fleet) start(ctx context.Context, db string) (err error) {
 	if f.log, err = startCluster(filepath.Join(f.dir, "log")); err != nil {
 		return err
 	}
-	if err = makeStream(ctx, f.log.urls()); err != nil {
+	if err = makeStream(ctx, f.log.urls(), beaconnats.StreamOptions{}); err != nil {
 		return err
 	}
 	f.say("Log: %d JetStream nodes, which acknowledge what two of them have on disk", len(f.log.nodes))
@@ -62,7 +62,7 @@ func (f *fleet) start(ctx context.Context, db string) (err error) {
 }
 
 // makeStream makes the log's stream, as soon as the nodes have found each other.
-func makeStream(ctx context.Context, urls string) error {
+func makeStream(ctx context.Context, urls string, o beaconnats.StreamOptions) error {
 	conn, err := dial(urls)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func makeStream(ctx context.Context, urls string) error {
 	defer cancel()
 	for {
 		soon, cancel := context.WithTimeout(ctx, time.Second)
-		err := beaconnats.EnsureStream(soon, conn, beaconnats.StreamOptions{})
+		err := beaconnats.EnsureStream(soon, conn, o)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return err
