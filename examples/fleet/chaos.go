@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/pagebeacon/beacon/spool"
 )
 
 // disturb lets parts of the fleet go away and come back while ctx lasts, one after the
@@ -39,9 +41,17 @@ func (f *fleet) restartReceiver(ctx context.Context, n int) error {
 	_ = old.stop(over) // of which the error is that the time is over
 	f.say("receiver %d goes, with %d events in its spool, and comes back", n+1, waiting)
 	wait(ctx, time.Second/2)
-	var err error
-	f.receivers[n], err = startReceiver(context.WithoutCancel(ctx), old.site.address, f.spool(n), f.log.urls())
-	return err
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	for {
+		var err error
+		f.receivers[n], err = startReceiver(ctx, old.site.address, f.spool(n), f.log.urls())
+		// The old one may still be at its end, and have its directory.
+		if !errors.Is(err, spool.ErrLocked) || ctx.Err() != nil {
+			return err
+		}
+		wait(ctx, 100*time.Millisecond)
+	}
 }
 
 func (f *fleet) restartConsumer(ctx context.Context, n int) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -45,11 +46,12 @@ func startCluster(dir string) (*cluster, error) {
 	return c, nil
 }
 
-// choose chooses ports that are free: each node has to know where the others are before
-// they run.
+// choose chooses ports that are free: who goes away and comes back has to be where it was,
+// and a node has to know where the others will be. They are below those that systems give
+// to whoever asks for any.
 func choose(ports []int) error {
 	for i := range ports {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := listen()
 		if err != nil {
 			return err
 		}
@@ -57,6 +59,15 @@ func choose(ports []int) error {
 		ports[i] = ln.Addr().(*net.TCPAddr).Port
 	}
 	return nil
+}
+
+func listen() (ln net.Listener, err error) {
+	for range 100 {
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			break
+		}
+	}
+	return ln, err
 }
 
 // start starts a node, for the first time or again.

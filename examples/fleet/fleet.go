@@ -52,8 +52,12 @@ func (f *fleet) start(ctx context.Context, db string) (err error) {
 			return err
 		}
 	}
+	var ports [len(f.receivers)]int
+	if err = choose(ports[:]); err != nil {
+		return err
+	}
 	for n := range f.receivers {
-		if f.receivers[n], err = startReceiver(ctx, "127.0.0.1:0", f.spool(n), f.log.urls()); err != nil {
+		if f.receivers[n], err = startReceiver(ctx, fmt.Sprintf("127.0.0.1:%d", ports[n]), f.spool(n), f.log.urls()); err != nil {
 			return err
 		}
 		f.say("Receiver %d: %s", n+1, f.receivers[n].site.url())

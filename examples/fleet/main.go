@@ -107,5 +107,9 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	f.say("%16s %17d %17d", "page views", got.views, want.views)
 	f.say("%16s %17d %17d", "sessions", len(got.sessions), len(want.sessions))
 	f.say("%16s %17s %17s", "their hash", got.hash(), want.hash())
-	return got.differs(want)
+	if err := got.differs(want); err != nil {
+		return err
+	}
+	f.say("They are equal")
+	return nil
 }
