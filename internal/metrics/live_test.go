@@ -242,18 +242,18 @@ func newSite(t *testing.T) (*prometheus.Registry, func()) {
 	moment := 0
 	return registry, func() {
 		moment++
-		send := func(r *http.Request) {
-			r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1", moment%3)
+		send := func(network int, r *http.Request) {
+			r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1", network)
 			h.ServeHTTP(httptest.NewRecorder(), r)
 		}
 		for range 3 {
-			send(beacontest.NewRequest("/", beacon.Text("a beacon")))
+			send(moment%3, beacontest.NewRequest("/", beacon.Text("a beacon"))) // more than a network may send
 		}
 		switch moment % 10 {
 		case 1:
-			send(httptest.NewRequest("DELETE", "/", nil))
+			send(4, httptest.NewRequest("DELETE", "/", nil))
 		case 2:
-			send(beacontest.NewRequest("/", beacon.Text("poison")))
+			send(5, beacontest.NewRequest("/", beacon.Text("poison")))
 		}
 	}
 }
