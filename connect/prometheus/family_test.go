@@ -100,6 +100,7 @@ func trials(t *testing.T) (*collector, []trial) {
 		try(t, c, limiterFamilies),
 		try(t, c, trackerFamilies),
 		try(t, c, dailyFamilies),
+		try(t, c, storeFamilies),
 		try(t, c, logFamilies),
 		try(t, c, consumerFamilies),
 	}

@@ -44,6 +44,7 @@ import (
 	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/sink"
 	"github.com/pagebeacon/beacon/spool"
+	"github.com/pagebeacon/beacon/store"
 )
 
 // Options say what a collector collects from. The keys of the maps become the label name; with
@@ -56,6 +57,8 @@ type Options struct {
 	Limiters map[string]*limit.Limiter    // beacon_limit_…
 	Trackers map[string]*sessions.Tracker // beacon_tracker_…
 	Dailies  map[string]*sessions.Daily   // beacon_daily_…
+
+	Stores map[string]*store.Store // beacon_store_…
 
 	LogSinks  map[string]LogSink  // beacon_log_…: what writes to Kafka, JetStream, or a log of the host's
 	Consumers map[string]Consumer // beacon_consumer_…: what reads from it
@@ -93,6 +96,7 @@ func New(o Options) (prometheus.Collector, error) {
 		add(&c, "limiter", o.Limiters, limiterFamilies),
 		add(&c, "tracker", o.Trackers, trackerFamilies),
 		add(&c, "daily", o.Dailies, dailyFamilies),
+		add(&c, "store", o.Stores, storeFamilies),
 		add(&c, "sink of a log", o.LogSinks, logFamilies),
 		add(&c, "consumer", o.Consumers, consumerFamilies),
 	)

@@ -133,7 +133,7 @@ var trials = map[string]trial{
 	},
 	"BeaconDeadLettersDropped": {
 		fires:   series{`beacon_spool_dropped_dead_events_total{}`: "0x100 1x140"},
-		quiet:   series{`beacon_spool_dropped_dead_events_total{}`: "1x240", `beacon_spool_dead_events_total{}`: "0+1x240"},
+		quiet:   series{`beacon_spool_dropped_dead_events_total{}`: "1x240", `beacon_spool_dead_events_total{}`: "1x240"},
 		summary: "There are so many dead letters that the oldest go, and are lost",
 	},
 	"BeaconDiskFails": {
@@ -166,6 +166,16 @@ var trials = map[string]trial{
 		fires:   series{`beacon_tracker_panics_total{}`: "0+1x240"},
 		quiet:   series{`beacon_tracker_panics_total{}`: "7x240"},
 		summary: "OnRevision of a tracker panics",
+	},
+	"BeaconStoreFails": {
+		fires:   series{`beacon_store_errors_total{}`: "0+1x240"},
+		quiet:   series{`beacon_store_errors_total{}`: "0+1x20 20x220", `beacon_store_calls_total{}`: "0+1x240"},
+		summary: "Calls of the store fail, and have for 10 minutes",
+	},
+	"BeaconStoreSlow": {
+		fires:   series{`beacon_store_call_duration_seconds_bucket{le="5"}`: "0+90x240", `beacon_store_call_duration_seconds_bucket{le="10"}`: "0+100x240", `beacon_store_call_duration_seconds_bucket{le="+Inf"}`: "0+100x240"},
+		quiet:   series{`beacon_store_call_duration_seconds_bucket{le="5"}`: "0+99x240", `beacon_store_call_duration_seconds_bucket{le="10"}`: "0+100x240", `beacon_store_call_duration_seconds_bucket{le="+Inf"}`: "0+100x240"},
+		summary: "One call of the store in a hundred takes 9.5s",
 	},
 	"BeaconLogRefuses": {
 		fires:   series{`beacon_log_refused_events_total{}`: "0+1x240"},
@@ -210,19 +220,21 @@ var also = map[string]series{
 
 type series = map[string]string
 
-// Each alert fires when it is to, with the text that it is to have, and not otherwise.
+// Each alert fires when it is to, with the text that it is to have, and not otherwise. They
+// all do so beside each other, in things of different names: as they do in a real fleet.
 func TestAlerts(t *testing.T) {
 	path, err := filepath.Abs(rulesFile)
 	must(t, err)
 	type object = map[string]any
-	var tests []object
-	add := func(in series, checks string, check object) {
-		var inputs []object
+	type test struct {
+		inputs, alerts, queries []object
+	}
+	var first, second test // the second has what else lets an alert fire
+	input := func(to *test, name string, in series) {
 		for _, s := range slices.Sorted(maps.Keys(in)) {
-			name, labels, _ := strings.Cut(strings.TrimSuffix(s, "}"), "{")
-			inputs = append(inputs, object{"series": fmt.Sprintf(`%s{job="app",instance="r1",name="a",%s}`, name, labels), "values": in[s]})
+			metric, labels, _ := strings.Cut(strings.TrimSuffix(s, "}"), "{")
+			to.inputs = append(to.inputs, object{"series": fmt.Sprintf(`%s{job="app",instance="r1",name=%q,%s}`, metric, name, labels), "values": in[s]})
 		}
-		tests = append(tests, object{"interval": "15s", "input_series": inputs, checks: []object{check}})
 	}
 	for _, r := range rules(t) {
 		c, ok := trials[r.Alert]
@@ -230,21 +242,30 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("no trial of %s", r.Alert)
 			continue
 		}
-		firing := fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, r.Alert)
+		input(&first, "bad "+r.Alert, c.fires)
 		labels := maps.Clone(r.Labels)
-		maps.Copy(labels, series{"job": "app", "instance": "r1", "name": "a"})
+		maps.Copy(labels, series{"job": "app", "instance": "r1", "name": "bad " + r.Alert})
 		maps.Copy(labels, c.labels)
 		maps.DeleteFunc(labels, func(_, v string) bool { return v == "" })
 		annotations := maps.Clone(r.Annotations)
 		annotations["summary"] = c.summary
-		add(c.fires, "alert_rule_test", object{"eval_time": "30m", "alertname": r.Alert, "exp_alerts": []object{{"exp_labels": labels, "exp_annotations": annotations}}})
-		add(c.quiet, "promql_expr_test", object{"eval_time": "59m", "expr": "count_over_time(" + firing + "[59m])"})
+		first.alerts = append(first.alerts, object{"eval_time": "30m", "alertname": r.Alert, "exp_alerts": []object{{"exp_labels": labels, "exp_annotations": annotations}}})
+
+		input(&first, "good "+r.Alert, c.quiet)
+		firing := fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",name=~`, r.Alert)
+		first.queries = append(first.queries, object{"eval_time": "59m", "expr": "count_over_time(" + firing + `"good.*"}[59m])`})
+
 		if s, ok := also[r.Alert]; ok {
-			add(s, "promql_expr_test", object{"eval_time": "30m", "expr": "count(" + firing + ")", "exp_samples": []object{{"labels": "{}", "value": 1}}})
+			input(&second, r.Alert, s)
+			second.queries = append(second.queries, object{"eval_time": "30m", "expr": "count(" + firing + fmt.Sprintf("%q})", r.Alert), "exp_samples": []object{{"labels": "{}", "value": 1}}})
 		}
 	}
-	if len(trials) != len(rules(t)) {
-		t.Errorf("%d trials of %d alerts", len(trials), len(rules(t)))
+	if len(trials) != len(rules(t)) || len(also) != len(second.queries) {
+		t.Errorf("%d trials of %d alerts; %d of %d second ones", len(trials), len(rules(t)), len(second.queries), len(also))
+	}
+	var tests []object
+	for _, test := range []test{first, second} {
+		tests = append(tests, object{"interval": "15s", "input_series": test.inputs, "alert_rule_test": test.alerts, "promql_expr_test": test.queries})
 	}
 	text, err := yaml.Marshal(object{"rule_files": []string{path}, "evaluation_interval": "1m", "tests": tests})
 	must(t, err)

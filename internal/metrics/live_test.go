@@ -3,6 +3,7 @@ package metrics
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ import (
 	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/sink"
 	"github.com/pagebeacon/beacon/spool"
+	"github.com/pagebeacon/beacon/store"
+	_ "modernc.org/sqlite"
 )
 
 // patience is how long a test waits for what has to come. It is long, since a machine may be
@@ -194,7 +197,7 @@ func TestLive(t *testing.T) {
 func newSite(t *testing.T) (*prometheus.Registry, func()) {
 	t.Helper()
 	var calls atomic.Int64
-	store := beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+	next := beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
 		for _, e := range events {
 			if e.Body == beacon.Text("poison") {
 				return fmt.Errorf("%w: poison", beacon.ErrPermanent)
@@ -205,7 +208,7 @@ func newSite(t *testing.T) (*prometheus.Registry, func()) {
 		}
 		return nil
 	})
-	events, err := spool.Open(t.TempDir(), store, spool.Options{})
+	events, err := spool.Open(t.TempDir(), next, spool.Options{})
 	must(t, err)
 	tracker, err := sessions.NewTracker(sessions.TrackerOptions{})
 	must(t, err)
@@ -213,15 +216,20 @@ func newSite(t *testing.T) (*prometheus.Registry, func()) {
 	must(t, err)
 	limiter, err := limit.New(limit.Options{Events: 20, EventBurst: 40})
 	must(t, err)
-	queue := sink.VolatileQueue(store, sink.QueueOptions{})
+	queue := sink.VolatileQueue(next, sink.QueueOptions{})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // what is left is of no interest
 		_, _, _ = events.Close(ctx), queue.Close(ctx), tracker.Close(ctx)
 	})
-	log := newMemoryLog(t, store)
+	database, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "db"))
+	must(t, err)
+	t.Cleanup(func() { database.Close() })
+	rows, err := store.Open(t.Context(), database, store.SQLite, store.Options{})
+	must(t, err)
+	log := newMemoryLog(t, next)
 	h, err := beacon.New(limiter.Guard(beacon.Config{
-		Sink: sink.Tee(sink.Required(events), sink.Required(tracker), sink.Required(queue), sink.Required(log)),
+		Sink: sink.Tee(sink.Required(events), sink.Required(tracker), sink.Required(queue), sink.Required(rows), sink.Required(log)),
 	}))
 	must(t, err)
 	c, err := beaconprom.New(beaconprom.Options{
@@ -231,6 +239,7 @@ func newSite(t *testing.T) (*prometheus.Registry, func()) {
 		Limiters: map[string]*limit.Limiter{"": limiter},
 		Trackers: map[string]*sessions.Tracker{"": tracker},
 		Dailies:  map[string]*sessions.Daily{"": daily},
+		Stores:   map[string]*store.Store{"": rows},
 
 		LogSinks:  map[string]beaconprom.LogSink{"": log},
 		Consumers: map[string]beaconprom.Consumer{"": log.consumer()},
@@ -264,11 +273,11 @@ type memoryLog struct {
 	taken, dead atomic.Uint64
 }
 
-func newMemoryLog(t *testing.T, store beacon.Sink) *memoryLog {
+func newMemoryLog(t *testing.T, next beacon.Sink) *memoryLog {
 	t.Helper()
 	l := new(memoryLog)
 	var err error
-	l.relay, err = connect.NewRelay(store, connect.RelayOptions[struct{}]{
+	l.relay, err = connect.NewRelay(next, connect.RelayOptions[struct{}]{
 		Done: func([]struct{}) {},
 		Dead: func(_ context.Context, letters []connect.Letter[struct{}]) error {
 			l.dead.Add(uint64(len(letters)))
