@@ -151,7 +151,8 @@ func TestRelayDoesNotWaitForADeafCall(t *testing.T) {
 	}
 }
 
-// A call that hangs costs others nothing, but those of its keys, and what else it has.
+// A call that hangs costs others nothing, but those of its keys, and what else it has. Keys
+// that its lane had before are not its own any more, whatever became of their events.
 func TestRelayGoesOnBesideACallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := time.Hour
@@ -161,8 +162,21 @@ func TestRelayGoesOnBesideACallThatHangs(t *testing.T) {
 				hang = 0
 				return errDown
 			}
+			if slices.ContainsFunc(ids, func(id string) bool { return strings.HasSuffix(id, "refused") }) {
+				return beacon.ErrPermanent
+			}
 			return nil
 		})
+		w.dead = func([]connect.Letter[int]) error { return errDown }
+		for i := range 50 {
+			id := fmt.Sprintf("s%d.%d", i, i)
+			if i%3 == 0 {
+				id += "refused"
+			}
+			w.add(t, id, 6000+i)
+			synctest.Wait() // so that each of the lanes has some
+		}
+		time.Sleep(time.Second)
 		w.add(t, "hangs.0poison", 0)
 		synctest.Wait()
 		for i := range 1000 {
@@ -176,8 +190,8 @@ func TestRelayGoesOnBesideACallThatHangs(t *testing.T) {
 			w.mu.Unlock()
 		}
 		w.add(t, "hangs.5000", 5000)
-		if err := w.relay.Healthy(t.Context()); err != nil {
-			t.Error("before its time is over:", err)
+		if w.relay.Stats().SinkHangs {
+			t.Error("hangs before its time is over")
 		}
 		time.Sleep(time.Minute)
 		if err := w.relay.Healthy(t.Context()); err == nil || !w.relay.Stats().SinkHangs {
@@ -238,6 +252,33 @@ func TestRelayClose(t *testing.T) {
 		if s := w.relay.Stats(); s.Held != 0 || s.Forgotten != 10 {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// Who waits for room does not wait for Close, which flushes.
+func TestRelayCloseEndsAdd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, connect.RelayOptions[int]{MaxEvents: 1}, func([]string) error {
+			time.Sleep(10 * time.Second)
+			return errDown
+		})
+		w.add(t, "s.0", 0)
+		added := make(chan time.Time, 1)
+		go func() {
+			if err := w.relay.Add(t.Context(), event("s.1"), 1); !errors.Is(err, connect.ErrClosed) {
+				t.Error(err)
+			}
+			added <- time.Now()
+		}()
+		synctest.Wait()
+		start := time.Now()
+		if err := w.close(t, time.Minute); err == nil {
+			t.Error("closed")
+		}
+		if took := (<-added).Sub(start); took != 0 {
+			t.Error("Add took", took)
+		}
+		time.Sleep(time.Minute) // for the call, which is deaf
 	})
 }
 
@@ -401,8 +442,8 @@ func TestRelayFlushHurries(t *testing.T) {
 			switch {
 			case slices.ContainsFunc(ids, poison):
 				return beacon.ErrPermanent
-			case down:
-				return &beacon.RetryAfterError{After: time.Minute, Err: errDown}
+			case down && slices.Contains(ids, "b.2"):
+				return &beacon.RetryAfterError{After: 4 * time.Minute, Err: errDown}
 			}
 			return nil
 		})
@@ -417,7 +458,11 @@ func TestRelayFlushHurries(t *testing.T) {
 		w.add(t, "a.1poison", 1)
 		time.Sleep(time.Second)
 		w.add(t, "b.2", 2)
-		time.Sleep(10 * time.Second)
+		for i := range 20 {
+			time.Sleep(time.Minute) // until it is known to be at fault itself
+			w.add(t, fmt.Sprintf("c.%d", i), 3+i)
+		}
+		time.Sleep(time.Minute)
 		mu.Lock()
 		down = false
 		mu.Unlock()

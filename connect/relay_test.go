@@ -263,6 +263,29 @@ func TestRelayIsParallel(t *testing.T) {
 	})
 }
 
+// There is nobody who sleeps while there is something to do.
+func TestRelayWakesWhoIsNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, connect.RelayOptions[int]{Parallel: 4, BatchEvents: 1}, func([]string) error {
+			time.Sleep(time.Second)
+			return nil
+		})
+		for i := range 50 {
+			synctest.Wait()
+			start := time.Now()
+			for k := range 4 {
+				w.add(t, fmt.Sprintf("s%d.%d", k, i), 4*i+k)
+			}
+			if err := w.relay.Flush(t.Context()); err != nil || time.Since(start) != time.Second {
+				t.Errorf("%v after %v", err, time.Since(start))
+			}
+		}
+		if err := w.close(t, time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Whatever the sink does, nothing is done that nobody has, nothing is settled twice, and
 // keys are in order unless something was passed over.
 func TestRelayRandomSinks(t *testing.T) {
