@@ -84,7 +84,7 @@ func NewConsumer(_ context.Context, o ConsumerOptions) (*Consumer, error) {
 		errs = append(errs, errors.New("DeadTopic is the Topic: dead letters would come back at once"))
 	}
 	if o.Group == "" {
-		errs = append(errs, errors.New("Group is empty"))
+		errs = append(errs, errors.New("no Group"))
 	}
 	o.DrainTimeout = orDefault(&errs, "DrainTimeout", o.DrainTimeout, 10*time.Second)
 	c := &Consumer{o: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), seen: map[int32]int64{}}

@@ -369,12 +369,16 @@ func (s *session) end() {
 		case <-ctx.Done():
 		}
 	}
-	late, cancelLate := context.WithTimeout(context.Background(), s.drain)
+	// To commit and to leave takes a few round trips, and saves others to wait for the session
+	// timeout: there is time for that, even if there was little for the Sink.
+	late, cancelLate := context.WithTimeout(context.Background(), max(s.drain, 5*time.Second))
 	defer cancelLate()
 	s.committing.Lock()
 	s.commit(late, s.owned())
 	s.committing.Unlock()
+	s.mu.Lock()
 	s.stop()
+	s.mu.Unlock()
 	_ = s.relay.Close(ctx)                         // said above
 	s.relay.Forget(func(tag) bool { return true }) // it is in the log
 	for _, p := range s.owned() {

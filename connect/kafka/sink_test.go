@@ -245,7 +245,7 @@ func TestMistakes(t *testing.T) {
 		"idempotence":      {sink(good, kgo.DisableIdempotentWrite()), []string{"DisableIdempotentWrite"}},
 		"flushing":         {sink(good, kgo.ManualFlushing()), []string{"ManualFlushing"}},
 		"data loss":        {sink(good, kgo.StopProducerOnDataLossDetected()), []string{"StopProducerOnDataLossDetected"}},
-		"no options":       {consumer(kafka.ConsumerOptions{}), []string{"Topic", "Group"}},
+		"no options":       {consumer(kafka.ConsumerOptions{}), []string{"Topic", "no Group"}},
 		"dead is topic":    {consumer(kafka.ConsumerOptions{Topic: "t", Group: "g", DeadTopic: "t"}), []string{"DeadTopic"}},
 		"negative":         {consumer(kafka.ConsumerOptions{Topic: "t", Group: "g", Parallel: -1, DrainTimeout: -1}), []string{"Parallel", "DrainTimeout"}},
 		"letters' acks":    {consumer(reader, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite()), []string{"RequiredAcks"}},
