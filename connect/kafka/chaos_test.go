@@ -238,7 +238,7 @@ func TestConsumersUnderFaults(t *testing.T) {
 			o.Client = append(o.Client, kgo.SessionTimeout(time.Second), kgo.RebalanceTimeout(5*time.Second))
 		})
 		return member{net, consume(t, m, beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
-			time.Sleep(time.Duration(len(events)) * time.Millisecond) // that more than one has something to do
+			time.Sleep(time.Duration(len(events)) * 8 * time.Millisecond) // that more than one has something to do
 			return s.Consume(ctx, events)
 		}))}
 	}
