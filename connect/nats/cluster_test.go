@@ -48,10 +48,11 @@ func TestClusterLeaderDies(t *testing.T) {
 
 	// Several have the same events at the same time. Servers that store a message together
 	// refuse another one of its ID meanwhile, which is no reason to fail.
+	patient := newSink(t, beaconnats.SinkOptions{Conn: conn, Timeout: patience})
 	var twins sync.WaitGroup
 	for range 4 {
 		twins.Go(func() {
-			if err := sink.Consume(t.Context(), visit("twin", 0, 200)); err != nil {
+			if err := patient.Consume(t.Context(), visit("twin", 0, 200)); err != nil {
 				t.Error(err)
 			}
 		})
