@@ -162,13 +162,17 @@ func (c *clickHouse) events(ctx context.Context, where string, which []any, attr
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	ids := "id IN (SELECT id FROM " + c.table("events") + " WHERE " + where + ")"
-	has, err := c.count(ctx, "SELECT count() FROM "+c.table("attrs")+" WHERE "+ids+attrs, slices.Concat(which, args)...)
-	if err == nil && has > 0 {
-		err = c.mutate(ctx, "attrs", ids+attrs, slices.Concat(which, args)...)
+	of := " FROM " + c.table("events") + " WHERE " + where + ")"
+	if err := c.mutate(ctx, "event_ids", "(received, id) IN (SELECT received, id"+of, which...); err != nil {
+		return 0, err
 	}
-	if err == nil {
-		err = c.mutate(ctx, "event_ids", ids, which...)
+	// One that a client has sent twice may be left, received at another time.
+	ids := "id IN (SELECT id" + of
+	ids += " AND id NOT IN (SELECT id FROM " + c.table("event_ids") + " WHERE " + ids + ")" + attrs
+	values := slices.Concat(which, which, args)
+	has, err := c.count(ctx, "SELECT count() FROM "+c.table("attrs")+" WHERE "+ids, values...)
+	if err == nil && has > 0 {
+		err = c.mutate(ctx, "attrs", ids, values...)
 	}
 	if err == nil {
 		err = c.mutate(ctx, "events", where, which...)

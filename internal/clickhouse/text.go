@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Values as texts: the literals of statements, and TabSeparated.
@@ -110,6 +111,7 @@ const (
 	text kind = iota
 	integer
 	decimal
+	instant // in UTC
 )
 
 var errCut = errors.New("the answer ends before its end")
@@ -135,6 +137,8 @@ func newRows(body io.ReadCloser) (*rows, error) {
 			switch {
 			case strings.HasPrefix(word, "Int"), strings.HasPrefix(word, "UInt"):
 				r.types = append(r.types, integer)
+			case word == "DateTime('UTC'":
+				r.types = append(r.types, instant)
 			case strings.HasPrefix(word, "Float"):
 				r.types = append(r.types, decimal)
 			default:
@@ -188,6 +192,8 @@ func (r *rows) value(k kind, cell []byte) (driver.Value, error) {
 			return string(cell), nil
 		}
 		return n, nil
+	case instant:
+		return time.Parse(time.DateTime, string(cell))
 	case decimal:
 		return strconv.ParseFloat(string(cell), 64)
 	}

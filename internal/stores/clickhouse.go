@@ -1,11 +1,14 @@
 package stores
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -138,4 +141,17 @@ func Open(ctx context.Context, db *sql.DB, d store.Dialect, o store.Options) (*s
 		return store.OpenClickHouse(ctx, store.ClickHouseOptions{URL: h.url, Options: o})
 	}
 	return store.Open(ctx, db, d, o)
+}
+
+// Post sends a body to a server as it is.
+func Post(db *sql.DB, body []byte) error {
+	answer, err := http.Post(db.Driver().(houseDriver).url, "text/plain", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s, %w", answer.Status, text, err)
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ func TestDocs(t *testing.T) {
 		t.Errorf("%d blocks of SQL, and not all say for which databases", n)
 	}
 	ctx := context.Background()
-	stores.Each(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
+	stores.All(t, func(t *testing.T, db *sql.DB, d store.Dialect) {
 		s := open(t, db, d, store.Options{})
 		consume(t, s, documented())
 		answers := map[string]string{

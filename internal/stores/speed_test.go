@@ -1,6 +1,7 @@
 package stores_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -67,19 +68,24 @@ func uuid(n int) string {
 // rate runs write for all batches on four goroutines, and returns events a second.
 func rate(t *testing.T, n int, write func(from, to int) error) float64 {
 	t.Helper()
+	return rateOf(t, n, speedBatch, write)
+}
+
+func rateOf(t *testing.T, n, batch int, write func(from, to int) error) float64 {
+	t.Helper()
 	next := make(chan int)
 	var wg sync.WaitGroup
 	begin := time.Now()
 	for range speedWriters {
 		wg.Go(func() {
 			for from := range next {
-				if err := write(from, min(from+speedBatch, n)); err != nil {
+				if err := write(from, min(from+batch, n)); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	for from := 0; from < n; from += speedBatch {
+	for from := 0; from < n; from += batch {
 		next <- from
 	}
 	close(next)
@@ -292,6 +298,66 @@ func TestSpeedOfStores(t *testing.T) {
 		}
 		if n := len(storedViews(t, db)); n != views {
 			t.Errorf("%d page views", n)
+		}
+	}
+}
+
+// TestSpeedOfClickHouse measures what size of batches does, beside bare inserts of the
+// same rows in JSONEachRow, which nothing merges and no table stands behind.
+func TestSpeedOfClickHouse(t *testing.T) {
+	needSpeed(t)
+	type row struct {
+		ID       string `json:"id"`
+		Received int64  `json:"received"`
+		Time     int64  `json:"time"`
+		Name     string `json:"name"`
+		Page     string `json:"page"`
+		Session  string `json:"session"`
+		View     string `json:"view"`
+		Data     string `json:"data"`
+		Event    string `json:"event"`
+	}
+	for _, batch := range []int{500, 5_000, 50_000} {
+		events := plainEvents(max(20*500, 4*batch))
+		rates := map[string][]float64{}
+		for round := range 3 {
+			db := stores.DB(t, store.ClickHouse)
+			s := open(t, db, store.ClickHouse, store.Options{})
+			if _, err := db.Exec("CREATE TABLE bare (id String, received Int64, time Int64, name String, page String, session String, view String, " +
+				"data String, event String) ENGINE = MergeTree ORDER BY (received, id)"); err != nil {
+				t.Fatal(err)
+			}
+			ways := []struct {
+				name  string
+				write func(events []beacon.Event) error
+			}{
+				{"Store.Consume", func(events []beacon.Event) error { return s.Consume(context.Background(), events) }},
+				{"bare JSONEachRow", func(events []beacon.Event) error {
+					var b bytes.Buffer
+					b.WriteString("INSERT INTO bare FORMAT JSONEachRow\n")
+					to := json.NewEncoder(&b)
+					for i := range events {
+						e := &events[i]
+						text, err := e.AppendJSON(nil)
+						if err == nil {
+							err = to.Encode(row{e.ID, e.Received.UnixMicro(), e.Time.UnixMicro(), e.Name, e.Page, e.Session, e.View,
+								string(e.Body.(beacon.JSON)), string(text)})
+						}
+						if err != nil {
+							return err
+						}
+					}
+					return stores.Post(db, b.Bytes())
+				}},
+			}
+			for i := range ways {
+				way := ways[(i+round)%len(ways)]
+				rates[way.name] = append(rates[way.name], rateOf(t, len(events), batch, func(from, to int) error { return way.write(events[from:to]) }))
+			}
+		}
+		for name, all := range rates {
+			slices.Sort(all)
+			t.Logf("batches of %6d: %-18s %8.0f/s of %.0f", batch, name, all[len(all)/2], all)
 		}
 	}
 }
