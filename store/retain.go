@@ -42,7 +42,7 @@ func (s *Store) forget(ctx context.Context, keys []any) (int64, error) {
 // also what came before the attribute was known. It returns how many events and page
 // views that were.
 //
-// All of it is one transaction, so an attribute that very many have, such as a tenant,
+// But for ClickHouse, all of it is one transaction, so an attribute that very many have, such as a tenant,
 // holds up writers of the same rows, and with SQLite all, until it is done.
 func (s *Store) ForgetAttr(ctx context.Context, name, value string) (int64, error) {
 	n, err := s.engine.forgetAttr(ctx, columnKey(name), columnKey(value))

@@ -295,7 +295,8 @@ func (s *Store) Healthy(ctx context.Context) error {
 }
 
 // Consume stores events, and what they say of page views, in one transaction: a nil
-// error means that all of it is committed.
+// error means that all of it is committed. ClickHouse has no transactions: there a nil
+// error means that all of it is stored.
 //
 // A conflict of transactions is tried again a few times. Other errors of the database are
 // temporary, except for what it says of values: then the events are stored in ever smaller

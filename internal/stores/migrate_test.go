@@ -208,7 +208,8 @@ func TestMistakes(t *testing.T) {
 	lite := stores.DB(t, store.SQLite)
 	fails(nil, store.SQLite, store.Options{}, "no database")
 	fails(lite, 0, store.Options{}, "dialect")
-	fails(lite, 4, store.Options{}, "dialect")
+	fails(lite, 5, store.Options{}, "dialect")
+	fails(lite, store.ClickHouse, store.Options{}, "OpenClickHouse")
 	for _, prefix := range []string{"a b", "A", "1a", "a.b", `a"`, "a`", "a;b", "ä", "a-", " ", strings.Repeat("p", 33)} {
 		fails(lite, store.SQLite, store.Options{Prefix: prefix}, "Options.Prefix")
 	}

@@ -318,7 +318,7 @@ func TestSpeedOfClickHouse(t *testing.T) {
 		Event    string `json:"event"`
 	}
 	for _, batch := range []int{500, 5_000, 50_000} {
-		events := plainEvents(max(20*500, 4*batch))
+		events := plainEvents(max(10_000, 2*batch))
 		rates := map[string][]float64{}
 		for round := range 3 {
 			db := stores.DB(t, store.ClickHouse)
