@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/pagebeacon/beacon/internal/clickhouse"
 	"github.com/pagebeacon/beacon/internal/stores"
 	"github.com/pagebeacon/beacon/store"
 )
@@ -16,7 +15,7 @@ import (
 // A StoreSpec says how a process gets to the store.
 type StoreSpec struct {
 	Kind        string // "postgresql", "clickhouse" or "sqlite"; empty is none, which takes all
-	Driver, DSN string // or a URL
+	Driver, DSN string
 }
 
 // open opens it, as soon as it can be. With a logger it says why it cannot.
@@ -76,21 +75,14 @@ func startDatabase(kind, dir string) (d *database, err error) {
 		if d.server, err = stores.StartClickHouse(); err != nil {
 			return nil, err
 		}
-		d.spec.DSN = d.server.URL()
-		c, err := clickhouse.New(clickhouse.Options{URL: d.spec.DSN})
-		if err != nil {
-			return d, err
-		}
-		d.count = c.DB()
+		d.spec.Driver, d.spec.DSN = "clickhouse", d.server.DSN("default")
 	case "sqlite":
 		d.spec.Driver, d.spec.DSN = "sqlite", "file:"+filepath.Join(dir, "beacon.db")+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(100)"
 	default:
 		return nil, fmt.Errorf("no database: %s", kind)
 	}
-	if d.count == nil {
-		if d.count, err = sql.Open(d.spec.Driver, d.spec.DSN); err != nil {
-			return d, err
-		}
+	if d.count, err = sql.Open(d.spec.Driver, d.spec.DSN); err != nil {
+		return d, err
 	}
 	st, err := d.spec.open(context.Background(), nil) // so that the tables are there
 	if err != nil {

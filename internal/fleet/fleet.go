@@ -24,7 +24,7 @@ type plan struct {
 	receivers, consumers int
 	unsure               int // see Role
 	mistake              string
-	sink                 string // of the receivers, if not the log, or without one the store
+	sink                 string   // of the receivers, if not the log, or without one the store
 	refuses, fails       string   // see Role
 	maxTries             int      // of a consumer; 0 is its default
 	sync                 string   // of JetStream; empty is its default

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,10 +165,6 @@ func poll(what string, f func(context.Context) error) error {
 		time.Sleep(50 * time.Millisecond)
 	}
 }
-
-func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
-
-func portOf(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }
 
 var (
 	endMu sync.Mutex

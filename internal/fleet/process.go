@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +74,7 @@ func start(cmd *exec.Cmd, name, dir string, hello bool) (*process, error) {
 
 // patience is how long anything may take that takes no time on a machine with nothing else
 // to do.
-var patience = 2 * time.Minute
+const patience = 2 * time.Minute
 
 // running says whether it has not ended.
 func (p *process) running() bool {
@@ -210,16 +212,22 @@ func (l *pool) kill() {
 	}
 }
 
-// freePorts returns ports of the loopback address that nobody uses.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		ln, err := listen()
-		if err != nil {
-			return nil, err
+// freePorts returns ports of the loopback address that nobody uses, and that no connection
+// gets by itself while what listens there is dead.
+func freePorts(n int) (ports []int, err error) {
+	for range 1000 {
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))); err != nil {
+			continue
 		}
 		defer ln.Close() // at the end, so that no two are the same
-		ports = append(ports, portOf(ln))
+		if ports = append(ports, portOf(ln)); len(ports) == n {
+			return ports, nil
+		}
 	}
-	return ports, nil
+	return nil, err
 }
+
+func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+
+func portOf(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }
