@@ -106,8 +106,8 @@ func (f *fleet) watch(ctx context.Context, tell func(stored int64)) {
 	}
 }
 
-// drained waits until the store has all, or gets nothing more.
-func (f *fleet) drained(ctx context.Context, want int) error {
+// drained waits until the store has all, or gets nothing more for so long.
+func (f *fleet) drained(ctx context.Context, want int, idle time.Duration) error {
 	last, since := int64(-1), time.Now()
 	for {
 		n, err := f.db.stored(ctx)
@@ -116,8 +116,8 @@ func (f *fleet) drained(ctx context.Context, want int) error {
 			return nil
 		case n > last:
 			last, since = n, time.Now()
-		case time.Since(since) > patience/2:
-			return fmt.Errorf("of %d events %d are stored, and no more for %v (%v)", want, n, patience/2, err)
+		case time.Since(since) > idle:
+			return fmt.Errorf("of %d events %d are stored, and no more for %v (%v)", want, n, idle, err)
 		}
 		if sleep(ctx, 200*time.Millisecond); ctx.Err() != nil {
 			return ctx.Err()

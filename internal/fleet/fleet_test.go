@@ -43,7 +43,7 @@ func begin(t *testing.T, p plan) *fleet {
 	f, err := newFleet(dir, p)
 	t.Cleanup(func() {
 		f.end()
-		if os.Getenv("BEACON_FLEET_KEEP") != "" || t.Failed() && os.Getenv("BEACON_FLEET_DIR") != "" {
+		if t.Failed() && os.Getenv("BEACON_FLEET_DIR") != "" {
 			t.Logf("the files are in %s", dir)
 		} else if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -73,21 +73,28 @@ func (f *fleet) browsers(w *want) *load {
 // settle waits until all is stored, ends the fleet in order, and compares.
 func (f *fleet) settle(ctx context.Context, t *testing.T, w *want) {
 	t.Helper()
-	if err := f.drained(ctx, len(w.of)); err != nil {
-		t.Error(err)
-	}
-	for _, wrong := range f.stop() {
-		t.Error(wrong)
-	}
-	st, err := f.db.spec.open(ctx, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hash, wrong := w.check(ctx, st)
-	t.Logf("%d sessions, hash %s; of one process %s", len(w.sessions), hash, hashOf(w.sessions))
+	wrong := f.outcome(ctx, w, patience)
 	for _, s := range wrong {
 		t.Error(s)
 	}
+	if len(wrong) > 0 {
+		return
+	}
+	t.Logf("%d events and %d sessions are, byte for byte, those of one process: %s", len(w.of), len(w.sessions), hashOf(w.sessions))
+}
+
+// outcome is what is wrong when all is stored, or nothing more for idle, and the fleet has
+// ended in order.
+func (f *fleet) outcome(ctx context.Context, w *want, idle time.Duration) (wrong []string) {
+	if err := f.drained(ctx, len(w.of), idle); err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	wrong = append(wrong, f.stop()...)
+	st, err := f.db.spec.open(ctx, nil)
+	if err != nil {
+		return append(wrong, err.Error())
+	}
+	return append(wrong, w.check(ctx, st)...)
 }
 
 // TestFleet: whatever is killed, and however often something is delivered, in the end the
@@ -106,7 +113,9 @@ func testFleet(t *testing.T, log, store string) {
 	ctx, cancel := context.WithTimeout(t.Context(), pick(5*time.Minute, 2*time.Hour))
 	defer cancel()
 	var stored atomic.Int64
-	go f.watch(ctx, stored.Store)
+	watching, enough := context.WithCancel(ctx)
+	defer enough()
+	go f.watch(watching, stored.Store)
 	l := f.browsers(w)
 	// Else all is sent before most of it has gone wrong.
 	l.window, l.arrived = 50_000, stored.Load
@@ -122,6 +131,7 @@ func testFleet(t *testing.T, log, store string) {
 	}
 	t.Logf("%d visits, %d requests, %d events: acknowledged in %v, %.0f/s; answers: %s", w.visits, w.requests, len(w.of), time.Since(began).Round(time.Second), l.perSecond(), l.answers())
 	t.Log(c.all())
+	enough()
 	f.settle(ctx, t, w)
 	t.Logf("all stored %v after the first was sent; %s", time.Since(began).Round(time.Second), f.cost(len(w.of)))
 	given := sumOf(f.dir)

@@ -167,8 +167,8 @@ func hops(t *testing.T, log string) {
 	t.Log(bare)
 	t.Logf("the Sink is at %.0f %% of the client that is called alike", 100*ours.best()/alike.best())
 
-	// And out of it, all that is there by now.
-	total := 3 * n * rounds
+	// And out of it, of all that is there by now.
+	total := 3 * n
 	reads := []*cost{{name: log + ": Consumer → nothing"}, {name: log + ": bare client → unmarshalled"}, {name: log + ": bare client → bytes"}}
 	for round := range rounds {
 		for i, c := range reads {
@@ -365,7 +365,7 @@ func chain(t *testing.T, log, store string) {
 	if err := l.run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.drained(ctx, len(w.of)); err != nil {
+	if err := f.drained(ctx, len(w.of), patience); err != nil {
 		t.Fatal(err)
 	}
 	took, n := time.Since(l.began), len(w.of)

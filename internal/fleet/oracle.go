@@ -143,14 +143,13 @@ func hashOf(rows []string) string {
 }
 
 // check compares what is stored with what should be, and returns all that differs.
-func (w *want) check(ctx context.Context, s *store.Store) (hash string, wrong []string) {
+func (w *want) check(ctx context.Context, s *store.Store) (wrong []string) {
 	all, err := s.Sessions(ctx, store.Query{})
 	if err != nil {
-		return "", []string{"sessions: " + err.Error()}
+		return []string{"sessions: " + err.Error()}
 	}
 	got := rows(all)
-	hash = hashOf(got)
-	if hash != hashOf(w.sessions) {
+	if hashOf(got) != hashOf(w.sessions) {
 		wrong = append(wrong, fmt.Sprintf("%d sessions are not the %d of one process", len(got), len(w.sessions)))
 		for i := range min(len(got), len(w.sessions)) {
 			if got[i] != w.sessions[i] {
@@ -159,7 +158,7 @@ func (w *want) check(ctx context.Context, s *store.Store) (hash string, wrong []
 			}
 		}
 	}
-	return hash, append(wrong, w.checkEvents(ctx, s)...)
+	return append(wrong, w.checkEvents(ctx, s)...)
 }
 
 // checkEvents compares the lossless JSON of all events.
