@@ -111,9 +111,15 @@ func (f *fleet) drain(ctx context.Context) error {
 	}
 	for {
 		// Stats of the consumers have it too, as it was some seconds ago.
-		durable, err := js.Consumer(ctx, "beacon", "beacon")
-		if err == nil && durable.CachedInfo().NumPending == 0 && durable.CachedInfo().NumAckPending == 0 {
-			return nil
+		soon, cancel := context.WithTimeout(ctx, 2*time.Second)
+		durable, err := js.Consumer(soon, "beacon", "beacon")
+		cancel()
+		if err == nil {
+			is := durable.CachedInfo()
+			if is.NumPending == 0 && is.NumAckPending == 0 {
+				return nil
+			}
+			err = fmt.Errorf("%d events wait, and %d are with consumers", is.NumPending, is.NumAckPending)
 		}
 		if wait(ctx, 50*time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("the log does not get empty: %w", errors.Join(err, ctx.Err()))
