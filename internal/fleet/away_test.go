@@ -10,7 +10,8 @@ import (
 // TestStoreAway: while the store is away the log keeps what comes, the consumers say how
 // much that is, and afterwards it is stored faster than more comes.
 func TestStoreAway(t *testing.T) {
-	const rate = 200
+	parallel(t)
+	const rate = 100
 	away := pick(20*time.Second, 10*time.Minute)
 	f := begin(t, plan{log: "jetstream", store: "postgresql", sync: "always", receivers: 3, consumers: 2})
 	w := wanted(t, int(rate*(away+pick(10*time.Second, 2*time.Minute)).Seconds()))

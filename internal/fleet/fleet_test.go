@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 
 func TestMain(m *testing.M) {
 	Main()
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4") // most of the time they wait for an election, or for a dead process to be missed
 	os.Exit(Run(m))
 }
 
@@ -30,7 +33,14 @@ func beacons() int {
 	if n, err := strconv.Atoi(os.Getenv("BEACON_FLEET_BEACONS")); err == nil {
 		return n
 	}
-	return pick(15_000, 1_000_000)
+	return pick(6_000, 1_000_000)
+}
+
+// parallel lets the short tests run beside each other. What long ones measure is theirs.
+func parallel(t *testing.T) {
+	if !full {
+		t.Parallel()
+	}
 }
 
 // begin starts a fleet, which ends with the test.
@@ -100,9 +110,13 @@ func (f *fleet) outcome(ctx context.Context, w *want, idle time.Duration) (wrong
 // TestFleet: whatever is killed, and however often something is delivered, in the end the
 // store has what one process has that was fed in order.
 func TestFleet(t *testing.T) {
+	parallel(t)
 	for _, log := range []string{"jetstream", "kafka"} {
 		for _, store := range []string{"postgresql", "clickhouse"} {
-			t.Run(log+"/"+store, func(t *testing.T) { testFleet(t, log, store) })
+			t.Run(log+"/"+store, func(t *testing.T) {
+				parallel(t)
+				testFleet(t, log, store)
+			})
 		}
 	}
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -27,11 +28,12 @@ func TestHops(t *testing.T) {
 	t.Run("receiver", func(t *testing.T) {
 		n := pick(2_000, 30_000)
 		w := wanted(t, n)
-		for _, c := range []struct{ name, sink, store string }{
+		ways := []struct{ name, sink, store string }{
 			{"browser → receiver → spool → nothing", "nothing", "sqlite"},
 			{"browser → receiver → spool → PostgreSQL", "store", "postgresql"},
 			{"browser → receiver → spool → ClickHouse", "store", "clickhouse"},
-		} {
+		}
+		for _, c := range ways[:pick(1, len(ways))] {
 			f := begin(t, plan{store: c.store, sink: c.sink, receivers: 1})
 			l := f.browsers(w)
 			if err := l.run(t.Context()); err != nil {
@@ -53,6 +55,9 @@ func TestHops(t *testing.T) {
 	})
 	for _, log := range []string{"jetstream", "kafka"} {
 		t.Run(log, func(t *testing.T) { hops(t, log) })
+	}
+	if !full { // TestFleet is all of it
+		return
 	}
 	for _, log := range []string{"jetstream", "kafka"} {
 		for _, store := range []string{"postgresql", "clickhouse"} {
@@ -126,7 +131,7 @@ func ownCPU() time.Duration {
 
 // hops measures the sink and the consumer of a log beside the client that they are made of.
 func hops(t *testing.T, log string) {
-	n, rounds := pick(2_000, 20_000), pick(1, 3)
+	n, rounds := pick(1_000, 20_000), pick(1, 3)
 	f := begin(t, plan{log: log, store: "sqlite", sync: "always"})
 	ctx, cancel := context.WithTimeout(t.Context(), pick(5*time.Minute, time.Hour))
 	defer cancel()
@@ -188,7 +193,7 @@ func hops(t *testing.T, log string) {
 		100*reads[0].best()/reads[1].best(), 100*reads[0].best()/reads[2].best())
 
 	// Into a store each.
-	for _, kind := range []string{"postgresql", "clickhouse"} {
+	for _, kind := range pick([]string{"postgresql"}, []string{"postgresql", "clickhouse"}) {
 		db, err := startDatabase(kind, f.dir)
 		if db != nil {
 			defer db.end()
@@ -342,6 +347,9 @@ func readBare(ctx context.Context, s LogSpec, group string, n int, unmarshal boo
 	defer messages.Stop()
 	for ; n > 0; n-- {
 		m, err := messages.Next()
+		for errors.Is(err, jetstream.ErrNoHeartbeat) { // which it says on a busy machine, and goes on
+			m, err = messages.Next()
+		}
 		if err != nil {
 			return err
 		}

@@ -32,6 +32,7 @@ func (f *fleet) inLog() (events uint64, pending int64, err error) {
 // TestLeaderKill: while the servers of JetStream elect another leader nothing gets into the
 // log, and no browser notices.
 func TestLeaderKill(t *testing.T) {
+	parallel(t)
 	f := begin(t, plan{log: "jetstream", store: "sqlite", sync: "always", receivers: 3, consumers: 2})
 	js := f.log.(*jetStream)
 	w := wanted(t, pick(4_000, 100_000))

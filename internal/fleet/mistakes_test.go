@@ -11,6 +11,7 @@ import (
 // TestMistakes: what a host can do wrong is seen by the other tests, so that they prove
 // something. The same with no mistake is one of the rows.
 func TestMistakes(t *testing.T) {
+	parallel(t)
 	for _, c := range []struct{ name, mistake, sign string }{
 		{"none", "", ""},
 		{"a queue in memory in place of the spool", "volatile", "lost"},
@@ -18,6 +19,7 @@ func TestMistakes(t *testing.T) {
 		{"events without an ID that stays", "nameless", "nobody sent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			parallel(t)
 			f := begin(t, plan{log: "kafka", store: "sqlite", receivers: 1, consumers: 1, mistake: c.mistake})
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()

@@ -21,8 +21,10 @@ import (
 // TestPoisonInLog: what is no event, what the store refuses and what it fails with hold up
 // nothing else, and are in the dead-letter topic as they were, with the reason.
 func TestPoisonInLog(t *testing.T) {
+	parallel(t)
 	for _, log := range []string{"jetstream", "kafka"} {
 		t.Run(log, func(t *testing.T) {
+			parallel(t)
 			f := begin(t, plan{log: log, store: "sqlite", sync: "always", receivers: 1, consumers: 1, refuses: "refused", fails: "failed", maxTries: 3})
 			ctx, cancel := context.WithTimeout(t.Context(), pick(5*time.Minute, time.Hour))
 			defer cancel()
@@ -38,7 +40,7 @@ func TestPoisonInLog(t *testing.T) {
 			// Of some that come while there is poison one passes within a second, on a machine
 			// that may have more to do.
 			fastest := time.Hour
-			for n := 0; fastest > time.Second && n < 20; n++ {
+			for n := 0; fastest > time.Second && n < 100; n++ {
 				id := fmt.Sprintf("marker%d", n)
 				sent := time.Now()
 				f.post(t, id, "marker")

@@ -14,7 +14,9 @@ import (
 // nothing that was acknowledged is lost, not even if that happens to all of them at once.
 // With the server's default it is, which is what makes the first row a proof.
 func TestPowerCut(t *testing.T) {
+	parallel(t)
 	t.Run("always", func(t *testing.T) {
+		parallel(t)
 		c := newCuts(t, "always")
 		for n := range 3 {
 			c.write(t, 1)
@@ -37,6 +39,7 @@ func TestPowerCut(t *testing.T) {
 		c.settle(c.ctx, t, c.all)
 	})
 	t.Run("default", func(t *testing.T) {
+		parallel(t)
 		c := newCuts(t, "")
 		c.write(t, 4)
 		before := c.messages(t)

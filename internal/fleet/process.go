@@ -213,21 +213,31 @@ func (l *pool) kill() {
 }
 
 // freePorts returns ports of the loopback address that nobody uses, and that no connection
-// gets by itself while what listens there is dead.
+// gets by itself while what listens there is dead. None comes twice.
 func freePorts(n int) (ports []int, err error) {
+	portMu.Lock()
+	defer portMu.Unlock()
 	for range 1000 {
+		port := 20_000 + rand.IntN(12_000)
 		var ln net.Listener
-		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))); err != nil {
+		if given[port] {
 			continue
 		}
-		defer ln.Close() // at the end, so that no two are the same
-		if ports = append(ports, portOf(ln)); len(ports) == n {
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			continue
+		}
+		ln.Close()
+		given[port] = true
+		if ports = append(ports, port); len(ports) == n {
 			return ports, nil
 		}
 	}
 	return nil, err
 }
 
-func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+var (
+	portMu sync.Mutex
+	given  = map[int]bool{}
+)
 
-func portOf(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }
+func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }

@@ -130,7 +130,10 @@ func runReceiver(r Role) error {
 	if r.Mistake == "volatile" {
 		front = sink.VolatileQueue(next, sink.QueueOptions{})
 	} else {
-		s, err := spool.Open(r.Dir, next, spool.Options{SegmentBytes: 8 << 20, MaxBytes: 2 << 30, Logger: logger})
+		s, err := spool.Open(r.Dir, next, spool.Options{
+			SegmentBytes: 8 << 20, MaxBytes: 2 << 30, Logger: logger,
+			DiskTimeout: 20 * time.Second, // a disk that is shared by all of this
+		})
 		if err != nil {
 			return err
 		}
