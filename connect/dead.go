@@ -111,7 +111,6 @@ func (u *undertaker[T]) settle(letters []letter, err error) (left int) {
 				u.letters.Push(l)
 			}
 		default:
-			s.state = carried // to be reported
 			kept = append(kept, l.slot)
 		}
 	}
@@ -121,6 +120,9 @@ func (u *undertaker[T]) settle(letters []letter, err error) (left int) {
 	if r.ctx.Err() == nil {
 		if u.failure = err; err != nil {
 			r.stats.DeadErrors++
+		}
+		if u.letters.Len() == 0 { // what failed was forgotten
+			u.failure = nil
 		}
 	}
 	u.tags = r.report(&u.turn, kept, u.tags, &r.stats.Dead)

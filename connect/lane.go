@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -190,6 +191,7 @@ func (l *lane[T]) settle(p delivery.Progress, err error, cut bool) {
 	} else if p.Delivered > 0 {
 		l.failed = false
 	}
+	l.settled = slices.DeleteFunc(l.settled, func(slot int) bool { return r.slots[slot].state == dying })
 	l.tags = r.report(&l.turn, l.settled, l.tags, &r.stats.Delivered)
 	l.settled = l.settled[:0]
 	r.mu.Unlock()
@@ -198,9 +200,9 @@ func (l *lane[T]) settle(p delivery.Progress, err error, cut bool) {
 	}
 }
 
-// report tells Done of events, but not of those that are forgotten or that are dying, and
-// lets go of all but these. The lock is held before and after, not meanwhile. It ends the
-// turn.
+// report tells Done of events, but not of those that are forgotten, and lets go of all. When
+// Close is over it does neither. The lock is held before and after, not meanwhile. It ends
+// the turn.
 func (r *Relay[T]) report(t *turn, slots []int, tags []T, count *uint64) []T {
 	tags = tags[:0]
 	done := slots[:0]
@@ -208,7 +210,7 @@ func (r *Relay[T]) report(t *turn, slots []int, tags []T, count *uint64) []T {
 		switch s := &r.slots[i]; {
 		case s.gone:
 			r.release(i)
-		case s.state != dying && !r.over:
+		case !r.over:
 			s.state = reported
 			done, tags = append(done, i), append(tags, s.tag)
 		}

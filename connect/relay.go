@@ -162,6 +162,10 @@ func (r *Relay[T]) Forget(which func(tag T) bool) {
 	drop := func(i *int) bool { return r.dropped(*i) }
 	r.pending.Delete(drop)
 	r.dead.letters.Delete(func(l *letter) bool { return r.dropped(l.slot) })
+	if r.dead.letters.Len() == 0 && !r.dead.busy {
+		r.dead.failure = nil
+	}
+	r.rest()
 	for _, l := range r.lanes {
 		l.own.Delete(drop)
 		if cut[l.at] {
@@ -253,16 +257,17 @@ func (r *Relay[T]) unsettled(n int, cause error) error {
 // returns an error if events are left: they are still in the log. The context of a call
 // that is under way then is ended; one that outlasts that by a second is not waited for.
 // When Close has returned Done is not called any more. It does not close next. A second
-// Close only waits for the first one.
+// Close only waits for the first one, as long as its own ctx lasts.
 func (r *Relay[T]) Close(ctx context.Context) error {
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
 		select {
 		case <-r.ended:
+			return nil
 		case <-ctx.Done():
+			return ctx.Err()
 		}
-		return nil
 	}
 	r.closed = true
 	r.wake() // those that wait for room
@@ -323,6 +328,15 @@ func (r *Relay[T]) release(i int) {
 	}
 	*s = slot[T]{}
 	r.free = append(r.free, i)
+	r.rest()
+}
+
+// rest notes whether nothing is left: then nothing is stuck, whatever next said last. The
+// caller holds the lock.
+func (r *Relay[T]) rest() {
+	if r.held == r.gone {
+		r.failure, r.stats.StuckSince = nil, time.Time{}
+	}
 }
 
 // shrink gives back what a bad hour needed, when there is nothing, and that was enough for a

@@ -41,8 +41,8 @@ type RelayStats struct {
 
 	LastDelivery time.Time `json:"last_delivery,omitzero"` // when next last took something
 
-	// Stuck is why next took nothing since it last failed, if it did not, and StuckSince
-	// when that began. It is the beginning of the error, with control characters escaped.
+	// Stuck is why next took nothing since it last failed, if it did not and something is
+	// held, and StuckSince when that began. It is the beginning of the error, with control characters escaped.
 	Stuck      string    `json:"stuck,omitzero"`
 	StuckSince time.Time `json:"stuck_since,omitzero"`
 
