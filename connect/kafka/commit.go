@@ -165,6 +165,9 @@ func (c *Consumer) Healthy(ctx context.Context) error {
 	if err := healthyTopic(ctx, c.cl, c.o.Topic); err != nil {
 		return err
 	}
+	if err := current.morgue.failing(); err != nil {
+		return err
+	}
 	return current.relay.Healthy(ctx)
 }
 

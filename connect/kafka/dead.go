@@ -2,13 +2,16 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/connect"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -39,12 +42,63 @@ func letterOf(topic string, r *kgo.Record, why error) *kgo.Record {
 	return &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: headers}
 }
 
-// keep writes dead letters, and returns nil when the dead-letter topic has them all.
-func (c *Consumer) keep(ctx context.Context, letters []*kgo.Record) error {
-	if err := c.cl.ProduceSync(ctx, letters...).FirstErr(); err != nil {
-		return fmt.Errorf("dead letters are not kept: %w", explain(c.o.DeadTopic, err))
+// own returns a copy of a record. What the client returns keeps all of its batch in memory, and
+// one record in a thousand may be all that is held.
+func own(r *kgo.Record) *kgo.Record {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Value)
 	}
-	return nil
+	b := make([]byte, 0, n)
+	cut := func(from []byte) []byte {
+		if from == nil {
+			return nil
+		}
+		at := len(b)
+		b = append(b, from...)
+		return b[at:len(b):len(b)]
+	}
+	c := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: cut(r.Key), Value: cut(r.Value)}
+	if len(r.Headers) > 0 {
+		c.Headers = make([]kgo.RecordHeader, len(r.Headers))
+		for i, h := range r.Headers {
+			c.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: cut(h.Value)}
+		}
+	}
+	return c
+}
+
+// keep writes dead letters. It returns which of them the dead-letter topic does not have, and why.
+func (c *Consumer) keep(ctx context.Context, letters []*kgo.Record) (failed []int, err error) {
+	errs := c.produce(ctx, letters)
+	if len(letters) > 1 {
+		for i := range letters {
+			if errors.Is(errs[i], kerr.MessageTooLarge) { // the batch may have been, of letters that are not
+				errs[i] = c.produce(ctx, letters[i:i+1])[0]
+			}
+		}
+	}
+	for i := range errs {
+		if errs[i] != nil {
+			failed, err = append(failed, i), fmt.Errorf("dead letters are not kept: %w", explain(c.o.DeadTopic, errs[i]))
+		}
+	}
+	return failed, err
+}
+
+// produce writes records, and returns what became of each.
+func (c *Consumer) produce(ctx context.Context, letters []*kgo.Record) []error {
+	errs := make([]error, len(letters))
+	at := make(map[*kgo.Record]int, len(letters))
+	sent := make([]*kgo.Record, len(letters))
+	for i, l := range letters { // the client writes into what it is given
+		sent[i] = &kgo.Record{Topic: l.Topic, Key: l.Key, Value: l.Value, Headers: l.Headers}
+		at[sent[i]] = i
+	}
+	for _, r := range c.cl.ProduceSync(ctx, sent...) {
+		errs[at[r.Record]] = r.Err
+	}
+	return errs
 }
 
 // bury is the Dead of the Relay.
@@ -53,89 +107,127 @@ func (c *Consumer) bury(ctx context.Context, dead []connect.Letter[tag]) error {
 	for i := range dead {
 		letters[i] = letterOf(c.o.DeadTopic, dead[i].Tag.record, dead[i].Why)
 	}
-	return c.keep(ctx, letters)
+	failed, err := c.keep(ctx, letters)
+	if len(failed) == 0 || len(failed) == len(letters) {
+		return err
+	}
+	return &beacon.PartialError{Failed: failed, Err: err}
 }
 
 // A morgue has what cannot be read, on its way to the dead-letter topic. While that does not
 // take it others go on, up to a bound.
 type morgue struct {
 	c    *Consumer
-	room chan struct{} // has one for each that waits
-	more chan struct{}
+	more chan struct{} // there is something
+	left chan struct{} // there is room
 
 	mu      sync.Mutex
 	letters []*kgo.Record
 	tags    []tag
+	bytes   int64
+	failure error // of the last attempt
 }
 
-// unreadable is how many records that cannot be read may wait.
-const unreadable = 1000
+// How much that cannot be read may wait; one record always may.
+const (
+	unreadable      = 1000
+	unreadableBytes = 16 << 20
+)
 
 func newMorgue(c *Consumer) *morgue {
-	return &morgue{c: c, room: make(chan struct{}, unreadable), more: make(chan struct{}, 1)}
+	return &morgue{c: c, more: make(chan struct{}, 1), left: make(chan struct{}, 1)}
 }
 
-// add waits for room.
+// add waits for room. There is one call of it at a time.
 func (m *morgue) add(ctx context.Context, t tag, why error) error {
-	select {
-	case m.room <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	letter := letterOf(m.c.o.DeadTopic, t.record, why)
+	size := recordSize(letter)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.letters, m.tags = append(m.letters, letterOf(m.c.o.DeadTopic, t.record, why)), append(m.tags, t)
-	select {
-	case m.more <- struct{}{}:
-	default:
+	for len(m.letters) > 0 && (len(m.letters) >= unreadable || m.bytes+size > unreadableBytes) {
+		m.mu.Unlock()
+		var err error
+		select {
+		case <-m.left:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		m.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
+	m.letters, m.tags, m.bytes = append(m.letters, letter), append(m.tags, t), m.bytes+size
+	signal(m.more)
 	return nil
 }
 
-// run writes what comes until ctx ends.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// run writes what comes until ctx ends. It tries again, by itself, what is not taken.
 func (m *morgue) run(ctx context.Context) {
 	for fails := 0; ; {
-		var retry <-chan time.Time
+		more, retry := m.more, (<-chan time.Time)(nil)
 		if fails > 0 {
-			retry = time.After(min(5*time.Second, 50*time.Millisecond<<min(fails, 7)))
+			more, retry = nil, time.After(min(5*time.Second, 50*time.Millisecond<<min(fails, 7)))
 		}
 		select {
-		case <-m.more:
-			if retry != nil {
-				select {
-				case <-retry:
-				case <-ctx.Done():
-					return
-				}
-			}
+		case <-more:
 		case <-retry:
 		case <-ctx.Done():
 			return
 		}
 		m.mu.Lock()
-		letters, tags := m.letters, m.tags
+		letters := m.letters[:len(m.letters):len(m.letters)]
 		m.mu.Unlock()
 		if len(letters) == 0 {
+			fails = 0
 			continue
 		}
-		again := make([]*kgo.Record, len(letters)) // the client writes into what it is given
-		for i, l := range letters {
-			again[i] = &kgo.Record{Topic: l.Topic, Key: l.Key, Value: l.Value, Headers: l.Headers}
+		failed, err := m.c.keep(ctx, letters)
+		if err != nil && ctx.Err() != nil {
+			return
 		}
-		if err := m.c.keep(ctx, again); err != nil {
-			if ctx.Err() == nil {
-				m.c.log.Error("kafka: records that are no events cannot be set aside", "topic", m.c.o.DeadTopic, "error", err, "records", len(letters))
-				fails++
-			}
-			continue
+		if err != nil {
+			m.c.log.Error("kafka: records that are no events cannot be set aside", "topic", m.c.o.DeadTopic, "error", err, "records", len(failed))
+			fails++
+		} else {
+			fails = 0
 		}
-		fails = 0
-		m.mu.Lock()
-		m.letters, m.tags = m.letters[len(letters):], m.tags[len(tags):]
-		m.mu.Unlock()
-		m.c.settle(tags)
-		for range tags {
-			<-m.room
-		}
+		m.settle(len(letters), failed, err)
 	}
+}
+
+// settle lets go of the first n letters but for those that failed.
+func (m *morgue) settle(n int, failed []int, why error) {
+	var kept []tag
+	var letters []*kgo.Record
+	var tags []tag
+	m.mu.Lock()
+	for i := range m.letters {
+		if i >= n || len(failed) > 0 && failed[0] == i {
+			if i < n {
+				failed = failed[1:]
+			}
+			letters, tags = append(letters, m.letters[i]), append(tags, m.tags[i])
+			continue
+		}
+		kept, m.bytes = append(kept, m.tags[i]), m.bytes-recordSize(m.letters[i])
+	}
+	m.letters, m.tags, m.failure = letters, tags, why
+	m.mu.Unlock()
+	signal(m.left)
+	m.c.settle(kept)
+}
+
+// failing returns why what cannot be read is not set aside, if it is not.
+func (m *morgue) failing() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failure
 }

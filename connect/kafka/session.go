@@ -202,6 +202,7 @@ func (s *session) count(fetches kgo.Fetches, n int) []tag {
 // is that of ctx. A record of a partition that has gone is left out.
 func (s *session) hand(ctx context.Context, t *tag) error {
 	var e beacon.Event
+	t.record = own(t.record)
 	unreadable := e.UnmarshalJSON(t.record.Value)
 	if unreadable != nil {
 		s.c.mu.Lock()

@@ -363,7 +363,7 @@ func explain(topic string, err error) error {
 	case errors.Is(err, kgo.ErrClientClosed):
 		return fmt.Errorf("%w: %w", connect.ErrClosed, err)
 	case errors.Is(err, kerr.MessageTooLarge):
-		return fmt.Errorf("kafka: topic %s: a batch is too large: max.message.bytes of the topic is less than kgo.ProducerBatchMaxBytes: %w", topic, err)
+		return fmt.Errorf("kafka: topic %s: a batch is too large: raise max.message.bytes of the topic, or kgo.ProducerBatchMaxBytes if that is less: %w", topic, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return fmt.Errorf("kafka: topic %s does not exist: create it, with CreateTopic or by hand: %w", topic, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
