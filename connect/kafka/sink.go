@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,9 +27,10 @@ type SinkOptions struct {
 	// compression or other limits need. They count more than the choices of this
 	// package, except that acks=all and idempotence cannot be switched off.
 	//
-	// Our choices are a linger of 5 ms, batches of up to what the topic takes, and
-	// 30 seconds until a record that no broker takes is given up, with an error that is
-	// temporary (kgo.ProducerLinger, ProducerBatchMaxBytes, RecordDeliveryTimeout).
+	// Our choices are a linger of 5 ms, batches of up to 1 MB, or what the topic takes if
+	// that is less when it is first looked at, and 30 seconds until a record that no broker
+	// takes is given up, with an error that is temporary (kgo.ProducerLinger,
+	// ProducerBatchMaxBytes, RecordDeliveryTimeout).
 	Client []kgo.Opt
 
 	// MaxEvents and MaxBytes bound what is on its way to the brokers: by default 50,000
@@ -52,6 +54,9 @@ type Sink struct {
 	log   *slog.Logger
 	ctx   context.Context // of every record: no caller's end is another one's
 	limit atomic.Int64    // bytes of the largest record
+	batch atomic.Int32    // of the largest batch, unless the host says which
+
+	looking sync.Mutex // held while the topic is looked at
 
 	mu      sync.Mutex
 	closed  bool
@@ -75,7 +80,7 @@ var (
 // NewSink returns a Sink that produces to a topic. It looks at the topic, for as long as
 // ctx lasts but no longer than 5 seconds, and refuses one that would lose events by design:
 // see [CheckTopic], whose other findings it logs. A cluster that is away is no reason not
-// to start, as receivers have to; then Healthy looks again.
+// to start, as receivers have to; then Consume and Healthy look again, and refuse.
 //
 // Mistakes in the options are all reported, joined.
 func NewSink(ctx context.Context, o SinkOptions) (*Sink, error) {
@@ -89,6 +94,7 @@ func NewSink(ctx context.Context, o SinkOptions) (*Sink, error) {
 		o: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), ctx: context.Background(),
 		changed: make(chan struct{}), done: make(chan struct{}),
 	}
+	s.batch.Store(maxBatch)
 	var err error
 	if s.cl, err = newClient(s.choices(), o.Client, []kgo.Opt{kgo.DefaultProduceTopic(o.Topic)}); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
@@ -106,11 +112,13 @@ func (s *Sink) choices() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ProducerLinger(5 * time.Millisecond),
 		kgo.RecordDeliveryTimeout(30 * time.Second),
+		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return s.batch.Load() }),
 		// A record in flight whose answer does not come would be waited for for ever. It may
 		// be there twice then, which the ID in it tells.
 		kgo.AllowIdempotentProduceCancellation(),
-		// Ours comes first, and is told of by room.
-		kgo.MaxBufferedRecords(2 * s.o.MaxEvents),
+		// Ours are in front of these. A call that exceeds them is sent when it is alone; if
+		// records of it were refused here, others behind them would not be.
+		kgo.MaxBufferedRecords(math.MaxInt32),
 		kgo.ProducerOnDataLossDetected(func(topic string, partition int32) {
 			s.log.Error("kafka: a broker has lost records that it had acknowledged, as after an unclean election of a leader", "topic", topic, "partition", partition)
 		}),
@@ -121,7 +129,22 @@ func (s *Sink) choices() []kgo.Opt {
 	return opts
 }
 
-// look checks the topic, once. The error is that of a topic that cannot be used.
+// usable returns nil if the topic can be used, as far as is known. It is looked at until it can.
+func (s *Sink) usable(ctx context.Context) error {
+	s.mu.Lock()
+	closed, checked, wrong := s.closed, s.checked, s.topic
+	s.mu.Unlock()
+	if closed || checked && wrong == nil {
+		return nil
+	}
+	if !s.looking.TryLock() {
+		return wrong
+	}
+	defer s.looking.Unlock()
+	return s.look(ctx)
+}
+
+// look checks the topic. The error is that of a topic that cannot be used.
 func (s *Sink) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -132,6 +155,7 @@ func (s *Sink) look(ctx context.Context) error {
 	}
 	if found.MaxMessageBytes > 0 {
 		s.limit.Store(min(s.limit.Load(), recordLimit(found.MaxMessageBytes)))
+		s.batch.Store(int32(max(minBatch, min(maxBatch, found.MaxMessageBytes))))
 	}
 	for _, risk := range found.Risks {
 		s.log.Warn("kafka: the topic may lose events", "topic", s.o.Topic, "why", risk)
@@ -141,6 +165,13 @@ func (s *Sink) look(ctx context.Context) error {
 	s.checked, s.topic = true, found.Err
 	return found.Err
 }
+
+// Batches of a topic: the most is what brokers take if nobody says otherwise, and the client
+// takes no less than the least.
+const (
+	maxBatch = 1_000_012
+	minBatch = 512
+)
 
 // recordLimit is how large a record may be in a batch of that size: what frames it is left
 // out, and what is added to it should it become a dead letter.
@@ -178,6 +209,12 @@ func (s *Sink) Consume(ctx context.Context, events []beacon.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
+	if err := s.usable(ctx); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stats.Refused += uint64(len(events))
+		return err
+	}
 	records, slots, c := s.records(events)
 	if c.left > 0 {
 		if err := s.enter(ctx, c); err != nil {
@@ -205,13 +242,14 @@ func (s *Sink) records(events []beacon.Event) ([]kgo.Record, []slot, *call) {
 	c := &call{left: n, done: make(chan struct{}), state: make([]error, n)}
 	// One piece of memory for all values: they are released together. It grows, so the
 	// values are cut out of it when it is complete.
-	var b []byte
+	room := 0
+	for i := range events {
+		room += events[i].Size()
+	}
+	b := make([]byte, 0, room)
 	ends := make([]int, n)
 	for i := range events {
 		var err error
-		if i == 1 { // the first tells about the others
-			b = append(make([]byte, 0, (len(b)+64)*n*5/4), b...)
-		}
 		if b, err = events[i].AppendJSON(b); err != nil {
 			c.state[i] = fmt.Errorf("%w: %w", beacon.ErrPermanent, err)
 			c.left--
@@ -417,20 +455,15 @@ func (s *Sink) Close(ctx context.Context) error {
 // enough replicas in sync to be written to. It waits for 2 seconds at most.
 func (s *Sink) Healthy(ctx context.Context) error {
 	s.mu.Lock()
-	closed, checked, wrong := s.closed, s.checked, s.topic
+	closed := s.closed
 	s.mu.Unlock()
 	if closed {
 		return connect.ErrClosed
 	}
-	if wrong != nil {
-		return wrong
-	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if !checked {
-		if err := s.look(ctx); err != nil {
-			return err
-		}
+	if err := s.usable(ctx); err != nil {
+		return err
 	}
 	return healthyTopic(ctx, s.cl, s.o.Topic)
 }

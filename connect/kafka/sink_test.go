@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -80,7 +81,7 @@ func TestTooLarge(t *testing.T) {
 	var many []beacon.Event
 	for i := range 20 {
 		e := event("s", 10+i)
-		e.Body = beacon.Text(strings.Repeat("x", 5000))
+		e.Body = beacon.Text(noise(rand.New(rand.NewPCG(1, uint64(i))), 5000))
 		many = append(many, e)
 	}
 	if err := sink.Consume(t.Context(), many); err != nil {

@@ -61,6 +61,10 @@ func CreateTopic(ctx context.Context, topic string, o TopicOptions, client ...kg
 		return fmt.Errorf("kafka: create topic %s: %w", topic, err)
 	}
 	found, err := CheckTopic(ctx, cl, topic)
+	for end := time.Now().Add(settling); errors.Is(err, kerr.UnknownTopicOrPartition) && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(settling / 100)
+		found, err = CheckTopic(ctx, cl, topic)
+	}
 	switch {
 	case err != nil:
 		return err
@@ -73,6 +77,9 @@ func CreateTopic(ctx context.Context, topic string, o TopicOptions, client ...kg
 	}
 	return nil
 }
+
+// settling is how long a topic that was made may be unknown to some brokers.
+const settling = 10 * time.Second
 
 func createTopic(ctx context.Context, cl *kgo.Client, topic string, o TopicOptions) error {
 	t := kmsg.NewCreateTopicsRequestTopic()
