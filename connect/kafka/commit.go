@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -146,7 +147,7 @@ func (s *session) offsets(ctx context.Context, ids []int32, at int64) map[int32]
 }
 
 // Healthy returns nil if the group's events get through: the topic can be read, and the Sink
-// takes them; see [connect.Relay.Healthy]. It waits for 2 seconds at most. While Consume does
+// takes them, see [connect.Relay.Healthy]; and there is a dead-letter topic. It waits for 2 seconds at most. While Consume does
 // not run it is an error.
 func (c *Consumer) Healthy(ctx context.Context) error {
 	c.mu.Lock()
@@ -155,10 +156,10 @@ func (c *Consumer) Healthy(ctx context.Context) error {
 	switch {
 	case closed:
 		return connect.ErrClosed
-	case current == nil:
-		return errIdle
 	case failure != nil:
 		return failure
+	case current == nil:
+		return errIdle
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -167,6 +168,9 @@ func (c *Consumer) Healthy(ctx context.Context) error {
 	}
 	if err := current.morgue.failing(); err != nil {
 		return err
+	}
+	if err := healthyTopic(ctx, c.cl, c.o.DeadTopic); err != nil {
+		return fmt.Errorf("dead letters could not be kept: %w", err)
 	}
 	return current.relay.Healthy(ctx)
 }

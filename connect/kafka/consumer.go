@@ -209,6 +209,7 @@ func (c *Consumer) Consume(ctx context.Context, next beacon.Sink) error {
 		if err == nil {
 			continue // ctx has ended
 		}
+		c.fail(err)
 		if time.Since(began) > time.Minute {
 			fails = 0
 		}

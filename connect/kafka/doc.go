@@ -77,6 +77,8 @@
 //
 // A session of one key is as fast as one partition. A consumer keeps up to
 // [ConsumerOptions].MaxBytes of events, about as much for their records, and what the client
-// has fetched, 16 MiB a broker. There is one commit a second: what a consumer that dies had
-// delivered since comes again.
+// has fetched, 16 MiB a broker; what it cannot read may be as much. There is one commit a
+// second: what a consumer that dies had delivered since comes again. While a dead letter is not
+// kept nothing behind it is committed in its partition, though it is delivered: all of that
+// comes again after a restart, and until then takes a few bytes of memory a record.
 package kafka
