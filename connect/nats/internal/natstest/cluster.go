@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -84,20 +83,6 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// freePorts returns ports that nobody has now.
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // when all are known, so that they differ
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
-
 // Start starts a server, at first or after [Cluster.KillLeader].
 func (c *Cluster) Start(name string) {
 	c.t.Helper()
@@ -141,10 +126,15 @@ func (c *Cluster) member(name string) *member {
 }
 
 // URL is where clients find all of them.
-func (c *Cluster) URL() string {
+func (c *Cluster) URL() string { return c.Without("") }
+
+// Without is where clients find the others.
+func (c *Cluster) Without(name string) string {
 	var all []string
 	for _, m := range c.members {
-		all = append(all, fmt.Sprintf("nats://127.0.0.1:%d", m.Port))
+		if m.Name != name {
+			all = append(all, fmt.Sprintf("nats://127.0.0.1:%d", m.Port))
+		}
 	}
 	return strings.Join(all, ",")
 }

@@ -4,6 +4,7 @@ package natstest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"testing"
@@ -28,6 +29,7 @@ type Server struct {
 func Start(t testing.TB, edit func(*server.Options)) *Server {
 	t.Helper()
 	s := &Server{t: t, options: options(t.TempDir())}
+	s.options.Port = freePorts(t, 1)[0]
 	if edit != nil {
 		edit(&s.options)
 	}
@@ -57,7 +59,23 @@ func (s *Server) Start() {
 	if !running.ReadyForConnections(patience) {
 		s.t.Fatal("a NATS server does not start")
 	}
-	s.options.Port = running.Addr().(*net.TCPAddr).Port
+}
+
+// freePorts returns ports that nobody has now. They are below those that systems give to
+// whoever asks for any: a server that is away for a moment gets its own again.
+func freePorts(t testing.TB, n int) (ports []int) {
+	t.Helper()
+	for tries := 0; len(ports) < n; tries++ {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			defer l.Close() // when all are known, so that they differ
+			ports = append(ports, port)
+		} else if tries == 100 {
+			t.Fatal(err)
+		}
+	}
+	return ports
 }
 
 // Example starts a server for an example, which has no [testing.TB], and returns its URL.
