@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
@@ -115,4 +116,40 @@ func TestClusterLeaderDies(t *testing.T) {
 		}
 	}
 	t.Logf("%d acknowledged, %d calls refused, slowest %v, %d came twice", total, refusals.Load(), slowest, len(r.Events())-len(got))
+}
+
+// A Consumer whose Sink is slower than the log asks for no more than it has room for. So
+// nothing gets lost between the servers of a cluster when it stops to ask, to come again
+// after AckWait only, behind what was after it.
+func TestClusterSlowSink(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t)
+	conn := natstest.Connect(t, cluster.URL(), nats.RetryOnFailedConnect(true))
+	if err := beaconnats.EnsureStream(until(t), conn, beaconnats.StreamOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, conn, "beacon", 50, 200)
+	o := beaconnats.ConsumerOptions{Conn: conn, MaxEvents: 400, AckWait: 10 * time.Second}
+	if _, err := beaconnats.NewConsumer(until(t), o); err != nil {
+		t.Fatal(err)
+	}
+	js, _ := jetstream.New(conn)
+	durable, err := js.Consumer(until(t), "beacon", "beacon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Conn = natstest.Connect(t, cluster.Without(durable.CachedInfo().Cluster.Leader))
+	var r beacontest.Recorder
+	c, stop := consume(t, o, beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
+		time.Sleep(20 * time.Millisecond)
+		return r.Consume(ctx, events)
+	}))
+	eventually(t, "all came", func() bool { return len(times(r.Events())) == 10000 })
+	s := c.Stats()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if s.Redelivered > 200 {
+		t.Errorf("%d came again", s.Redelivered)
+	}
 }

@@ -42,8 +42,8 @@ type ConsumerOptions struct {
 	Dead string
 
 	// MaxEvents and MaxBytes bound what is in memory and not acknowledged; defaults 16,384
-	// and 64 MiB. A few hundred messages may exceed them. Bytes are those of the events
-	// ([beacon.Event.Size]), and again of the messages that wait to be theirs.
+	// and 64 MiB. Bytes are those of the events ([beacon.Event.Size]), and again of the
+	// messages that wait to be theirs; what was asked for before, some 16 MiB, may exceed them.
 	MaxEvents int
 	MaxBytes  int64
 
@@ -154,7 +154,7 @@ func (c *Consumer) ready(ctx context.Context) (s source, wrong bool, err error) 
 		return s, mistaken(err), fmt.Errorf("nats: stream %q: %w", c.o.Stream, err)
 	}
 	is := s.stream.CachedInfo().Config
-	doubts, err := verify(is, c.o.Subject+".0", true)
+	doubts, err := verify(is, c.reads(), true)
 	if err != nil {
 		return s, true, err
 	}
@@ -163,23 +163,36 @@ func (c *Consumer) ready(ctx context.Context) (s source, wrong bool, err error) 
 			c.log.Warn("nats: a doubtful stream: "+d, "stream", c.o.Stream)
 		}
 	})
-	if err := c.readyForLetters(ctx, is); err != nil {
-		return s, mistaken(err), err
+	if wrong, err := c.readyForLetters(ctx, is); err != nil {
+		return s, wrong, err
 	}
 	return c.durable(ctx, s)
 }
 
 // readyForLetters makes the stream of dead letters if it is not there.
-func (c *Consumer) readyForLetters(ctx context.Context, main jetstream.StreamConfig) error {
+func (c *Consumer) readyForLetters(ctx context.Context, main jetstream.StreamConfig) (wrong bool, err error) {
 	dead, err := c.js.Stream(ctx, c.o.Dead)
 	if err == nil {
-		_, err = verify(dead.CachedInfo().Config, c.prefix+".0", true)
-		return err
+		_, err = verify(dead.CachedInfo().Config, []string{c.prefix + ".0"}, true)
+		return true, err
 	}
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("nats: stream %q: %w", c.o.Dead, err)
+		return mistaken(err), fmt.Errorf("nats: stream %q: %w", c.o.Dead, err)
 	}
-	return ensure(ctx, c.js, deadStream(main, c.o.Dead, c.prefix), c.prefix+".0")
+	err = ensure(ctx, c.js, deadStream(main, c.o.Dead, c.prefix), c.prefix+".0")
+	return mistaken(err), err
+}
+
+// reads returns the subjects that the stream has to have, in order.
+func (c *Consumer) reads() (subjects []string) {
+	for _, n := range c.o.Shards {
+		subjects = append(subjects, c.o.Subject+"."+strconv.Itoa(n))
+	}
+	if subjects == nil {
+		return []string{c.o.Subject + ".0"}
+	}
+	slices.Sort(subjects)
+	return slices.Compact(subjects)
 }
 
 // durable makes the consumer, or brings it to the options.
@@ -189,11 +202,9 @@ func (c *Consumer) durable(ctx context.Context, s source) (source, bool, error) 
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: c.o.AckWait, MaxAckPending: c.o.MaxAckPending,
 		MaxDeliver: -1, // or the servers would leave a message out, and tell nobody
 	}
-	for _, n := range c.o.Shards {
-		want.FilterSubjects = append(want.FilterSubjects, c.o.Subject+"."+strconv.Itoa(n))
+	if len(c.o.Shards) > 0 {
+		want.FilterSubjects = c.reads()
 	}
-	slices.Sort(want.FilterSubjects)
-	want.FilterSubjects = slices.Compact(want.FilterSubjects)
 	failed := func(err error) (source, bool, error) {
 		return s, mistaken(err) || errors.Is(err, jetstream.ErrNotPullConsumer), fmt.Errorf("nats: consumer %q: %w", c.o.Durable, err)
 	}
@@ -254,9 +265,10 @@ const retryReady = time.Second
 // When ctx has ended Consume takes no more, goes on with what it has for DrainTimeout, and
 // gives back what is left, so that another process gets that at once. It goes on through
 // broken connections and elections. It returns an error if the connection is closed, if the
-// stream or the durable consumer is deleted, or if they are not as they should be. One
-// that was deleted is not made again on its own, because the new one would begin at the
-// first message of the stream: that is for the host to decide, by a new Consumer.
+// stream or the durable consumer is deleted, even if the stream is made anew at once, or if
+// they are not as they should be. One that was deleted is not made again on its own, because
+// the new one would begin at the first message of the stream: that is for the host to
+// decide, by a new Consumer.
 func (c *Consumer) Consume(ctx context.Context, next beacon.Sink) error {
 	if next == nil {
 		return errors.New("nats: Consume: no Sink")

@@ -181,3 +181,60 @@ func TestConsumerDeleted(t *testing.T) {
 		})
 	}
 }
+
+// The stream is deleted and made anew while a Consumer has messages of the old one. It does
+// not acknowledge those that have their places now.
+func TestConsumerStreamMadeAnew(t *testing.T) {
+	t.Parallel()
+	for name, room := range map[string]int{"as what comes shows": 1000, "as the servers say": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := natstest.Connect(t, natstest.Start(t, nil).URL())
+			one(t, conn, "beacon")
+			fill(t, conn, "beacon", 10, 10)
+			o := beaconnats.ConsumerOptions{Conn: conn, AckWait: 2 * time.Second, MaxEvents: room}
+			consumer, err := beaconnats.NewConsumer(until(t), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			wg.Go(func() {
+				err := consumer.Consume(until(t), beacon.SinkFunc(func(ctx context.Context, _ []beacon.Event) error {
+					for ctx.Err() == nil && !errors.Is(consumer.Healthy(ctx), connect.ErrClosed) {
+						time.Sleep(time.Millisecond)
+					}
+					return nil // when Consume drains
+				}))
+				if err == nil || !strings.Contains(err.Error(), "made anew") {
+					t.Error(err)
+				}
+			})
+			eventually(t, "it has all", func() bool { return consumer.Stats().Held == 100 })
+			js, _ := jetstream.New(conn)
+			if err := js.DeleteStream(until(t), "beacon"); err != nil {
+				t.Fatal(err)
+			}
+			one(t, conn, "beacon")
+			after, err := beaconnats.NewConsumer(until(t), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, conn, "beacon", 20, 10)
+			wg.Wait()
+			var r beacontest.Recorder
+			ctx, cancel := context.WithCancel(until(t))
+			wg.Go(func() {
+				if err := after.Consume(ctx, &r); err != nil {
+					t.Error(err)
+				}
+			})
+			eventually(t, "all is acknowledged", func() bool { return after.Stats().Lag == 0 })
+			cancel()
+			wg.Wait()
+			if n := len(times(r.Events())); n != 200 {
+				t.Errorf("%d of 200 came", n)
+			}
+		})
+	}
+}

@@ -373,8 +373,8 @@ func TestConsumerBounds(t *testing.T) {
 	eventually(t, "another one has the rest", func() bool {
 		return d.Stats().Lag == int64(c.Stats().Received) && d.Stats().Held == 0
 	})
-	// Two pulls are under way at most when it stops to ask.
-	if s := c.Stats(); s.Received < 100 || s.Received > 2100 || s.Delivered != 0 {
+	// It asks for what it has room for; perhaps twice, when it hears nothing of the servers.
+	if s := c.Stats(); s.Received < 100 || s.Received > 300 || s.Delivered != 0 {
 		t.Errorf("%+v", s)
 	}
 	if err := c.Healthy(t.Context()); err == nil {

@@ -69,7 +69,7 @@ func (r *run) original(ctx context.Context, l connect.Letter[*message]) letter {
 	of := letter{of: l.Tag, subject: l.Tag.subject, why: l.Why}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if m, err := r.stream.GetMsg(ctx, l.Tag.seq); err == nil {
+	if m, err := r.stream.GetMsg(ctx, l.Tag.seq); err == nil && m.Time.Equal(l.Tag.at) {
 		of.header, of.data = m.Header, m.Data
 		return of
 	}

@@ -98,6 +98,14 @@ func TestRefusedOptions(t *testing.T) {
 	if _, err := s.CreatePushConsumer(until(t), jetstream.ConsumerConfig{Durable: "push", DeliverSubject: "x", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
 	}
+	two := jetstream.StreamConfig{Name: "two", Subjects: []string{"two.0", "two.1"}, Discard: jetstream.DiscardNew}
+	if _, err := js.CreateStream(until(t), two); err != nil {
+		t.Fatal(err)
+	}
+	lost := jetstream.StreamConfig{Name: "two_dead", Subjects: []string{"two.dead.*"}, Storage: jetstream.MemoryStorage}
+	if _, err := js.CreateStream(until(t), lost); err != nil {
+		t.Fatal(err)
+	}
 	closed := natstest.Connect(t, natstest.Start(t, nil).URL())
 	closed.Close()
 	stream := func(o beaconnats.StreamOptions) error { return beaconnats.EnsureStream(until(t), conn, o) }
@@ -121,6 +129,7 @@ func TestRefusedOptions(t *testing.T) {
 		"sink: negative":              {sink(beaconnats.SinkOptions{Conn: conn, Shards: -1}), "negative"},
 		"sink: no such stream":        {sink(beaconnats.SinkOptions{Conn: conn, Stream: "none"}), `"none"`},
 		"sink: no subject":            {sink(beaconnats.SinkOptions{Conn: conn, Subject: "$JS.x"}), `"$JS.x"`},
+		"sink: more shards":           {sink(beaconnats.SinkOptions{Conn: conn, Stream: "two", Subject: "two"}), `"two.2"`},
 		"sink: closed":                {sink(beaconnats.SinkOptions{Conn: closed}), "closed"},
 		"consumer: no connection":     {consumer(beaconnats.ConsumerOptions{}), "no connection"},
 		"consumer: negative":          {consumer(beaconnats.ConsumerOptions{Conn: conn, Parallel: -1}), "negative"},
@@ -132,6 +141,8 @@ func TestRefusedOptions(t *testing.T) {
 		"consumer: in memory":         {consumer(beaconnats.ConsumerOptions{Conn: conn, Durable: "memory"}), "in memory"},
 		"consumer: acks nothing":      {consumer(beaconnats.ConsumerOptions{Conn: conn, Durable: "acks-none"}), "AckNone"},
 		"consumer: push":              {consumer(beaconnats.ConsumerOptions{Conn: conn, Durable: "push"}), "push"},
+		"consumer: other shards":      {consumer(beaconnats.ConsumerOptions{Conn: conn, Stream: "two", Subject: "two", Durable: "x", Shards: []int{1, 5}}), `"two.5"`},
+		"consumer: letters in memory": {consumer(beaconnats.ConsumerOptions{Conn: conn, Stream: "two", Subject: "two"}), "in memory"},
 		"consumer: closed":            {consumer(beaconnats.ConsumerOptions{Conn: closed}), "closed"},
 	} {
 		if c.err == nil || !strings.HasPrefix(c.err.Error(), "nats: ") || !strings.Contains(c.err.Error(), c.want) {

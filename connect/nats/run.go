@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,7 +20,8 @@ import (
 // A message is received, decoded and put into the queue by the client library's goroutine,
 // which must not wait: what waits behind it there is known to nobody, and the servers would
 // give it to another process after a while. From the queue events go to the Relay, one
-// by one. When too much is held, no more is asked for.
+// by one. No more is asked for than there is room for: to unsubscribe while the servers
+// still send loses what is on its way between them, until they send it again after AckWait.
 type run struct {
 	c      *Consumer
 	relay  *connect.Relay[*message]
@@ -32,15 +34,18 @@ type run struct {
 	letters []letter            // of those, no events
 	more    chan struct{}       // there is something in the queue
 	dying   chan struct{}       // or among the letters
-	crowded chan struct{}       // there is too much
-	room    chan struct{}       // and enough has gone
+	heavy   chan struct{}       // its bytes are too many
+	room    chan struct{}       // enough has gone
 	over    bool                // what comes now is given back
+	strange bool                // the stream is another one than that of what is held
+	gone    chan error          // why it cannot go on
 }
 
 // A message is what is kept of one until it is acknowledged. Its data is in the log: who
 // needs it again, as a dead letter, gets it from there.
 type message struct {
-	seq     uint64 // its place in the stream
+	seq     uint64    // its place in the stream
+	at      time.Time // when the stream took it: another one has another message in that place
 	reply   string
 	subject string
 	size    int64
@@ -72,7 +77,8 @@ const (
 func newRun(c *Consumer, next beacon.Sink) (r *run, err error) {
 	r = &run{
 		c: c, held: map[uint64]*message{},
-		more: make(chan struct{}, 1), dying: make(chan struct{}, 1), crowded: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		more: make(chan struct{}, 1), dying: make(chan struct{}, 1), heavy: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		gone: make(chan error, 1),
 	}
 	r.relay, err = connect.NewRelay(next, c.relayOptions(r))
 	return r, err
@@ -97,14 +103,27 @@ func (r *run) pull(ctx context.Context, s source) error {
 	defer beside.Wait()
 	defer cancel()
 	r.stream = s.stream
-	gone := make(chan error, 1)
 	beside.Go(func() { r.feed(ctx) })
 	beside.Go(func() { r.buryLetters(ctx) })
-	beside.Go(func() { r.watch(ctx, s, gone) })
+	beside.Go(func() { r.watch(ctx, s) })
 	for {
+		for !r.roomy() {
+			select {
+			case <-r.room:
+			case err := <-r.gone:
+				return err
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		var came atomic.Int64
+		room := r.free()
 		bytes := max(pullBytes, 2*int(r.c.o.Conn.MaxPayload())) // one always fits
-		pulling, err := s.consumer.Consume(r.receive,
-			jetstream.PullMaxMessagesWithBytesLimit(pullMessages, bytes),
+		pulling, err := s.consumer.Consume(func(m jetstream.Msg) {
+			came.Add(1)
+			r.receive(m)
+		},
+			jetstream.StopAfter(room), jetstream.PullMaxMessagesWithBytesLimit(pullMessages, bytes),
 			jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
 			jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 				r.c.log.Debug("nats: consumer", "durable", r.c.o.Durable, "error", err)
@@ -121,32 +140,23 @@ func (r *run) pull(ctx context.Context, s source) error {
 			continue
 		}
 		over := pulling.Closed()
-		crowded := false
+		heavy := false
 		select {
 		case <-ctx.Done():
-		case <-r.crowded:
-			crowded = true
+		case <-r.heavy:
+			heavy = true
 		case <-over:
-		case err := <-gone:
+		case err := <-r.gone:
 			pulling.Drain()
 			return err
 		}
 		// What was sent before the servers knew comes yet, and is not lost to a wait.
 		pulling.Drain()
-		sleepUntil(over, r.c.o.DrainTimeout)
+		full := sleepUntil(over, r.c.o.DrainTimeout) && came.Load() >= int64(room)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case crowded:
-			for !r.roomy() {
-				select {
-				case <-r.room:
-				case err := <-gone:
-					return err
-				case <-ctx.Done():
-					return nil
-				}
-			}
+		case heavy || full:
 		case r.c.o.Conn.IsClosed():
 			return fmt.Errorf("nats: consumer %q: %w", r.c.o.Durable, nats.ErrConnectionClosed)
 		default: // the servers ended it: watch finds out whether for good
@@ -155,12 +165,15 @@ func (r *run) pull(ctx context.Context, s source) error {
 	}
 }
 
-func sleepUntil(done <-chan struct{}, most time.Duration) {
+// sleepUntil says whether it is done.
+func sleepUntil(done <-chan struct{}, most time.Duration) bool {
 	t := time.NewTimer(most)
 	defer t.Stop()
 	select {
 	case <-done:
+		return true
 	case <-t.C:
+		return false
 	}
 }
 
@@ -176,18 +189,21 @@ func (r *run) receive(m jetstream.Msg) {
 	}
 	seq := meta.Sequence.Stream
 	r.mu.Lock()
-	h, over := r.held[seq], r.over
-	if h != nil {
+	h, back := r.held[seq], r.over || r.strange
+	if h != nil && !h.at.Equal(meta.Timestamp) {
+		back = true
+		r.estrange()
+	} else if h != nil {
 		h.told = time.Now() // it is in hand, and now the servers count from here
 	}
 	r.mu.Unlock()
-	if over {
+	if back {
 		_ = r.c.o.Conn.Publish(m.Reply(), nak)
 	}
-	if h != nil || over {
+	if h != nil || back {
 		return
 	}
-	of := &message{seq: seq, reply: m.Reply(), subject: m.Subject(), told: time.Now()}
+	of := &message{seq: seq, at: meta.Timestamp, reply: m.Reply(), subject: m.Subject(), told: time.Now()}
 	a := arrival{of: of}
 	// It says itself whether the bytes are JSON: encoding/json would look a second time.
 	err = a.event.UnmarshalJSON(m.Data())
@@ -211,8 +227,36 @@ func (r *run) receive(m jetstream.Msg) {
 		r.letters = append(r.letters, letter{of: of, subject: m.Subject(), header: m.Headers(), data: m.Data(), why: err})
 		signal(r.dying)
 	}
-	if len(r.held) >= r.c.o.MaxEvents || r.bytes >= r.c.o.MaxBytes {
-		signal(r.crowded)
+	if r.bytes >= r.c.o.MaxBytes {
+		signal(r.heavy)
+	}
+}
+
+// estrange ends it, because the stream was deleted and made anew: to acknowledge what is held
+// would be to acknowledge what has its place there now. The caller holds the lock.
+func (r *run) estrange() {
+	r.strange = true
+	r.end(fmt.Errorf("nats: stream %q was deleted and made anew while Consume was under way", r.c.o.Stream))
+}
+
+func (r *run) end(err error) {
+	select {
+	case r.gone <- err:
+	default:
+	}
+}
+
+// reply tells the servers something about messages that are held.
+func (r *run) reply(what []byte, of []*message) {
+	r.mu.Lock()
+	strange := r.strange
+	r.mu.Unlock()
+	if strange {
+		return
+	}
+	for _, m := range of {
+		// If that fails, or does not get there, the message comes again.
+		_ = r.c.o.Conn.Publish(m.reply, what)
 	}
 }
 
@@ -252,10 +296,7 @@ func (r *run) feed(ctx context.Context) {
 
 // done acknowledges messages, and lets go of them.
 func (r *run) done(of []*message) {
-	for _, m := range of {
-		// If that fails, or does not get there, the message comes again.
-		_ = r.c.o.Conn.Publish(m.reply, ack)
-	}
+	r.reply(ack, of)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range of {
@@ -273,6 +314,13 @@ func (r *run) light() bool {
 	return len(r.held) <= r.c.o.MaxEvents/2 && r.bytes <= r.c.o.MaxBytes/2
 }
 
+// free is how many more messages there is room for.
+func (r *run) free() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(1, r.c.o.MaxEvents-len(r.held))
+}
+
 func (r *run) roomy() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -282,12 +330,14 @@ func (r *run) roomy() bool {
 // watch asks the servers now and then how the consumer does, and tells them of what is
 // held. What is not there any more is asked for some times: a server that has just started
 // may not know it yet.
-func (r *run) watch(ctx context.Context, s source, gone chan<- error) {
+func (r *run) watch(ctx context.Context, s source) {
 	const (
 		every = time.Second
 		sure  = 5
 	)
 	missing := 0
+	since := s.stream.CachedInfo().Created
+	created := s.consumer.CachedInfo().Created
 	for ctx.Err() == nil {
 		r.hold()
 		ask, cancel := context.WithTimeout(ctx, min(apiTimeout, r.c.o.AckWait/4))
@@ -300,6 +350,16 @@ func (r *run) watch(ctx context.Context, s source, gone chan<- error) {
 			missing = 0
 			r.c.lag.Store(int64(info.NumPending) + int64(info.NumAckPending))
 			r.c.note(nil)
+			if !info.Created.Equal(created) {
+				if is, err := r.c.js.Stream(ctx, r.c.o.Stream); err == nil {
+					if created = info.Created; !is.CachedInfo().Created.Equal(since) {
+						r.mu.Lock()
+						r.estrange()
+						r.mu.Unlock()
+						return
+					}
+				}
+			}
 		default:
 			r.c.lag.Store(-1)
 			err = fmt.Errorf("nats: consumer %q of stream %q: %w", r.c.o.Durable, r.c.o.Stream, err)
@@ -310,7 +370,7 @@ func (r *run) watch(ctx context.Context, s source, gone chan<- error) {
 				missing = 0
 			}
 			if missing == sure || r.c.o.Conn.IsClosed() {
-				gone <- err
+				r.end(err)
 				return
 			}
 		}
@@ -322,18 +382,16 @@ func (r *run) watch(ctx context.Context, s source, gone chan<- error) {
 // do not give it to others.
 func (r *run) hold() {
 	now := time.Now()
-	var replies []string
+	var of []*message
 	r.mu.Lock()
 	for _, m := range r.held {
 		if now.Sub(m.told) >= r.c.o.AckWait/4 {
 			m.told = now
-			replies = append(replies, m.reply)
+			of = append(of, m)
 		}
 	}
 	r.mu.Unlock()
-	for _, reply := range replies {
-		_ = r.c.o.Conn.Publish(reply, progress)
-	}
+	r.reply(progress, of)
 }
 
 // drain ends the Relay, and gives back what it did not bring through.
@@ -396,9 +454,7 @@ func (r *run) left() (of []*message) {
 }
 
 func (r *run) giveBack(of []*message) {
-	for _, m := range of {
-		_ = r.c.o.Conn.Publish(m.reply, nak)
-	}
+	r.reply(nak, of)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range of {

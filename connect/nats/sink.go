@@ -137,7 +137,7 @@ func (s *Sink) ready(ctx context.Context) (wrong bool, err error) {
 	if err != nil {
 		return mistaken(err), fmt.Errorf("nats: stream %q: %w", s.o.Stream, err)
 	}
-	doubts, err := verify(stream.CachedInfo().Config, s.subjects[0], s.o.AllowDiscardOld)
+	doubts, err := verify(stream.CachedInfo().Config, s.subjects, s.o.AllowDiscardOld)
 	if err != nil {
 		return true, err
 	}

@@ -102,7 +102,7 @@ func EnsureStream(ctx context.Context, conn *nats.Conn, o StreamOptions) error {
 func ensure(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if _, err := verify(c, subject, false); err != nil {
+	if _, err := verify(c, []string{subject}, false); err != nil {
 		return err
 	}
 	s, err := js.CreateStream(ctx, c)
@@ -119,13 +119,13 @@ func ensure(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfi
 	if is.Replicas < c.Replicas {
 		return fmt.Errorf("nats: stream %q has %d replicas, and %d are asked for", c.Name, is.Replicas, c.Replicas)
 	}
-	_, err = verify(is, subject, false)
+	_, err = verify(is, []string{subject}, false)
 	return err
 }
 
 // verify returns what is wrong with a stream that has to keep what it acknowledges, and
-// what is doubtful. The subject is one that it has to have.
-func verify(c jetstream.StreamConfig, subject string, discardOld bool) (doubts []string, err error) {
+// what is doubtful. The subjects are those that it has to have.
+func verify(c jetstream.StreamConfig, subjects []string, discardOld bool) (doubts []string, err error) {
 	var errs []error
 	wrong := func(format string, a ...any) {
 		errs = append(errs, fmt.Errorf("nats: stream %q "+format, append([]any{c.Name}, a...)...))
@@ -152,8 +152,11 @@ func verify(c jetstream.StreamConfig, subject string, discardOld bool) (doubts [
 	if c.MaxMsgsPerSubject > 0 && !c.DiscardNewPerSubject && !discardOld {
 		wrong("drops all but the last %d of each subject, read or not", c.MaxMsgsPerSubject)
 	}
-	if !takes(c.Subjects, subject) {
-		wrong("does not take the subject %q, but %q", subject, c.Subjects)
+	for _, subject := range subjects {
+		if !takes(c.Subjects, subject) {
+			wrong("does not take the subject %q, but %q", subject, c.Subjects)
+			break
+		}
 	}
 	if c.Replicas < 2 {
 		doubts = append(doubts, "it is on one server only")
