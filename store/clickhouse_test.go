@@ -20,10 +20,10 @@ func TestJudgeClickHouse(t *testing.T) {
 		status, code int
 		want         verdict
 	}{
-		{400, 27, never}, {500, 395, never}, {500, 469, never}, {400, 349, never}, {413, 0, never},
+		{400, 6, never}, {500, 395, never}, {500, 469, never}, {400, 349, never}, {413, 0, never},
 		{500, 241, later}, {500, 252, later}, {500, 242, later}, {500, 243, later}, {500, 319, later}, {500, 285, later},
 		{404, 60, later}, {404, 115, later}, {403, 516, later}, {500, 33, later}, {500, 32, later}, {500, 999, later},
-		{503, 0, later}, {429, 0, later}, {200, 0, later}, {400, 0, later},
+		{500, 26, later}, {400, 27, later}, {400, 43, later}, {503, 0, later}, {429, 0, later}, {200, 0, later}, {400, 0, later},
 	} {
 		err := fmt.Errorf("wrapped: %w", &clickhouse.Error{Status: c.status, Code: c.code})
 		if got := s.weigh(err); got != c.want {

@@ -114,7 +114,7 @@ func TestInsertAnswers(t *testing.T) {
 		"an error of which not all came": {hijack("HTTP/1.1 500 No\r\nContent-Length: 1000\r\n\r\n" + late), false, 241, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := serve(t, c.answer).Insert(context.Background(), "t", []byte("1\n"))
+			err := serve(t, c.answer).Insert(context.Background(), "t", []byte("(1)"))
 			if err == nil != c.ok {
 				t.Fatalf("%v", err)
 			}
@@ -145,13 +145,13 @@ func TestRequest(t *testing.T) {
 		body = string(b)
 	})
 	c.SetInsert(map[string]string{"insert_quorum": "2"})
-	if err := c.Insert(context.Background(), "t (a)", []byte("1\n")); err != nil {
+	if err := c.Insert(context.Background(), "t (a)", []byte("(1)")); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(header["X-Clickhouse-User"], header["X-Clickhouse-Key"], header["Idempotency-Key"]); got != "[me] [s3cr3t] []" {
 		t.Error(got)
 	}
-	if got := fmt.Sprint(query); got != "map[database:[db] insert_quorum:[2] query:[INSERT INTO t (a) FORMAT TabSeparated] wait_end_of_query:[1]]" || body != "1\n" {
+	if got := fmt.Sprint(query); got != "map[database:[db] insert_quorum:[2] query:[INSERT INTO t (a) FORMAT Values] wait_end_of_query:[1]]" || body != "(1)" {
 		t.Error(got, body)
 	}
 	if err := c.Exec(context.Background(), map[string]string{"a": "b"}, "DROP ?", "x"); err != nil {

@@ -83,13 +83,15 @@ func (c *Client) Connector() driver.Connector { return connector{c} }
 // use with one.
 func (c *Client) SetInsert(settings map[string]string) { c.insert = maps.Clone(settings) }
 
-// Insert sends rows in TabSeparated, and returns when the server has them.
+// Insert sends rows in the format Values, and returns when the server has them. In that
+// one a row has an end of its own: a server takes the end of a connection for that of what
+// is sent, and would store the beginning of a row whose last cell may be shorter.
 func (c *Client) Insert(ctx context.Context, into string, rows []byte) error {
 	settings := url.Values{}
 	for name, value := range c.insert {
 		settings.Set(name, value)
 	}
-	settings.Set("query", "INSERT INTO "+into+" FORMAT TabSeparated")
+	settings.Set("query", "INSERT INTO "+into+" FORMAT Values")
 	answer, err := c.do(ctx, settings, rows)
 	if err != nil {
 		return err

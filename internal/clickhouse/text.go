@@ -68,8 +68,8 @@ func appendLiteral(b []byte, v driver.Value) ([]byte, error) {
 	return nil, fmt.Errorf("a parameter is %T", v)
 }
 
-// AppendText appends a text as TabSeparated has it, and what stands between quotes in a
-// literal.
+// AppendText appends a text as it stands between quotes, in a statement and in Values. That
+// is how TabSeparated has it, too.
 func AppendText[T string | []byte](b []byte, text T) []byte {
 	from := 0
 	for i := range len(text) {
