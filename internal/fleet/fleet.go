@@ -5,6 +5,10 @@
 //
 // It needs Linux, and what package stores needs. The servers of NATS are built from their
 // module. For Kafka there is kfake, which speaks the protocol and keeps what it has on disk.
+//
+// BEACON_FAULTS=full runs the long form, of which BEACON_FLEET_BEACONS says how many requests
+// TestFleet has; the default is 1,000,000. BEACON_FLEET_DIR is where the files are, which
+// stay there if a test fails.
 package fleet
 
 import (
@@ -18,7 +22,7 @@ import (
 	"time"
 )
 
-// A Plan says what a fleet consists of.
+// A plan says what a fleet consists of.
 type plan struct {
 	log, store           string
 	receivers, consumers int

@@ -123,7 +123,7 @@ func TestFleet(t *testing.T) {
 
 func testFleet(t *testing.T, log, store string) {
 	w := wanted(t, beacons())
-	f := begin(t, plan{log: log, store: store, sync: "always", receivers: 3, consumers: 2, unsure: 20})
+	f := begin(t, plan{log: log, store: store, sync: "always", receivers: 3, consumers: 2, unsure: 15})
 	ctx, cancel := context.WithTimeout(t.Context(), pick(5*time.Minute, 2*time.Hour))
 	defer cancel()
 	var stored atomic.Int64
@@ -146,8 +146,11 @@ func testFleet(t *testing.T, log, store string) {
 	t.Logf("%d visits, %d requests, %d events: acknowledged in %v, %.0f/s; answers: %s", w.visits, w.requests, len(w.of), time.Since(began).Round(time.Second), l.perSecond(), l.answers())
 	t.Log(c.all())
 	enough()
+	if err := f.drained(ctx, len(w.of), patience); err == nil {
+		t.Logf("all was stored %v after the first was sent", time.Since(began).Round(time.Second))
+	}
 	f.settle(ctx, t, w)
-	t.Logf("all stored %v after the first was sent; %s", time.Since(began).Round(time.Second), f.cost(len(w.of)))
+	t.Log(f.cost(len(w.of)))
 	given := sumOf(f.dir)
 	t.Logf("the store was given %d events, %.0f %% more than there are", given, 100*float64(given)/float64(len(w.of))-100)
 	if float64(given) < 1.1*float64(len(w.of)) {

@@ -171,15 +171,25 @@ type ConsumerReport struct {
 }
 
 func (c *consumer) report() any {
+	r := ConsumerReport{ConsumerStats: c.Stats(), Healthy: "not connected"}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := ConsumerReport{Errors: c.errors, Healthy: "not connected"}
-	r.Lag = -1
+	r.Errors = c.errors
 	if c.now != nil {
-		r.ConsumerStats, r.Healthy = c.now.Stats(), ""
+		r.Healthy = ""
 		if err := c.now.Healthy(context.Background()); err != nil {
 			r.Healthy = err.Error()
 		}
 	}
 	return r
+}
+
+// Stats are those of the consumer that there is now.
+func (c *consumer) Stats() connect.ConsumerStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil {
+		return connect.ConsumerStats{Lag: -1}
+	}
+	return c.now.Stats()
 }

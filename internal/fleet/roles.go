@@ -16,7 +16,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/pagebeacon/beacon"
+	beaconprom "github.com/pagebeacon/beacon/connect/prometheus"
 	"github.com/pagebeacon/beacon/internal/visits"
 	"github.com/pagebeacon/beacon/sink"
 	"github.com/pagebeacon/beacon/spool"
@@ -193,7 +197,16 @@ func runConsumer(r Role) error {
 		}
 		c.consume(ctx, r.careless(counted(next, given)), logger)
 	}()
-	err = r.serve(statsOf(c.report))
+	metrics, err := beaconprom.New(beaconprom.Options{Consumers: map[string]beaconprom.Consumer{"": c}})
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/stats", statsOf(c.report))
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	err = r.serve(mux)
 	<-ended
 	return err
 }
