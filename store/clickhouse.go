@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 
 	"github.com/pagebeacon/beacon/internal/clickhouse"
@@ -28,7 +29,8 @@ type ClickHouseOptions struct {
 	Client *http.Client
 
 	// Settings of ClickHouse that go with each insert, such as insert_quorum where there
-	// are replicas. Those that would answer before the rows are stored are refused.
+	// are replicas. Those are refused with which an answer would not mean that the rows are
+	// stored.
 	Settings map[string]string
 
 	Options
@@ -43,8 +45,20 @@ type clickHouse struct {
 
 	erasing chan struct{} // holds one value while something is erased, which is much work
 
-	waits   bool // for a mutation, if it is told to
-	reasons bool // are known of mutations that fail
+	erase   map[string]string // settings of mutations
+	reasons bool              // are known of mutations that fail
+}
+
+// needed are the settings without which an answer to an insert does not mean that all of
+// it is stored, for those servers that know them, whatever their defaults are.
+var needed = map[string]string{
+	"async_insert": "0", "wait_for_async_insert": "1",
+	"insert_distributed_sync": "1", "distributed_foreground_insert": "1",
+
+	// A table with replicas lets pass what it has had before, and no view behind it sees
+	// that then: not even one that failed, for which it was sent again.
+	"insert_deduplicate":               "0",
+	"materialized_views_ignore_errors": "0",
 }
 
 // OpenClickHouse returns a Store over the HTTP interface of ClickHouse, from version
@@ -62,9 +76,10 @@ func OpenClickHouse(ctx context.Context, o ClickHouseOptions) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: ClickHouseOptions: %w", err)
 	}
-	for name, bad := range map[string]string{"async_insert": "1", "wait_for_async_insert": "0", "insert_distributed_sync": "0", "distributed_foreground_insert": "0"} {
-		if o.Settings[name] == bad {
-			return nil, fmt.Errorf("store: ClickHouseOptions.Settings: with %s = %s an insert is answered before its rows are stored", name, bad)
+	for _, name := range slices.Sorted(maps.Keys(needed)) {
+		if is, ok := o.Settings[name]; ok && is != needed[name] {
+			return nil, fmt.Errorf("store: ClickHouseOptions.Settings: %s is %q and has to be %s: else an insert might be answered before its rows are stored, or without",
+				name, is, needed[name])
 		}
 	}
 	s, err := newStore(client.DB(), ClickHouse, o.Options)
@@ -73,8 +88,11 @@ func OpenClickHouse(ctx context.Context, o ClickHouseOptions) (*Store, error) {
 	}
 	s.engine = &clickHouse{Store: s, client: client, settings: maps.Clone(o.Settings), erasing: make(chan struct{}, 1)}
 	if err := s.start(ctx); err != nil {
+		s.db.Close()
 		return nil, err
 	}
+	// It has a goroutine, and nothing to keep open.
+	runtime.AddCleanup(s, func(db *sql.DB) { db.Close() }, s.db)
 	return s, nil
 }
 
@@ -93,11 +111,9 @@ func (c *clickHouse) inspect(ctx context.Context) error {
 	if err := names("SELECT name FROM system.settings"); err != nil {
 		return err
 	}
-	settings := map[string]string{
-		"async_insert":            "0",
-		"insert_distributed_sync": "1", "distributed_foreground_insert": "1",
-		"max_partitions_per_insert_block": "0", // of a table that the host has made
-	}
+	settings := maps.Clone(needed)
+	settings["max_partitions_per_insert_block"] = "0" // of a table that the host has made
+	settings["input_format_values_interpret_expressions"] = "0"
 	maps.DeleteFunc(settings, func(name, _ string) bool { return !known[name] })
 	if known["distributed_foreground_insert"] { // the newer name of the same
 		delete(settings, "insert_distributed_sync")
@@ -109,7 +125,11 @@ func (c *clickHouse) inspect(ctx context.Context) error {
 		settings[name] = c.settings[name]
 	}
 	c.client.SetInsert(settings)
-	c.waits = known["mutations_sync"]
+	c.erase = map[string]string{
+		"mutations_sync":                   "2", // wait for them, on all replicas
+		"allow_nondeterministic_mutations": "1", // those that ask other tables, where there are replicas
+	}
+	maps.DeleteFunc(c.erase, func(name, _ string) bool { return !known[name] })
 	clear(known)
 	if err := names("SELECT name FROM system.columns WHERE database = 'system' AND table = 'mutations'"); err != nil {
 		return err

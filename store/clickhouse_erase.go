@@ -24,11 +24,7 @@ const (
 
 // mutate erases rows, and waits until they are gone.
 func (c *clickHouse) mutate(ctx context.Context, table, where string, args ...any) error {
-	var settings map[string]string
-	if c.waits {
-		settings = map[string]string{"mutations_sync": "2"} // on all replicas
-	}
-	if err := c.client.Exec(ctx, settings, "ALTER TABLE "+c.table(table)+" DELETE WHERE "+where, args...); err != nil {
+	if err := c.client.Exec(ctx, c.erase, "ALTER TABLE "+c.table(table)+" DELETE WHERE "+where, args...); err != nil {
 		return err
 	}
 	columns := "mutation_id, ''"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // The tables of ClickHouse. Rows that are one are merged when the server gets to it, so
@@ -40,8 +39,10 @@ func states() (all []state) {
 		s := state{column: c, kind: "max, " + clickHouseType(c.kind), make: c.name, read: "{m}"}
 		switch c.name {
 		case "page", "referrer", "name", "visible", "engaged", "unseen": // those of the largest Seq
-			s.kind = "max, Tuple(Int64, " + clickHouseType(c.kind) + ")"
-			s.make, s.read = "(seq, "+c.name+")", "tupleElement({m}, 2)"
+			pair := "Tuple(Int64, " + clickHouseType(c.kind) + ")"
+			s.kind = "max, " + pair
+			// Some servers would give the two their names, and have another type.
+			s.make, s.read = "CAST((seq, "+c.name+") AS "+pair+")", "tupleElement({m}, 2)"
 		case "started", "clock_offset":
 			s.kind, s.make, s.read = "min, Int64", "ifNull("+c.name+", "+missingMin+")", "nullIf({m}, "+missingMin+")"
 		case "ended":
@@ -131,8 +132,9 @@ func (c *clickHouse) migrate(ctx context.Context) error {
 		_, err := c.db.ExecContext(ctx, text, args...)
 		return err
 	}
+	// The last one counts, whatever the clocks of those who write say.
 	set := func(name, value string) error {
-		return exec("INSERT INTO "+c.table("meta")+" (name, value, at) SELECT ?, ?, ?", name, value, time.Now().UnixNano())
+		return exec("INSERT INTO "+c.table("meta")+" (name, value, at) SELECT ?, ?, max(at) + 1 FROM "+c.table("meta"), name, value)
 	}
 	if err := exec("CREATE TABLE IF NOT EXISTS " + c.table("meta") + " (name String, value String, at Int64) ENGINE = MergeTree ORDER BY name"); err != nil {
 		// Who only writes needs no right to make tables.

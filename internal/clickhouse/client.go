@@ -67,7 +67,9 @@ func New(o Options) (*Client, error) {
 		transport.MaxIdleConnsPerHost = 32
 		transport.IdleConnTimeout = 2 * time.Second // servers end them after 3 s or more
 		transport.DisableCompression = true
-		c.http = &http.Client{Transport: transport}
+		c.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse // the password is for the host that was named
+		}}
 	}
 	return c, nil
 }

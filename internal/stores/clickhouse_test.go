@@ -4,12 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/stores"
+	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/store"
 )
 
@@ -20,6 +23,8 @@ func TestClickHouseMistakes(t *testing.T) {
 	for what, o := range map[string]store.ClickHouseOptions{
 		"with a host":          {URL: "http://"},
 		"async_insert":         {URL: dsn, Settings: map[string]string{"async_insert": "1"}},
+		"async_insert is":      {URL: dsn, Settings: map[string]string{"async_insert": "true"}},
+		"insert_deduplicate":   {URL: dsn, Settings: map[string]string{"insert_deduplicate": "1"}},
 		"nosuch_setting":       {URL: dsn, Settings: map[string]string{"nosuch_setting": "1"}},
 		"Options.Prefix":       {URL: dsn, Options: store.Options{Prefix: "DROP"}},
 		"doesn't exist":        {URL: dsn, Database: "nosuch"},
@@ -35,6 +40,69 @@ func TestClickHouseMistakes(t *testing.T) {
 		if !strings.Contains(what, "or something") && err != nil && !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// roundTripper is a function that is one.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestNothingPasses: an insert that is made again goes to the views again, whatever the
+// defaults are, as replicas would let it pass, with views that failed the first time.
+func TestNothingPasses(t *testing.T) {
+	_, dsn := stores.DSN(t, store.ClickHouse)
+	inserts := 0
+	client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		if q := r.URL.Query(); strings.HasPrefix(q.Get("query"), "INSERT ") {
+			if inserts++; q.Get("insert_deduplicate") != "0" {
+				t.Errorf("%v", q)
+			}
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})}
+	s, err := store.OpenClickHouse(context.Background(), store.ClickHouseOptions{URL: dsn + "&insert_deduplicate=1", Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if consume(t, s, reports(1)); inserts == 0 {
+		t.Error("no insert was seen")
+	}
+}
+
+// TestClickHouseLeavesNothing: who opens it again and again while it is away keeps nothing
+// of the attempts.
+func TestClickHouseLeavesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 50 {
+		if _, err := store.OpenClickHouse(context.Background(), store.ClickHouseOptions{URL: "http://127.0.0.1:1"}); err == nil {
+			t.Fatal("opened what is not there")
+		}
+	}
+	waitUntil(t, 20*time.Second, "goroutines end", func() bool { return runtime.NumGoroutine() < before+25 })
+}
+
+// TestClockOfWhoMigrates: the sessions are by the rules of who came last, also if the clock
+// of somebody before was ahead.
+func TestClockOfWhoMigrates(t *testing.T) {
+	db := stores.DB(t, store.ClickHouse)
+	open(t, db, store.ClickHouse, store.Options{})
+	ahead := time.Now().AddDate(1, 0, 0).UnixNano()
+	if _, err := db.Exec("INSERT INTO beacon_meta (name, value, at) SELECT name, argMax(value, at), ? FROM beacon_meta GROUP BY name", ahead); err != nil {
+		t.Fatal(err)
+	}
+	other := store.Options{Rules: sessions.Rules{Gap: time.Minute}}
+	var views []string
+	for _, o := range []store.Options{other, {}, other} {
+		open(t, db, store.ClickHouse, o)
+		var view string
+		if err := db.QueryRow("SHOW CREATE TABLE beacon_sessions").Scan(&view); err != nil {
+			t.Fatal(err)
+		}
+		views = append(views, view)
+	}
+	if views[0] == views[1] || views[0] != views[2] {
+		t.Error("the view is not that of the rules it was opened with")
 	}
 }
 
