@@ -30,6 +30,15 @@ func TestMistakes(t *testing.T) {
 			go func() { ended <- l.run(ctx) }()
 			await(t, "half is sent", func() bool { return l.taken.Load() > int64(w.requests/2) })
 
+			if c.mistake == "early" { // it leaves in order, with all that it has answered committed
+				await(t, "something is answered", func() bool {
+					var r ConsumerReport
+					return stats(f.consumers.get(0), &r) == nil && r.Delivered > 0
+				})
+				if err := f.consumers.get(0).stop(); err != nil {
+					t.Fatal(err)
+				}
+			}
 			// The log first, so that the receiver has something that it cannot get rid of.
 			f.log.processes().kill()
 			taken := l.taken.Load()

@@ -216,7 +216,7 @@ func (r Role) careless(next beacon.Sink) beacon.Sink {
 	return beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
 		if r.Mistake == "early" {
 			go func() {
-				time.Sleep(time.Second)
+				time.Sleep(time.Minute)
 				_ = next.Consume(context.Background(), events)
 			}()
 			return nil
