@@ -17,11 +17,11 @@ import (
 
 // Headers of a dead letter, beside those that the message had.
 const (
-	WhyHeader      = "Beacon-Why"      // the error for which it is here
-	StreamHeader   = "Beacon-Stream"   // the stream that it came from,
-	SequenceHeader = "Beacon-Sequence" // its place in that,
-	SubjectHeader  = "Beacon-Subject"  // and its subject there
-	CutHeader      = "Beacon-Cut"      // what had to be left out for the size: "headers", or "data" as well
+	DeadWhy      = "Beacon-Why"      // the error for which it is here
+	DeadStream   = "Beacon-Stream"   // the stream that it came from,
+	DeadSequence = "Beacon-Sequence" // its place in that,
+	DeadSubject  = "Beacon-Subject"  // and its subject there
+	DeadCut      = "Beacon-Cut"      // what had to be left out for the size: "headers", or "data" as well
 )
 
 // A letter is a message that cannot be delivered.
@@ -82,10 +82,10 @@ func (r *run) original(ctx context.Context, l connect.Letter[*message]) letter {
 func (c *Consumer) send(ctx context.Context, l letter) error {
 	own := nats.Header{}
 	why := strings.ToValidUTF8(l.why.Error(), "?")
-	own.Set(WhyHeader, why[:min(len(why), longestWhy)])
-	own.Set(StreamHeader, c.o.Stream)
-	own.Set(SequenceHeader, strconv.FormatUint(l.of.seq, 10))
-	own.Set(SubjectHeader, l.subject)
+	own.Set(DeadWhy, why[:min(len(why), longestWhy)])
+	own.Set(DeadStream, c.o.Stream)
+	own.Set(DeadSequence, strconv.FormatUint(l.of.seq, 10))
+	own.Set(DeadSubject, l.subject)
 	// The message's own ID is another stream's. This one is for a letter that is sent again.
 	own.Set(jetstream.MsgIDHeader, c.o.Stream+":"+strconv.FormatUint(l.of.seq, 10))
 	own.Set(jetstream.ExpectedStreamHeader, c.o.Dead)
@@ -102,11 +102,11 @@ func (c *Consumer) send(ctx context.Context, l letter) error {
 	defer cancel()
 	_, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: whole, Data: l.data})
 	if err != nil && neverTaken(err) {
-		own.Set(CutHeader, "headers")
+		own.Set(DeadCut, "headers")
 		_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: own, Data: l.data})
 	}
 	if err != nil && neverTaken(err) {
-		own.Set(CutHeader, "data")
+		own.Set(DeadCut, "data")
 		_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: own})
 	}
 	if err != nil {

@@ -173,7 +173,7 @@ func (f *fleet) dead(ctx context.Context, t *testing.T) (all []letter) {
 		if err != nil {
 			return all
 		}
-		all = append(all, letter{string(m.Data), m.Header.Get(nats.WhyHeader)})
+		all = append(all, letter{string(m.Data), m.Header.Get(nats.DeadWhy)})
 	}
 	return all
 }
