@@ -33,6 +33,14 @@ func TestJudgeClickHouse(t *testing.T) {
 	if s.weigh(errors.New("unexpected EOF")) != later || s.weigh(context.Canceled) != later {
 		t.Error("an answer that did not come is permanent")
 	}
+
+	s.permanent = func(err error) (permanent, known bool) { // of a host, which has no name for the type
+		var coded interface{ ClickHouseCode() int }
+		return true, errors.As(err, &coded) && coded.ClickHouseCode() == 43
+	}
+	if s.weigh(&clickhouse.Error{Status: 400, Code: 43}) != never || s.weigh(&clickhouse.Error{Status: 500, Code: 241}) != later {
+		t.Error("what the host says of a code does not count")
+	}
 }
 
 // TestRetryAfterOfClickHouse: who has too many parts says when to come again, and a proxy

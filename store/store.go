@@ -139,7 +139,8 @@ type Options struct {
 	// that the event is refused for good. known is false where the store shall judge
 	// itself, as it does without this. That takes for permanent what databases say of values
 	// (SQLSTATE 22, 23 and 54, and the like), and for temporary all else. Constraints that
-	// the host adds to the tables are of the former: what violates one is refused.
+	// the host adds to the tables are of the former: what violates one is refused. Errors of
+	// drivers are in err, and one of ClickHouse has a method ClickHouseCode() int.
 	Permanent func(err error) (permanent, known bool)
 }
 

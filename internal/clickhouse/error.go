@@ -17,6 +17,9 @@ type Error struct {
 	message string
 }
 
+// ClickHouseCode returns Code, for who has the error and not its type.
+func (e *Error) ClickHouseCode() int { return e.Code }
+
 // Error says what the server does.
 func (e *Error) Error() string {
 	if e.Code == 0 {
