@@ -23,6 +23,7 @@ func (s *session) commits(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		s.detach(time.Now())
 		s.committing.Lock()
 		one, cancel := context.WithTimeout(ctx, 5*commitInterval)
 		s.commit(one, s.owned())

@@ -147,11 +147,11 @@ func (c *Consumer) relayOptions(done func([]tag)) connect.RelayOptions[tag] {
 	}
 }
 
-// A tag says where an event came from. The record is kept for a dead letter's sake.
+// A tag says where an event came from.
 type tag struct {
 	of     *partition
 	number uint64
-	record *kgo.Record
+	source *source
 }
 
 // fail notes how reading goes.

@@ -42,32 +42,6 @@ func letterOf(topic string, r *kgo.Record, why error) *kgo.Record {
 	return &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: headers}
 }
 
-// own returns a copy of a record. What the client returns keeps all of its batch in memory, and
-// one record in a thousand may be all that is held.
-func own(r *kgo.Record) *kgo.Record {
-	n := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		n += len(h.Value)
-	}
-	b := make([]byte, 0, n)
-	cut := func(from []byte) []byte {
-		if from == nil {
-			return nil
-		}
-		at := len(b)
-		b = append(b, from...)
-		return b[at:len(b):len(b)]
-	}
-	c := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: cut(r.Key), Value: cut(r.Value)}
-	if len(r.Headers) > 0 {
-		c.Headers = make([]kgo.RecordHeader, len(r.Headers))
-		for i, h := range r.Headers {
-			c.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: cut(h.Value)}
-		}
-	}
-	return c
-}
-
 // keep writes dead letters. It returns which of them the dead-letter topic does not have, and why.
 func (c *Consumer) keep(ctx context.Context, letters []*kgo.Record) (failed []int, err error) {
 	errs := c.produce(ctx, letters)
@@ -105,7 +79,7 @@ func (c *Consumer) produce(ctx context.Context, letters []*kgo.Record) []error {
 func (c *Consumer) bury(ctx context.Context, dead []connect.Letter[tag]) error {
 	letters := make([]*kgo.Record, len(dead))
 	for i := range dead {
-		letters[i] = letterOf(c.o.DeadTopic, dead[i].Tag.record, dead[i].Why)
+		letters[i] = letterOf(c.o.DeadTopic, dead[i].Tag.source.record.Load(), dead[i].Why)
 	}
 	failed, err := c.keep(ctx, letters)
 	if len(failed) == 0 || len(failed) == len(letters) {
@@ -140,7 +114,7 @@ func newMorgue(c *Consumer) *morgue {
 
 // add waits for room. There is one call of it at a time.
 func (m *morgue) add(ctx context.Context, t tag, why error) error {
-	letter := letterOf(m.c.o.DeadTopic, t.record, why)
+	letter := letterOf(m.c.o.DeadTopic, own(t.source.record.Load()), why)
 	size := recordSize(letter)
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -118,11 +119,13 @@ func (s *session) read(ctx context.Context) error {
 			tags = s.count(fetches, n)
 		}
 		s.cl.AllowRebalance()
-		for i := range tags {
-			if err := s.hand(ctx, &tags[i]); err != nil {
-				return nil // the end of ctx
+		for part := range slices.Chunk(tags, decodeTogether) {
+			for i, a := range decode(part) {
+				if err := s.hand(ctx, part[i], a); err != nil {
+					return nil // the end of ctx
+				}
+				part[i] = tag{}
 			}
-			tags[i] = tag{}
 		}
 		if fatal != nil {
 			return fatal
@@ -175,7 +178,7 @@ func (s *session) count(fetches kgo.Fetches, n int) []tag {
 	defer s.c.mu.Unlock()
 	s.c.failure = nil
 	s.c.stats.Received += uint64(n)
-	tags := make([]tag, 0, n)
+	tags, now := make([]tag, 0, n), time.Now()
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) == 0 {
 			return
@@ -192,7 +195,7 @@ func (s *session) count(fetches kgo.Fetches, n int) []tag {
 			} else {
 				s.c.seen[f.Partition] = r.Offset + 1
 			}
-			tags = append(tags, tag{of: p, number: p.add(r), record: r})
+			tags = append(tags, tag{of: p, number: p.add(r), source: newSource(r, now)})
 		}
 	})
 	return tags
@@ -200,11 +203,8 @@ func (s *session) count(fetches kgo.Fetches, n int) []tag {
 
 // hand gives a record to the Relay, or to the dead-letter topic if it is no event. The error
 // is that of ctx. A record of a partition that has gone is left out.
-func (s *session) hand(ctx context.Context, t *tag) error {
-	var e beacon.Event
-	t.record = own(t.record)
-	unreadable := e.UnmarshalJSON(t.record.Value)
-	if unreadable != nil {
+func (s *session) hand(ctx context.Context, t tag, a arrival) error {
+	if a.unreadable != nil {
 		s.c.mu.Lock()
 		s.c.stats.Undecodable++
 		s.c.mu.Unlock()
@@ -219,10 +219,10 @@ func (s *session) hand(ctx context.Context, t *tag) error {
 			return nil
 		}
 		var err error
-		if unreadable != nil {
-			err = s.morgue.add(adding, *t, unreadable)
+		if a.unreadable != nil {
+			err = s.morgue.add(adding, t, a.unreadable)
 		} else {
-			err = s.relay.Add(adding, e, *t)
+			err = s.relay.Add(adding, a.event, t)
 		}
 		if err == nil {
 			t.of.hand(t.number)
