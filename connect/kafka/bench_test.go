@@ -56,7 +56,7 @@ func BenchmarkProduce(b *testing.B) {
 		events[i] = sample(i)
 	}
 	sink, plain := newSink(b, client), newSink(b, client, func(o *kafka.SinkOptions) { o.NoHeaders = true })
-	bare, err := kgo.NewClient(append(client, kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(5*time.Millisecond))...)
+	bare, err := kgo.NewClient(append(client, kgo.DefaultProduceTopic(topic), kgo.ProducerLinger(0))...)
 	if err != nil {
 		b.Fatal(err)
 	}

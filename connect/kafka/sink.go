@@ -27,10 +27,11 @@ type SinkOptions struct {
 	// compression or other limits need. They count more than the choices of this
 	// package, except that acks=all and idempotence cannot be switched off.
 	//
-	// Our choices are a linger of 5 ms, batches of up to 1 MB, or what the topic takes if
-	// that is less when it is first looked at, and 30 seconds until a record that no broker
-	// takes is given up, with an error that is temporary (kgo.ProducerLinger,
-	// ProducerBatchMaxBytes, RecordDeliveryTimeout).
+	// Our choices are no linger, since what a spool delivers is a batch, and what comes
+	// alone waits with others for the request before it; batches of up to 1 MB, or what the
+	// topic takes if that is less when it is first looked at; and 30 seconds until a record
+	// that no broker takes is given up, with an error that is temporary
+	// (kgo.ProducerLinger, ProducerBatchMaxBytes, RecordDeliveryTimeout).
 	Client []kgo.Opt
 
 	// MaxEvents and MaxBytes bound what is on its way to the brokers: by default 50,000
@@ -110,7 +111,7 @@ func NewSink(ctx context.Context, o SinkOptions) (*Sink, error) {
 // choices are our options, before those of the host.
 func (s *Sink) choices() []kgo.Opt {
 	opts := []kgo.Opt{
-		kgo.ProducerLinger(5 * time.Millisecond),
+		kgo.ProducerLinger(0),
 		kgo.RecordDeliveryTimeout(30 * time.Second),
 		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return s.batch.Load() }),
 		// A record in flight whose answer does not come would be waited for for ever. It may
