@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (s *session) measure(ctx context.Context) {
 	if len(parts) == 0 {
 		return
 	}
-	for id, end := range s.offsets(ctx, keys(parts), latest) {
+	for id, end := range s.offsets(ctx, slices.Collect(maps.Keys(parts)), latest) {
 		parts[id].reach(end)
 	}
 	if len(unread) > 0 {
@@ -105,14 +106,6 @@ func (s *session) measure(ctx context.Context) {
 			parts[id].begin(start)
 		}
 	}
-}
-
-func keys(m map[int32]*partition) []int32 {
-	ids := make([]int32, 0, len(m))
-	for id := range m {
-		ids = append(ids, id)
-	}
-	return ids
 }
 
 // What ListOffsets takes for a time.

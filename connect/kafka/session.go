@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -110,7 +111,7 @@ func (s *session) read(ctx context.Context) error {
 	for ctx.Err() == nil {
 		fetches := s.cl.PollRecords(ctx, pollRecords)
 		var fatal error
-		fetches.EachError(func(topic string, id int32, err error) { fatal = cmpErr(fatal, s.fetchError(ctx, id, err)) })
+		fetches.EachError(func(topic string, id int32, err error) { fatal = cmp.Or(fatal, s.fetchError(ctx, id, err)) })
 		// No partition comes or goes between the poll and AllowRebalance, which is the time to
 		// find out whose records these are. To hand them on may take as long as the store is
 		// away, and must not keep others from joining the group.
@@ -132,13 +133,6 @@ func (s *session) read(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func cmpErr(first, other error) error {
-	if first != nil {
-		return first
-	}
-	return other
 }
 
 // fetchError tells of an error of a fetch. It returns those that the client does not get

@@ -68,8 +68,5 @@ func (r *run) giveBack(of []*message) {
 	r.reply(nak, of)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, m := range of {
-		delete(r.held, m.seq)
-		r.bytes -= m.size
-	}
+	r.letGo(of)
 }

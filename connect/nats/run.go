@@ -299,12 +299,17 @@ func (r *run) done(of []*message) {
 	r.reply(ack, of)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.letGo(of)
+	if r.light() {
+		signal(r.room)
+	}
+}
+
+// letGo forgets messages that were held. The caller holds the lock.
+func (r *run) letGo(of []*message) {
 	for _, m := range of {
 		delete(r.held, m.seq)
 		r.bytes -= m.size
-	}
-	if r.light() {
-		signal(r.room)
 	}
 }
 
