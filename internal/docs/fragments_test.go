@@ -1,0 +1,29 @@
+package docs
+
+import (
+	"testing"
+)
+
+// TestFragments finds each fragment of each page in a file that a test runs.
+func TestFragments(t *testing.T) {
+	files, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChecker(files)
+	held := 0
+	for _, name := range files.names(".md") {
+		for _, f := range c.pages[name].fragments {
+			source, err := c.check(f)
+			if err != nil {
+				t.Error(err)
+			} else if source != "" {
+				held++
+				t.Logf("%s: %s", f, source)
+			}
+		}
+	}
+	if held < 20 {
+		t.Errorf("only %d fragments were found: they are looked for in the wrong way", held)
+	}
+}
