@@ -1,4 +1,5 @@
-// Minimal is the program of the README: beacons in, log lines out.
+// Minimal is beacons in, log lines out. Start it with go run ./examples/minimal, and send it
+// curl -F msg=bye -F start=1700000000000 -F end=1700000012340 127.0.0.1:8080/log-tracking
 package main
 
 import (

@@ -1,0 +1,215 @@
+// Package program builds and runs the examples for their tests, as they stand.
+package program
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Program is an example, running in an empty directory.
+type Program struct {
+	// URLs are the origins that it listens at, in the order of its source.
+	URLs []string
+
+	t    testing.TB
+	path string
+	dir  string
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when it has ended
+
+	mu  sync.Mutex
+	log bytes.Buffer
+	err error // with which it has ended
+}
+
+// addresses are what a program listens at.
+var addresses = regexp.MustCompile(`(?:localhost|127\.0\.0\.1):80\d\d`)
+
+// most is how many lines a program may have that shows one idea.
+const most = 40
+
+// Start builds the program in the directory source and starts it. The addresses in its
+// main.go are replaced by free ones, and nothing else.
+func Start(t testing.TB, source string) *Program {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join(source, "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(text, []byte("\n")); n > most {
+		t.Errorf("%s has %d lines, and is to show one idea in %d", file, n, most)
+	}
+	if !bytes.HasPrefix(text, []byte("// ")) {
+		t.Errorf("%s does not begin by saying what to try", file)
+	}
+	p := &Program{t: t, dir: t.TempDir()}
+	free := map[string]string{}
+	text = addresses.ReplaceAllFunc(text, func(was []byte) []byte {
+		host, _, _ := strings.Cut(string(was), ":")
+		if free[string(was)] == "" {
+			free[string(was)] = net.JoinHostPort(host, port(t))
+			p.URLs = append(p.URLs, "http://"+free[string(was)])
+		}
+		return []byte(free[string(was)])
+	})
+	if len(p.URLs) == 0 {
+		t.Fatalf("%s has no address that could be replaced", file)
+	}
+	p.build(source, file, text)
+	p.Run()
+	return p
+}
+
+// port is free, or was a moment ago.
+func port(t testing.TB) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// build builds it with text in the place of its main.go.
+func (p *Program) build(source, file string, text []byte) {
+	p.t.Helper()
+	tmp := p.t.TempDir()
+	instead := filepath.Join(tmp, "main.go")
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{file: instead}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for path, data := range map[string][]byte{instead: text, filepath.Join(tmp, "overlay.json"): overlay} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.path = filepath.Join(tmp, "program")
+	if runtime.GOOS == "windows" {
+		p.path += ".exe"
+	}
+	build := exec.Command("go", "build", "-overlay", filepath.Join(tmp, "overlay.json"), "-o", p.path, ".")
+	build.Dir = source
+	if out, err := build.CombinedOutput(); err != nil {
+		p.t.Fatalf("build: %v\n%s", err, out)
+	}
+}
+
+// Run starts it again, in the same directory, and waits until it listens.
+func (p *Program) Run() {
+	p.t.Helper()
+	cmd, gone := exec.Command(p.path), make(chan struct{})
+	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, p, p
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd, p.gone = cmd, gone
+	go func() {
+		err := cmd.Wait()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(gone)
+	}()
+	p.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-gone
+	})
+	for _, url := range p.URLs {
+		p.until("it to listen at "+url, func() bool {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err == nil
+		})
+	}
+}
+
+// Signal sends it a signal.
+func (p *Program) Signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// End waits until it has ended, and returns with what.
+func (p *Program) End() error {
+	p.t.Helper()
+	select {
+	case <-p.gone:
+	case <-time.After(time.Minute):
+		p.t.Fatalf("it does not end; it says\n%s", p.Output())
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Dir is the directory in which it runs.
+func (p *Program) Dir() string { return p.dir }
+
+// Write takes what it says.
+func (p *Program) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+// Output is what it has said, on both streams.
+func (p *Program) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Says waits until it has said what the pattern matches, and returns its groups.
+func (p *Program) Says(pattern string) (groups []string) {
+	p.t.Helper()
+	re := regexp.MustCompile(pattern)
+	p.until("it to say "+pattern, func() bool {
+		groups = re.FindStringSubmatch(p.Output())
+		return groups != nil
+	})
+	return groups
+}
+
+// until waits for a condition while the program runs.
+func (p *Program) until(what string, is func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if is() {
+			return
+		}
+		select {
+		case <-p.gone:
+			if is() { // its last words
+				return
+			}
+			p.t.Fatalf("it has ended (%v), and waited was for %s; it says\n%s", p.End(), what, p.Output())
+		default:
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("waited in vain for %s; it says\n%s", what, p.Output())
+		}
+	}
+}

@@ -1,0 +1,16 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pagebeacon/beacon/examples/internal/program"
+)
+
+// TestPage: who opens the page and closes it is told how long that was.
+func TestPage(t *testing.T) {
+	p := program.Start(t, ".")
+	page := p.Open(p.URLs[0] + "/")
+	page.Close("me", 12340*time.Millisecond, 10*time.Second)
+	p.Says(`"` + p.URLs[0] + `/": here for 12\.34s, engaged for 10s\n`)
+}
