@@ -39,6 +39,7 @@ func settle(want int) (left []string) {
 // it is first used, and never ends.
 var forGood = []string{
 	"github.com/gofiber/fiber/v2/utils.StartTimeStampUpdater",
+	"github.com/gofiber/utils/v2.StartTimeStampUpdater",
 	"github.com/valyala/fasthttp.updateServerDate",
 	"github.com/valyala/fasthttp.init",
 }

@@ -2,19 +2,16 @@ package hosts
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
-	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/middleware/adaptor"
-	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/mux"
 	"github.com/julienschmidt/httprouter"
 	"github.com/labstack/echo/v4"
+	echo5 "github.com/labstack/echo/v5"
+	"github.com/uptrace/bunrouter"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -95,6 +92,33 @@ func TestMounted(t *testing.T) {
 			e.Pre(echo.WrapMiddleware(h.Middleware))
 			return e
 		}},
+		{name: "echo5/Any", app: func(h *host) http.Handler {
+			e := echo5.New()
+			e.Any(endpoint, echo5.WrapHandler(h))
+			return e
+		}},
+		{name: "echo5/Use", app: func(h *host) http.Handler {
+			e := echo5.New()
+			e.Use(echo5.WrapMiddleware(h.Middleware))
+			return e
+		}},
+		{name: "echo5/Pre", app: func(h *host) http.Handler {
+			e := echo5.New()
+			e.Pre(echo5.WrapMiddleware(h.Middleware))
+			return e
+		}},
+		{name: "bunrouter/Handle", app: func(h *host) http.Handler {
+			r := bunrouter.New()
+			for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS"} {
+				r.Compat().Handle(method, endpoint, h.ServeHTTP)
+			}
+			return r
+		}},
+		{name: "bunrouter/outside", app: func(h *host) http.Handler {
+			r := bunrouter.New()
+			r.Compat().GET("/", app)
+			return h.Middleware(r)
+		}},
 		{name: "httprouter/Handler", app: func(h *host) http.Handler {
 			r := httprouter.New()
 			for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS"} {
@@ -134,86 +158,6 @@ func inEcho(h http.Handler, use ...echo.MiddlewareFunc) http.Handler {
 	e.Use(use...)
 	e.Any(endpoint, echo.WrapHandler(h))
 	return e
-}
-
-// serveFiber serves over fasthttp, which is not net/http's server.
-func serveFiber(t *testing.T, c fiber.Config, register func(*fiber.App)) *site {
-	t.Helper()
-	c.DisableStartupMessage = true
-	f := fiber.New(c)
-	f.Server().MaxIdleWorkerDuration = 100 * time.Millisecond // how long its goroutines outlive Shutdown
-	register(f)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- f.Listener(ln) }()
-	transport := new(http.Transport)
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		if err := f.Shutdown(); err != nil {
-			t.Error(err)
-		}
-		<-served
-	})
-	return new(site).reach("http://"+ln.Addr().String(), transport)
-}
-
-// TestMountedInFiber is TestMounted for a server that reads the body before it
-// asks anyone, takes forms apart unless it is told to leave them, and whose requests
-// are made of memory that the next request on the connection overwrites: an event
-// that a Sink keeps must not change when the next one comes.
-func TestMountedInFiber(t *testing.T) {
-	for _, tt := range []struct {
-		name     string
-		register func(*fiber.App, *host)
-	}{
-		{"All", func(f *fiber.App, h *host) { f.All(endpoint, adaptor.HTTPHandler(h)) }},
-		{"Use", func(f *fiber.App, h *host) { f.Use(adaptor.HTTPMiddleware(h.Middleware)) }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			h := newHost(t, func(*beacon.Config) {})
-			s := serveFiber(t, fiber.Config{DisablePreParseMultipartForm: true}, func(f *fiber.App) { tt.register(f, h) })
-			visit{ways[0], s, h}.run(t)
-		})
-	}
-}
-
-// TestFiberTakesFormsApart holds what happens to a form without that option, for
-// docs/mounting.md: what comes is a form that fasthttp put together anew out of
-// maps, with the files behind the fields.
-func TestFiberTakesFormsApart(t *testing.T) {
-	h := newHost(t)
-	s := serveFiber(t, fiber.Config{}, func(f *fiber.App) { f.All(endpoint, adaptor.HTTPHandler(h)) })
-	field := beacon.Field{Name: "msg", Value: "hi"}
-	file := beacon.Field{Name: "file", File: &beacon.File{Name: "x.txt", Type: "text/plain", Data: []byte("x")}}
-
-	s.expect(t, s.request(t, beacon.Form{file, field}), http.StatusNoContent, "")
-	want := []arrival{{Method: "POST", Origin: s.origin, Body: beacon.Form{field, file}}}
-	if diff := cmp.Diff(want, arrivals(h), sameBytes); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
-	}
-}
-
-// TestFiberBodyLimit: what fiber refuses by itself never reaches the handler.
-func TestFiberBodyLimit(t *testing.T) {
-	h := newHost(t)
-	s := serveFiber(t, fiber.Config{BodyLimit: 8 << 10}, func(f *fiber.App) { f.All(endpoint, adaptor.HTTPHandler(h)) })
-	s.expect(t, s.request(t, beacon.Binary{Data: everyByte(80)}), http.StatusRequestEntityTooLarge, "")
-	checkStats(t, h, counts{})
-}
-
-// TestFiberReadTimeout: a body that does not come is fiber's to end, too. It does
-// so only if it is told to.
-func TestFiberReadTimeout(t *testing.T) {
-	h := newHost(t)
-	s := serveFiber(t, fiber.Config{ReadTimeout: readTimeout}, func(f *fiber.App) { f.All(endpoint, adaptor.HTTPHandler(h)) })
-	c := s.dial(t)
-	c.say(t, "POST "+endpoint+" HTTP/1.1", "Host: "+s.addr(), "Content-Type: text/plain", "Content-Length: 10", "", "01")
-	c.hear(t, http.StatusRequestTimeout, "")
-	checkStats(t, h, counts{})
 }
 
 // TestMethodInPattern holds the commonest mistake: a route for POST takes the

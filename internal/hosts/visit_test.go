@@ -30,6 +30,13 @@ var (
 	byeBody  = beacon.JSON(`{"bye":true}`)
 )
 
+// goodbye is what the browser client says of a page that ends: as text, with what the
+// event is in it.
+const goodbye = `{"v":1,"m":"replace","k":"s","b":"b1","r":1,"sid":"s1","pv":"pv1","via":"bye","at":1700000012340,` +
+	`"page":"https://app.example/","ev":[{"n":1,"t":1700000012340,"e":"session","d":` + goodbyeData + `}]}`
+
+const goodbyeData = `{"start":1700000000000,"end":1700000012340,"seen":12000,"engaged":9000}`
+
 // everyByte returns n times all byte values: more than fits a first buffer.
 func everyByte(n int) []byte {
 	all := make([]byte, 256)
@@ -69,7 +76,7 @@ func (v visit) run(t *testing.T) {
 	var want []arrival
 	var sent []string // bodies of what is taken
 
-	post := func(origin string, body beacon.Body) answer {
+	send := func(origin string, body, arrives beacon.Body) answer {
 		t.Helper()
 		r := v.request(t, body)
 		if origin != v.origin {
@@ -86,8 +93,12 @@ func (v visit) run(t *testing.T) {
 		}
 		sent = append(sent, data.String())
 		r.Body = io.NopCloser(&data)
-		want = append(want, arrival{http.MethodPost, origin, nil, body})
+		want = append(want, arrival{http.MethodPost, origin, nil, arrives})
 		return v.expect(t, r, v.taken(), "")
+	}
+	post := func(origin string, body beacon.Body) answer {
+		t.Helper()
+		return send(origin, body, body)
 	}
 
 	post(v.origin, loadForm)
@@ -102,6 +113,7 @@ func (v visit) run(t *testing.T) {
 		t.Errorf("the cross-origin answer allows %q, want %q", got, listed)
 	}
 	post(unlisted, byeBody)
+	send(v.origin, beacon.Text(goodbye), beacon.JSON(goodbyeData))
 
 	if diff := cmp.Diff(want, arrivals(v.host), sameBytes); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
@@ -111,7 +123,7 @@ func (v visit) run(t *testing.T) {
 			t.Errorf("bodies that next read (-want +got):\n%s", diff)
 		}
 	}
-	checkStats(t, v.host, counts{Delivered: 6, Events: 6, Preflights: 1, Refused: map[string]uint64{beacon.ReasonOrigin: 1}})
+	checkStats(t, v.host, counts{Delivered: 7, Events: 7, Preflights: 1, Refused: map[string]uint64{beacon.ReasonOrigin: 1}})
 	if diff := cmp.Diff([]string{beacon.ReasonOrigin}, v.refusals()); diff != "" {
 		t.Errorf("reasons that OnRefused got (-want +got):\n%s", diff)
 	}
