@@ -22,7 +22,7 @@ import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pag
 /** All in state 1. @type {Set<PendingBeacon>} */
 const held = new Set();
 /** Whether anybody saw this page. A tab in the background is no page that ends. */
-let seen = !hidden();
+export let seen = !hidden();
 /** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
 export let leaving = 0;
 

@@ -6,7 +6,7 @@
  * belongs to the page in that key for as long as the page's lease is fresh.
  */
 import { bare, bytes, clearTimeout, nav, now, offline, opener, page, quietly, setTimeout, storage } from "./env.js";
-import { leaving } from "./core.js";
+import { leaving, seen } from "./core.js";
 import { isParams, wait } from "./transport.js";
 import { begun, gate, settings } from "./session.js";
 
@@ -128,8 +128,9 @@ const take = () => {
         const [_born, _id, _url, _method, body, form, _mode, _ids, credentials, _tries, _after] = [].concat(quietly(() => JSON.parse(v)));
         if (!(Math.abs(t - _born) < 864e5)) return erase(k);
         // Whoever wrote into the store must not make us send just anywhere. What is
-        // for others waits for them.
-        if (n > 19 || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
+        // for others waits for them, and what can't be sent again for a page that is seen:
+        // Firefox loses what a tab in the background is sending when it is closed.
+        if (n > 19 || !(_ids || seen) || !(targets.has(bare(_url)) || `${settings.origins}`.split(/[\s,]+/).includes(new URL(_url).origin))) return;
         n++;
         /** @type {Parcel} */
         const p = {

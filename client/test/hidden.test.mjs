@@ -230,3 +230,19 @@ test("C7: what a hidden page sent and is rejected is not sent again without ids:
   await later(w);
   assert.deepEqual([times(w, "raw"), numbers(w, "a"), errors], [1, [1], ["attempts"]]);
 });
+
+test("W1: a page that nobody has seen takes over what can be sent again, and leaves the rest to one that is seen", async () => {
+  const w = new World();
+  const one = await visit(w, { onLine: false });
+  post(one.beacon, "raw");
+  append(one.beacon, { n: 1 }, { key: "ids" });
+  await w.tick(1_000);
+  await one.leave();
+  const two = await visit(w, { hidden: true });
+  await w.tick(10_000);
+  assert.deepEqual([times(w, "raw"), numbers(w, "ids")], [0, [1]]);
+  await two.show();
+  await w.tick(40_000);
+  assert.equal(times(w, "raw"), 1);
+  await two.leave();
+});
