@@ -100,6 +100,18 @@ const inputs = {
   "light.js": `import { init, log } from "@pagebeacon/beacon/light"; init({ endpoint: "https://example.com/_pb" }); log("from a bundle", { n: 1 });`,
   "auto.js": `import { auto } from "@pagebeacon/beacon/auto"; auto();`,
   "unused.js": `import { init } from "@pagebeacon/beacon"; import { init as i } from "@pagebeacon/beacon/light"; import { auto } from "@pagebeacon/beacon/auto"; import debug from "@pagebeacon/beacon/debug"; import { PendingGetBeacon } from "@pagebeacon/beacon/core"; globalThis.nothing = 1;`,
+  // What README.md has: TestFragments of internal/docs compares.
+  "readme.js": `
+import { init, log } from "@pagebeacon/beacon";
+
+init({ endpoint: "/_pb", consent: "required", spa: true });
+log("added to the cart", { sku: "A-1" });
+import { consent } from "@pagebeacon/beacon"; globalThis.agree = () => consent("granted");`,
+  "readme-debug.js": `
+import { init } from "@pagebeacon/beacon";
+import debug from "@pagebeacon/beacon/debug";
+
+init({ endpoint: "/_pb", debug });`,
 };
 const built = {};
 for (const [name, text] of Object.entries(inputs)) {
@@ -110,9 +122,10 @@ for (const [name, text] of Object.entries(inputs)) {
     const js = (built[`${bundler}.${name}`] = readFileSync(join(dir, output), "utf8"));
     console.log(`${bundler} ${name}: ${js.length} bytes, ${gzipSync(js, { level: 9 }).length} compressed`);
     if (name === "unused.js") assert.ok(js.length < 60, js);
-    assert.equal(/localStorage/.test(js), name === "all.js" || name === "light.js", `${bundler} ${name}: what uses the storage`);
-    assert.equal(/"l:"|`l:/.test(js), name === "all.js" || name === "light.js", `${bundler} ${name}: the session`);
-    assert.equal(/fetchLater/.test(js), /core|all|light/.test(name), `${bundler} ${name}: the beacons`);
+    const whole = /all|light|readme/.test(name);
+    assert.equal(/localStorage/.test(js), whole, `${bundler} ${name}: what uses the storage`);
+    assert.equal(/"l:"|`l:/.test(js), whole, `${bundler} ${name}: the session`);
+    assert.equal(/fetchLater/.test(js), whole || name === "core.js", `${bundler} ${name}: the beacons`);
   }
 }
 
@@ -122,24 +135,37 @@ for (const entry of ["", "/light", "/core", "/auto", "/debug"]) {
 }
 
 step("the bundles run");
-for (const name of ["esbuild.all.js", "rollup.all.js", "esbuild.light.js"]) {
-  const sent = [];
+/** Runs a bundle in a page, and returns what it sends until the page ends, and what it says. */
+const visit = async (name, during) => {
+  const sent = [], said = [];
   const doc = Object.assign(new EventTarget(), { visibilityState: "visible", baseURI: "https://example.com/", hasFocus: () => true });
+  const note = (...args) => said.push(args.join(" "));
   const win = Object.assign(new EventTarget(), {
-    document: doc, location: new URL("https://example.com/"), navigator: {}, performance, crypto, Date, setInterval: (f, ms) => setInterval(f, ms).unref(), setTimeout: (f, ms) => setTimeout(f, ms).unref(), clearTimeout, console,
-    isSecureContext: true, AbortController, Request, localStorage: {},
+    document: doc, location: new URL("https://example.com/"), navigator: {}, performance, crypto, Date, setInterval: (f, ms) => setInterval(f, ms).unref(), setTimeout: (f, ms) => setTimeout(f, ms).unref(), clearTimeout,
+    console: { info: note, warn: note, log: note, debug: note, error: note, groupCollapsed: note, groupEnd: note, table: note },
+    isSecureContext: true, AbortController, Request, localStorage: {}, history: { pushState() {}, replaceState() {} },
     fetch: async (url, init) => (sent.push([url, init.body]), new Response(null, { status: 204 })),
   });
   globalThis.window = win;
   await import(pathToFileURL(join(dir, "out", name)));
+  during?.();
   delete globalThis.window;
   await null;
   doc.visibilityState = "hidden";
   win.dispatchEvent(Object.assign(new Event("pagehide"), { persisted: false }));
   doc.dispatchEvent(new Event("visibilitychange"));
-  const bodies = sent.map(([, body]) => body).filter((body) => `${body}`.includes("from a bundle"));
-  assert.ok(bodies.length >= 1, `${name}: nothing sent: ${JSON.stringify(sent)}`);
-  assert.equal(JSON.parse(bodies[0]).ev[0].d.msg, "from a bundle");
   assert.ok(sent.every(([url]) => url.startsWith("https://example.com/_pb")));
+  return { bodies: sent.map(([, body]) => `${body}`), said };
+};
+for (const name of ["esbuild.all.js", "rollup.all.js", "esbuild.light.js"]) {
+  const bodies = (await visit(name)).bodies.filter((body) => body.includes("from a bundle"));
+  assert.ok(bodies.length >= 1, `${name}: nothing sent`);
+  assert.equal(JSON.parse(bodies[0]).ev[0].d.msg, "from a bundle");
+}
+for (const bundler of ["esbuild", "rollup"]) {
+  const { bodies } = await visit(bundler + ".readme.js", () => globalThis.agree());
+  assert.ok(bodies.some((body) => body.includes(`"sku":"A-1"`)), `${bundler}: with consent nothing of the README's is sent: ${bodies}`);
+  const { said } = await visit(bundler + ".readme-debug.js");
+  assert.ok(said.some((text) => text.startsWith("beacon:")), `${bundler}: nothing is said: ${said}`);
 }
 console.log("ok");

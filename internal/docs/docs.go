@@ -100,3 +100,17 @@ func (t tree) hasTest(dir string) bool {
 	}
 	return false
 }
+
+// has reports whether there is such a file or directory.
+func (t tree) has(name string) bool {
+	name = path.Clean(name)
+	if _, ok := t[name]; ok || name == "." {
+		return true
+	}
+	for f := range t {
+		if strings.HasPrefix(f, name+"/") {
+			return true
+		}
+	}
+	return false
+}

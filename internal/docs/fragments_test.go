@@ -19,7 +19,9 @@ func TestFragments(t *testing.T) {
 				t.Error(err)
 			} else if source != "" {
 				held++
-				t.Logf("%s: %s", f, source)
+				if testing.Verbose() {
+					t.Logf("%s: %s", f, source)
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"net/url"
 	"os"
 	"regexp"
 	"strconv"
@@ -92,6 +93,35 @@ func TestDocs(t *testing.T) {
 		}
 		consume(t, s, more)
 	})
+}
+
+// TestDocsOpenClickHouse opens it as docs/stores.md does.
+func TestDocsOpenClickHouse(t *testing.T) {
+	_, dsn := stores.DSN(t, store.ClickHouse)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := u.Query()
+	u.RawQuery = url.Values{"database": {of.Get("database")}}.Encode()
+	t.Setenv("CLICKHOUSE_URL", u.String())
+	t.Setenv("CLICKHOUSE_USER", of.Get("user"))
+	t.Setenv("CLICKHOUSE_PASSWORD", of.Get("password"))
+	ctx := context.Background()
+	events, err := store.OpenClickHouse(ctx, store.ClickHouseOptions{
+		URL:      os.Getenv("CLICKHOUSE_URL"),
+		User:     os.Getenv("CLICKHOUSE_USER"),
+		Password: os.Getenv("CLICKHOUSE_PASSWORD"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := events.Consume(ctx, documented()); err != nil {
+		t.Fatal(err)
+	}
+	if of, err := events.Sessions(ctx, store.Query{}); err != nil || len(of) == 0 {
+		t.Errorf("%v, %v", of, err)
+	}
 }
 
 // midnight is that of the day that the documentation asks for.
