@@ -20,7 +20,7 @@
 //
 // # The receiving half
 //
-// A consumer reads messages, makes events of them with [json.Unmarshal], and gives them to
+// A consumer reads messages, makes events of them with [encoding/json.Unmarshal], and gives them to
 // a [Relay], which brings them past a Sink that may be slow, away, or unable to take one
 // of them. What the Relay says is done, and nothing else, may be committed or
 // acknowledged. The example has a whole one.

@@ -83,7 +83,7 @@ type Options struct {
 	//
 	// Of an event that it names, with a [*beacon.PartialError], only those of the same
 	// Name count as others, and it is a dead letter after ten minutes at the earliest:
-	// a store that is away behind [sink.ByName] loses nothing while others are there.
+	// a store that is away behind [github.com/pagebeacon/beacon/sink.ByName] loses nothing while others are there.
 	MaxTries int
 
 	// Timeout is how long the context of one call of the next sink lasts; default

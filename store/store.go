@@ -52,7 +52,7 @@
 //
 // Consume uses one connection at a time for each call, and the calls are concurrent:
 // bound them with [sql.DB.SetMaxOpenConns], below what the server allows. With package
-// spool or [sink.Batch] in front, few connections do the work of many requests.
+// spool or [github.com/pagebeacon/beacon/sink.Batch] in front, few connections do the work of many requests.
 //
 //   - PostgreSQL: the encoding of the database has to be UTF8. With synchronous_commit
 //     off, a crash of the server loses what Consume has just returned from.
@@ -88,7 +88,7 @@
 //     the methods and the views see one whatever is merged. Who asks the table of the
 //     events with SQL of their own counts uniqExact(id), or adds LIMIT 1 BY id.
 //   - Small inserts are expensive, and with too many of them the server refuses more
-//     (error 252), which is temporary. Put package spool or [sink.Batch] in front, with
+//     (error 252), which is temporary. Put package spool or [github.com/pagebeacon/beacon/sink.Batch] in front, with
 //     batches of 1,000 events or more, and few calls at a time.
 //   - Events are sorted by time alone: [Query.Session] of Events reads one column of the range.
 //     Ranges of Sessions, PageViews, Pages and Days read when each page view was heard of.

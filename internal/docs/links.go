@@ -12,6 +12,13 @@ import (
 
 var ours = regexp.MustCompile(`^/pagebeacon/beacon/(?:blob|tree)/main/(.*)$`)
 
+// reference takes a link to the documentation of a package of ours apart.
+func reference(link string) (pkg, name string, ok bool) {
+	link, ok = strings.CutPrefix(link, "https://pkg.go.dev/")
+	pkg, name, _ = strings.Cut(link, "#")
+	return pkg, name, ok && strings.HasPrefix(pkg+"/", modulePath+"/")
+}
+
 // checkLink says what is wrong with a link of a page.
 func (c *checker) checkLink(p page, l span) error {
 	wrong := func(format string, args ...any) error {

@@ -1,7 +1,9 @@
 package docs
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,12 +15,16 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newChecker(files)
+	d := docLinks{root: root}
 	links := 0
 	for _, name := range files.names(".md") {
 		for _, l := range c.pages[name].links {
 			links++
 			if err := c.checkLink(c.pages[name], l); err != nil {
 				t.Error(err)
+			}
+			if pkg, of, ok := reference(l.text); ok && !d.has(pkg, of) {
+				t.Errorf("%s:%d: %s: there is no such package, or name in it", name, l.line, l.text)
 			}
 		}
 	}
@@ -34,9 +40,13 @@ func TestLinks(t *testing.T) {
 		t.Errorf("only %d links were found: they are looked for in the wrong way", links)
 	}
 	// Who reads one of these gets to every page, and the index names each of docs itself.
+	pages := slices.Sorted(maps.Keys(c.pages))
 	for _, from := range []string{"README.md", "docs/README.md"} {
+		if _, ok := c.pages[from]; !ok {
+			t.Fatalf("there is no %s", from)
+		}
 		reached := c.reachable(from)
-		for name := range c.pages {
+		for _, name := range pages {
 			if !reached[name] && !strings.Contains(name, "testdata/") {
 				t.Errorf("no way leads from %s to %s", from, name)
 			}
@@ -47,7 +57,7 @@ func TestLinks(t *testing.T) {
 		target, _, _ := strings.Cut(l.text, "#")
 		index[path.Join("docs", target)] = true
 	}
-	for name := range c.pages {
+	for _, name := range pages {
 		if path.Dir(name) == "docs" && name != "docs/README.md" && !index[name] {
 			t.Errorf("docs/README.md does not name %s", name)
 		}
