@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -18,7 +19,8 @@ import (
 // deliver what is in it to next. The directory must be on a local file system and
 // belong to this spool alone; a relative name is one in the working directory of now.
 //
-// The error is [ErrLocked] if the directory is in use. It is [errors.ErrUnsupported]
+// The error is [ErrLocked] if the directory is in use, and after [Options.LockWait]
+// still is. It is [errors.ErrUnsupported]
 // where files cannot be locked, which is everywhere but on Unix and Windows. Otherwise
 // it is that of an option that makes no sense, of the disk, or of a file of a version
 // that this program does not know.
@@ -41,7 +43,7 @@ func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	fs, err := newOpenDir(dir)
+	fs, err := waitForDir(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -52,6 +54,21 @@ func Open(dir string, next beacon.Sink, o Options) (*Spool, error) {
 	}
 	s.unlock = fs.close
 	return s, nil
+}
+
+// waitForDir opens the directory when whoever has it lets it go. The kernel would wait with
+// a lock, too, but not for a time.
+func waitForDir(dir string, o Options) (*openDir, error) {
+	for begin, told := time.Now(), false; ; time.Sleep(100 * time.Millisecond) {
+		fs, err := newOpenDir(dir)
+		if !errors.Is(err, ErrLocked) || time.Since(begin) >= o.LockWait {
+			return fs, err
+		}
+		if !told {
+			told = true
+			o.Logger.Info("spool: waiting for the process that has the directory", "dir", dir, "up to", o.LockWait)
+		}
+	}
 }
 
 // warn says what is wrong with the place.

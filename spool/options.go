@@ -95,6 +95,11 @@ type Options struct {
 	// [ErrStalled] until it has come back.
 	DiskTimeout time.Duration
 
+	// LockWait is how long Open waits for another process that has the directory, such as
+	// the one before, which is coming to its end; by default not at all. Serve nothing
+	// before Open returns.
+	LockWait time.Duration
+
 	// Logger gets what needs an operator: failures of the disk and of the next sink,
 	// damage, dead letters, a spool that is full, what an earlier run left and what
 	// this one leaves. By default nothing is logged.
@@ -109,7 +114,7 @@ func (o Options) withDefaults() (Options, error) {
 	}{
 		{"SegmentBytes", o.SegmentBytes}, {"MaxBytes", o.MaxBytes}, {"MaxDeadBytes", o.MaxDeadBytes}, {"BatchEvents", int64(o.BatchEvents)}, {"BatchBytes", o.BatchBytes},
 		{"MemoryBytes", o.MemoryBytes}, {"MaxTries", int64(o.MaxTries)}, {"Timeout", int64(o.Timeout)},
-		{"DiskTimeout", int64(o.DiskTimeout)},
+		{"DiskTimeout", int64(o.DiskTimeout)}, {"LockWait", int64(o.LockWait)},
 	} {
 		if option.value < 0 {
 			errs = append(errs, fmt.Errorf("spool: Options.%s is negative: %d", option.name, option.value))

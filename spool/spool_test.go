@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -267,6 +268,47 @@ func TestSecondOpenIsRefused(t *testing.T) {
 	}
 	closeSpool(t, s)
 	open(t, dir, new(beacontest.Recorder), spool.Options{})
+}
+
+// TestLockWait: who waits for the directory has it when the one before has let it go, and
+// is refused if it does not in time.
+func TestLockWait(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, dir, new(beacontest.Recorder), spool.Options{})
+	begin := time.Now()
+	const short = 150 * time.Millisecond
+	if _, err := spool.Open(dir, new(beacontest.Recorder), spool.Options{LockWait: short}); !errors.Is(err, spool.ErrLocked) || time.Since(begin) < short {
+		t.Errorf("%v after %v", err, time.Since(begin))
+	}
+
+	waits, opened := make(signaller, 10), make(chan error)
+	go func() {
+		s, err := spool.Open(dir, new(beacontest.Recorder), spool.Options{LockWait: time.Hour, Logger: slog.New(slog.NewTextHandler(waits, nil))})
+		if err == nil {
+			err = s.Close(context.Background())
+		}
+		opened <- err
+	}()
+	select {
+	case said := <-waits:
+		if !strings.Contains(said, "waiting for the process that has the directory") {
+			t.Error(said)
+		}
+	case err := <-opened:
+		t.Fatal("it did not wait:", err)
+	}
+	closeSpool(t, first)
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
+// A signaller hands on what is logged.
+type signaller chan string
+
+func (s signaller) Write(b []byte) (int, error) {
+	s <- string(b)
+	return len(b), nil
 }
 
 func TestClosedRefuses(t *testing.T) {

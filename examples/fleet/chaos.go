@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/pagebeacon/beacon/spool"
 )
 
 // disturb lets parts of the fleet go away and come back while ctx lasts, one after the
@@ -43,15 +41,9 @@ func (f *fleet) restartReceiver(ctx context.Context, n int) error {
 	wait(ctx, time.Second/2)
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	for {
-		var err error
-		f.receivers[n], err = startReceiver(ctx, old.site.address, f.spool(n), f.log.urls())
-		// The old one may still be at its end, and have its directory.
-		if !errors.Is(err, spool.ErrLocked) || ctx.Err() != nil {
-			return err
-		}
-		wait(ctx, 100*time.Millisecond)
-	}
+	var err error
+	f.receivers[n], err = startReceiver(ctx, old.site.address, f.spool(n), f.log.urls())
+	return err
 }
 
 func (f *fleet) restartConsumer(ctx context.Context, n int) error {

@@ -42,8 +42,9 @@ func (r *receiver) start(ctx context.Context, address, dir, urls string) (err er
 	if err != nil {
 		return err
 	}
-	// While the log is away, or elects a leader, it is the spool that has the events.
-	if r.events, err = spool.Open(dir, log, spool.Options{MaxBytes: 256 << 20, Logger: logger}); err != nil {
+	// While the log is away, or elects a leader, it is the spool that has the events. The
+	// receiver before this one may still be at its end, and have the directory.
+	if r.events, err = spool.Open(dir, log, spool.Options{MaxBytes: 256 << 20, LockWait: time.Minute, Logger: logger}); err != nil {
 		return err
 	}
 	if r.beacons, err = newHandler(r.events); err != nil {

@@ -27,7 +27,8 @@ func TestSqlite(t *testing.T) {
 		if again != "" {
 			p.Signal(os.Kill)
 			_ = p.End() // of which the error is the kill
-			p.Run()
+			p = p.Next()
+			p.Listens()
 		}
 		if body := p.Get(home); len(one.FindAllString(body, -1)) != 1 {
 			t.Errorf("not one such visit %s:\n%s", again, body)

@@ -70,7 +70,8 @@ func Start(t testing.TB, source string) *Program {
 		t.Fatalf("%s has no address that could be replaced", file)
 	}
 	p.build(source, file, text)
-	p.Run()
+	p.start()
+	p.Listens()
 	return p
 }
 
@@ -113,8 +114,15 @@ func (p *Program) build(source, file string, text []byte) {
 	}
 }
 
-// Run starts it again, in the same directory, and waits until it listens.
-func (p *Program) Run() {
+// Next starts another process of it, in the same directory and for the same addresses.
+func (p *Program) Next() *Program {
+	p.t.Helper()
+	next := &Program{URLs: p.URLs, t: p.t, path: p.path, dir: p.dir}
+	next.start()
+	return next
+}
+
+func (p *Program) start() {
 	p.t.Helper()
 	cmd, gone := exec.Command(p.path), make(chan struct{})
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, p, p
@@ -133,6 +141,11 @@ func (p *Program) Run() {
 		_ = cmd.Process.Kill()
 		<-gone
 	})
+}
+
+// Listens waits until it does.
+func (p *Program) Listens() {
+	p.t.Helper()
 	for _, url := range p.URLs {
 		p.until("it to listen at "+url, func() bool {
 			conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -148,7 +161,7 @@ func (p *Program) Run() {
 func (p *Program) Signal(s os.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
+		p.t.Error(err)
 	}
 }
 
@@ -164,9 +177,6 @@ func (p *Program) End() error {
 	defer p.mu.Unlock()
 	return p.err
 }
-
-// Dir is the directory in which it runs.
-func (p *Program) Dir() string { return p.dir }
 
 // Write takes what it says.
 func (p *Program) Write(b []byte) (int, error) {
