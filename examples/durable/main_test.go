@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pagebeacon/beacon/examples/internal/program"
+	"github.com/pagebeacon/beacon/internal/program"
 )
 
 // TestDeploy: the next process waits for the one that still has the directory.

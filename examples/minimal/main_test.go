@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/pagebeacon/beacon/examples/internal/program"
+	"github.com/pagebeacon/beacon/internal/program"
 )
 
 // TestMinimal sends what the README's curl does.

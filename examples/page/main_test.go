@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagebeacon/beacon/examples/internal/program"
+	"github.com/pagebeacon/beacon/internal/program"
 )
 
 // TestPage: who opens the page and closes it is told how long that was.

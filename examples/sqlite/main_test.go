@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagebeacon/beacon/examples/internal/program"
+	"github.com/pagebeacon/beacon/internal/program"
 )
 
 // TestSqlite: who comes again sees the visit of before, also when the program has been

@@ -4,12 +4,14 @@ package program
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,41 +40,63 @@ var addresses = regexp.MustCompile(`(?:localhost|127\.0\.0\.1):80\d\d`)
 // most is how many lines a program may have that shows one idea.
 const most = 40
 
-// Start builds the program in the directory source and starts it. The addresses in its
-// main.go are replaced by free ones, and nothing else.
+// Start builds the program in the directory source and starts it, with free addresses in
+// the place of those in its files, and nothing else changed.
 func Start(t testing.TB, source string) *Program {
 	t.Helper()
-	file, err := filepath.Abs(filepath.Join(source, "main.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := bytes.Count(text, []byte("\n")); n > most {
-		t.Errorf("%s has %d lines, and is to show one idea in %d", file, n, most)
-	}
-	if !bytes.HasPrefix(text, []byte("// ")) {
-		t.Errorf("%s does not begin by saying what to try", file)
-	}
 	p := &Program{t: t, dir: t.TempDir()}
+	files := sources(t, source)
 	free := map[string]string{}
-	text = addresses.ReplaceAllFunc(text, func(was []byte) []byte {
-		host, _, _ := strings.Cut(string(was), ":")
-		if free[string(was)] == "" {
-			free[string(was)] = net.JoinHostPort(host, port(t))
-			p.URLs = append(p.URLs, "http://"+free[string(was)])
-		}
-		return []byte(free[string(was)])
-	})
-	if len(p.URLs) == 0 {
-		t.Fatalf("%s has no address that could be replaced", file)
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		files[file] = addresses.ReplaceAllFunc(files[file], func(was []byte) []byte {
+			host, _, _ := strings.Cut(string(was), ":")
+			if free[string(was)] == "" {
+				free[string(was)] = net.JoinHostPort(host, port(t))
+				p.URLs = append(p.URLs, "http://"+free[string(was)])
+			}
+			return []byte(free[string(was)])
+		})
 	}
-	p.build(source, file, text)
+	if len(p.URLs) == 0 {
+		t.Fatalf("%s has no address that could be replaced", source)
+	}
+	p.build(source, files)
 	p.start()
 	p.Listens()
 	return p
+}
+
+// sources are the files of the program, of which main.go shows the idea.
+func sources(t testing.TB, dir string) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			t.Fatal(err)
+		}
+		files[path] = text
+		if filepath.Base(path) != "main.go" {
+			continue
+		}
+		if n := bytes.Count(text, []byte("\n")); n > most {
+			t.Errorf("%s has %d lines, and is to show one idea in %d", path, n, most)
+		}
+		if !bytes.HasPrefix(text, []byte("// ")) {
+			t.Errorf("%s does not begin by saying what to try", path)
+		}
+	}
+	return files
 }
 
 // port is free, or was a moment ago.
@@ -89,25 +113,30 @@ func port(t testing.TB) string {
 	return port
 }
 
-// build builds it with text in the place of its main.go.
-func (p *Program) build(source, file string, text []byte) {
+// build builds it of these files.
+func (p *Program) build(source string, files map[string][]byte) {
 	p.t.Helper()
 	tmp := p.t.TempDir()
-	instead := filepath.Join(tmp, "main.go")
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{file: instead}})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for path, data := range map[string][]byte{instead: text, filepath.Join(tmp, "overlay.json"): overlay} {
+	write := func(name string, data []byte) (path string) {
+		path = filepath.Join(tmp, name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			p.t.Fatal(err)
 		}
+		return path
+	}
+	replace := map[string]string{}
+	for path, text := range files {
+		replace[path] = write(filepath.Base(path), text)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		p.t.Fatal(err)
 	}
 	p.path = filepath.Join(tmp, "program")
 	if runtime.GOOS == "windows" {
 		p.path += ".exe"
 	}
-	build := exec.Command("go", "build", "-overlay", filepath.Join(tmp, "overlay.json"), "-o", p.path, ".")
+	build := exec.Command("go", "build", "-overlay", write("overlay.json", overlay), "-o", p.path, ".")
 	build.Dir = source
 	if out, err := build.CombinedOutput(); err != nil {
 		p.t.Fatalf("build: %v\n%s", err, out)
