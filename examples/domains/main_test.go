@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagebeacon/beacon/internal/program"
+	"github.com/pagebeacon/beacon/internal/example"
 )
 
 // TestDomains: the page has its script, and sends its beacons, elsewhere, which takes them
 // from this page and from no other.
 func TestDomains(t *testing.T) {
-	p := program.Start(t, ".")
+	p := example.Start(t, ".")
 	pages, collector := p.URLs[0], p.URLs[1]
 	page := p.Open(pages + "/")
 	if page.Endpoint != collector+"/_pb" {

@@ -13,12 +13,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pagebeacon/beacon/internal/program"
+	"github.com/pagebeacon/beacon/internal/example"
 )
 
 // TestDeploy: the next process waits for the one that still has the directory.
 func TestDeploy(t *testing.T) {
-	first := program.Start(t, ".")
+	first := example.Start(t, ".")
 	second := first.Next()
 	second.Says("waiting for the process that has the directory")
 	first.Signal(syscall.SIGTERM)
@@ -81,7 +81,7 @@ func stored(output string) map[string]bool {
 func TestTerminate(t *testing.T) {
 	for name, signal := range map[string]syscall.Signal{"in order": syscall.SIGTERM, "at once": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
-			p := program.Start(t, ".")
+			p := example.Start(t, ".")
 			sent := send(p.URLs[0], sync.OnceFunc(func() { p.Signal(signal) }))
 			err := p.End()
 			got := stored(p.Output())

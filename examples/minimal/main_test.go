@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/pagebeacon/beacon/internal/program"
+	"github.com/pagebeacon/beacon/internal/example"
 )
 
 // TestMinimal sends what the README's curl does.
 func TestMinimal(t *testing.T) {
-	p := program.Start(t, ".")
+	p := example.Start(t, ".")
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for _, f := range [][2]string{{"msg", "bye"}, {"start", "1700000000000"}, {"end", "1700000012340"}} {

@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagebeacon/beacon/internal/program"
+	"github.com/pagebeacon/beacon/internal/example"
 )
 
 // TestSqlite: who comes again sees the visit of before, also when the program has been
 // killed in between.
 func TestSqlite(t *testing.T) {
-	p := program.Start(t, ".")
+	p := example.Start(t, ".")
 	home := p.URLs[0] + "/"
 	page := p.Open(home)
 	one := regexp.MustCompile(`<p>[-0-9]{10} [:0-9]{8}: here for 12\.34s, engaged for 10s, pages: 1`)

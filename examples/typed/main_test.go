@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/pagebeacon/beacon/internal/program"
+	"github.com/pagebeacon/beacon/internal/example"
 )
 
 // TestTyped: each callback gets the events of its name, with their fields.
 func TestTyped(t *testing.T) {
-	p := program.Start(t, ".")
+	p := example.Start(t, ".")
 	page := p.Open(p.URLs[0] + "/")
 	for n, e := range [][2]string{
 		{"other", `{"item":"black"}`}, {"order", `{"item":"green","pieces":2}`}, {"log", `{"msg":"I like tea"}`}, {"order", `{"item":"green","pieces":"many"}`},

@@ -1,5 +1,5 @@
-// Package program builds and runs the examples for their tests, as they stand.
-package program
+// Package example builds and runs the examples for their tests, as they stand.
+package example
 
 import (
 	"bytes"
