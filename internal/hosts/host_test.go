@@ -147,3 +147,19 @@ func (l *records) withoutDeadline() (n int) {
 	}
 	return n
 }
+
+// texts returns the records, one on each line, with their attributes.
+func (l *records) texts() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all strings.Builder
+	for _, r := range l.kept {
+		all.WriteString(r.Message)
+		r.Attrs(func(a slog.Attr) bool {
+			all.WriteString(" " + a.Key + "=" + a.Value.String())
+			return true
+		})
+		all.WriteString("\n")
+	}
+	return all.String()
+}

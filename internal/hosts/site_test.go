@@ -26,6 +26,7 @@ import (
 type site struct {
 	origin      string
 	path        string // of the endpoint
+	listens     string // the address of the server, if its name leads nowhere
 	client      *http.Client
 	connections *atomic.Int64 // that the server was asked for
 }
@@ -136,6 +137,9 @@ func (s *site) at(path string) *site {
 
 // addr is where a client without HTTP finds the server.
 func (s *site) addr() string {
+	if s.listens != "" {
+		return s.listens
+	}
 	_, addr, _ := strings.Cut(s.origin, "://")
 	return addr
 }
