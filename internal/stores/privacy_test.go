@@ -50,13 +50,13 @@ func TestNothingUnasked(t *testing.T) {
 						t.Errorf("%q is not in the rows", want)
 					}
 				}
-				dead := ""
+				var dead strings.Builder
 				for name, text := range places {
 					if strings.HasSuffix(name, ".dead") {
-						dead += text
+						dead.WriteString(text)
 					}
 				}
-				if !strings.Contains(dead, "bodyMark-poison") || strings.Contains(places["rows"], "bodyMark-poison") {
+				if !strings.Contains(dead.String(), "bodyMark-poison") || strings.Contains(places["rows"], "bodyMark-poison") {
 					t.Error("the dead letter is not where it should be")
 				}
 				logs := places["logs, answers and statistics"]
