@@ -122,7 +122,7 @@ test("links lead to headings of the page", () => {
 });
 
 test("the examples work", async () => {
-  const blocks = names(page, /```js\n([^]*?)```/g).map((b) => b.replace(/^import (.*) from "\/_pb.mjs";$/m, "const $1 = beacon;"));
+  const blocks = names(page, /```js \w+\.js\n([^]*?)```/g).map((b) => b.replace(/^import (.*) from "\/_pb.mjs";$/m, "const $1 = beacon;"));
   assert.equal(blocks.length, 2);
   const w = new World();
   const tab = await w.open();

@@ -77,7 +77,7 @@ func TestWatcher(t *testing.T) {
 				p.WaitFor(ready)
 				var later bool
 				p.Eval(`const mark = "`+mark+`";`+everyWay+`; return !!globalThis.fetchLater`, &later)
-				p.Close()
+				p.leave()
 				want := []string{"class", "end", "fetch", "goodbye", "image", "log", "sendBeacon"}
 				if later {
 					want = append(want, "later")
