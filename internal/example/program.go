@@ -37,9 +37,6 @@ type Program struct {
 // addresses are what a program listens at.
 var addresses = regexp.MustCompile(`(?:localhost|127\.0\.0\.1):80\d\d`)
 
-// most is how many lines a program may have that shows one idea.
-const most = 40
-
 // Start builds the program in the directory source and starts it, with free addresses in
 // the place of those in its files, and nothing else changed.
 func Start(t testing.TB, source string) *Program {
@@ -66,7 +63,7 @@ func Start(t testing.TB, source string) *Program {
 	return p
 }
 
-// sources are the files of the program, of which main.go shows the idea.
+// sources are the files of the program.
 func sources(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -86,15 +83,6 @@ func sources(t testing.TB, dir string) map[string][]byte {
 			t.Fatal(err)
 		}
 		files[path] = text
-		if filepath.Base(path) != "main.go" {
-			continue
-		}
-		if n := bytes.Count(text, []byte("\n")); n > most {
-			t.Errorf("%s has %d lines, and is to show one idea in %d", path, n, most)
-		}
-		if !bytes.HasPrefix(text, []byte("// ")) {
-			t.Errorf("%s does not begin by saying what to try", path)
-		}
 	}
 	return files
 }
