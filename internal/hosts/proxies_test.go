@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/client"
@@ -165,19 +169,38 @@ func TestProxyLimits(t *testing.T) {
 	}
 }
 
-// TestProxyBuffers: of a body that does not come to its end the handler never hears, as
-// nginx reads it first, unless it is told not to. Then Config.ReadTimeout bounds it.
+// TestProxyBuffers: of a body that does not come to its end the handler never hears
+// behind nginx, which reads it first unless it is told not to, and behind Caddy, if it is
+// shorter than a buffer. Of others it does, and Config.ReadTimeout bounds them.
 func TestProxyBuffers(t *testing.T) {
-	for config, heard := range map[string]bool{"nginx.conf": false, "nginx-unbuffered.conf": true} {
-		t.Run(config, func(t *testing.T) {
+	long := strings.Repeat("x", 32<<10)
+	for _, tt := range []struct {
+		proxy
+		part  string
+		heard bool
+	}{
+		{nginx("nginx.conf", false), "01", false},
+		{nginx("nginx.conf", false), long, false},
+		{nginx("nginx-unbuffered.conf", false), "01", true},
+		{caddy("Caddyfile", false), "01", false},
+		{caddy("Caddyfile", false), long, true},
+		{haproxy("haproxy.cfg", false), "01", true},
+	} {
+		t.Run(fmt.Sprint(tt.config, " ", len(tt.part)), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, func(c *beacon.Config) { c.ReadTimeout = readTimeout })
-			s := nginx(config, false).start(t, serve(t, h))
-			c := s.dial(t)
-			c.say(t, "POST "+endpoint+" HTTP/1.1", "Host: "+strings.TrimPrefix(s.origin, "http://"), "Origin: "+s.origin,
-				"Content-Type: text/plain", "Content-Length: 10", "", "01")
-			if heard {
-				c.hear(t, http.StatusRequestTimeout, beacon.ReasonBodyTooSlow)
+			s := tt.start(t, serve(t, h))
+			c := s.half(t, tt.part)
+			if tt.heard {
+				for deadline := time.Now().Add(time.Minute); len(h.refusals()) == 0 && time.Now().Before(deadline); {
+					time.Sleep(10 * time.Millisecond)
+				}
+				if got := fmt.Sprint(h.refusals()); got != "["+beacon.ReasonBodyTooSlow+"]" {
+					t.Errorf("refused: %s", got)
+				}
+				if !strings.HasPrefix(tt.config, "Caddy") { // which waits for the rest, to answer
+					c.hear(t, http.StatusRequestTimeout, beacon.ReasonBodyTooSlow)
+				}
 				return
 			}
 			// Others come through meanwhile, and are all that the handler knows of.
@@ -186,5 +209,69 @@ func TestProxyBuffers(t *testing.T) {
 			c.hear(t, http.StatusNoContent, "")
 			checkStats(t, h, counts{Delivered: 2, Events: 2})
 		})
+	}
+}
+
+// half begins a request, and has eight bytes of its body left to say.
+func (s *site) half(t *testing.T, part string) wire {
+	t.Helper()
+	c := s.dial(t)
+	c.say(t, "POST "+endpoint+" HTTP/1.1", "Host: "+strings.TrimPrefix(s.origin, "http://"), "Origin: "+s.origin,
+		"Content-Type: text/plain", fmt.Sprint("Content-Length: ", len(part)+8), "", part)
+	return c
+}
+
+// TestProxySlow: where Caddy bounds bodies itself, it gives up on one and answers 200 for
+// what it has handed to nobody. The browser client, which takes nothing but 204 for a yes,
+// is not deceived.
+func TestProxySlow(t *testing.T) {
+	h := newHost(t)
+	s := caddy("Caddyfile.slow", false).start(t, serve(t, h))
+	c := s.half(t, "01")
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusNoContent {
+		t.Errorf("answer %d", res.StatusCode)
+	}
+	if n := h.Stats().Delivered; n != 0 {
+		t.Errorf("%d delivered", n)
+	}
+}
+
+// TestProxyInGo is TestProxies for a proxy of net/http's own.
+func TestProxyInGo(t *testing.T) {
+	h := newHost(t, behindProxy)
+	backend := serve(t, h.Middleware(app))
+	target, err := url.Parse(backend.origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := proxyInGo(target)
+	p.Transport = backend.client.Transport
+	s := serve(t, p)
+	s.client.Transport = plain{&http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(visitor)}}
+			return d.DialContext(ctx, network, s.listens)
+		},
+	}}
+	s.listens = s.addr()
+	s.origin = "http://intranet.test:8080"
+	visit{ways[0], s, h}.run(t)
+	checkAddresses(t, s, h)
+	checkScript(t, s, h, h.ScriptURL())
+}
+
+func proxyInGo(target *url.URL) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(target)
+			p.SetXForwarded()
+			p.Out.Host = p.In.Host
+		},
 	}
 }

@@ -67,7 +67,11 @@ func caddy(config string, tls bool) proxy {
 			certificate = "\ttls " + dir + "/app.pem " + dir + "/app.key\n"
 		}
 		first, rest, _ := strings.Cut(config, "\n")
-		return "{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + first + "\n" + certificate + rest
+		global := "{\n\tadmin off\n\tauto_https disable_redirects\n"
+		if first == "{" {
+			return global + rest
+		}
+		return global + "}\n" + first + "\n" + certificate + rest
 	}, tls}
 }
 
@@ -103,6 +107,7 @@ func (p proxy) start(t *testing.T, backend *site) *site {
 			"app.example {", p.scheme()+"://"+p.host()+":"+port+" {\n\tbind 127.0.0.1",
 			"/etc/ssl/", dir+"/",
 			"/srv/www", dir,
+			"read_body 10s", "read_body "+readTimeout.String(),
 		).Replace(string(raw))
 		config := p.whole(dir, replaced)
 		if err := os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600); err != nil {

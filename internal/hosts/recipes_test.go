@@ -298,3 +298,30 @@ func TestSites(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherDomains: which pages may send to a collector that is not theirs. What they
+// need in their tag is tried with browsers: TestOtherDomain in internal/browsers.
+func TestOtherDomains(t *testing.T) {
+	h, err := otherDomains(&beacontest.Recorder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, h.Middleware(app)).at("/_pb")
+	for origin, want := range map[string]int{
+		"https://shop.example":        http.StatusNoContent,
+		"https://a.blog.example":      http.StatusNoContent,
+		"https://b.a.blog.example":    http.StatusNoContent,
+		"https://blog.example":        http.StatusForbidden,
+		"http://shop.example":         http.StatusForbidden,
+		"https://shop.example:8443":   http.StatusForbidden,
+		"https://www.shop.example":    http.StatusForbidden,
+		"https://shop.example.evil.x": http.StatusForbidden,
+	} {
+		reason := ""
+		if want == http.StatusForbidden {
+			reason = beacon.ReasonOrigin
+		}
+		s.expect(t, s.preflightRequest(t, origin), want, reason)
+		s.expect(t, s.crossOrigin(t, origin), want, reason)
+	}
+}

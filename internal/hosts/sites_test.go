@@ -48,3 +48,12 @@ func handlerEach(shopSink, blogSink beacon.Sink) (http.Handler, error) {
 func contextWithUser(r *http.Request, user string) context.Context {
 	return context.WithValue(r.Context(), userKey{}, user)
 }
+
+// otherDomains is for pages that are not the handler's own.
+func otherDomains(events beacon.Sink) (*beacon.Handler, error) {
+	h, err := beacon.New(beacon.Config{
+		Sink:    events,
+		Origins: []string{"https://shop.example", "https://*.blog.example"}, // the second is for all below it
+	})
+	return h, err
+}
