@@ -37,6 +37,7 @@ func fragments(t *testing.T, page string) map[string]string {
 // TestPages runs the pages of docs/browser-recipes.md and docs/client.md that need no
 // other library, in all engines at once.
 func TestPages(t *testing.T) {
+	t.Parallel()
 	code := fragments(t, "docs/browser-recipes.md")
 	reference := fragments(t, "docs/client.md")
 	for _, engine := range Engines() {

@@ -64,6 +64,7 @@ const everyWay = `
 // TestWatcher runs tests in three engines at the same time, against one program: every
 // beacon of a page, however it is sent, is that of its test and of no other.
 func TestWatcher(t *testing.T) {
+	t.Parallel()
 	srv := underTest(t, func(h *beacon.Handler, _ *http.Request) string { return string(h.ScriptTag(client.Tag{})) })
 	for _, engine := range Engines() {
 		t.Run(string(engine), func(t *testing.T) {
