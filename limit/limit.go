@@ -1,7 +1,7 @@
 // Package limit keeps any one network from sending more than its share of beacons.
 //
 //	limiter, err := limit.New(limit.Options{})
-//	...
+//	…
 //	h, err := beacon.New(limiter.Guard(beacon.Config{Sink: store}))
 //
 // Each network has two token buckets, one of events and one of bytes. A request is

@@ -12,7 +12,7 @@
 //
 // They nest. The outermost is called first, so
 //
-//	sink.Retry(sink.Batch(store, sink.BatchOptions{}), sink.RetryOptions{})
+//	s := sink.Retry(sink.Batch(store, sink.BatchOptions{}), sink.RetryOptions{})
 //
 // tries again what a batch did not take, and only that.
 //

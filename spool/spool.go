@@ -1,7 +1,7 @@
 // Package spool keeps events safe between the answer to the browser and the sink
 // that may be away: a segmented write-ahead log in front of any [beacon.Sink].
 //
-//	events, err := spool.Open("/var/lib/app/beacons", store, spool.Options{})
+//	events, err := spool.Open("beacons", store, spool.Options{})
 //	h, err := beacon.New(beacon.Config{Sink: events})
 //
 // Consume returns once its events are on stable storage: a 204 then means that they

@@ -5,13 +5,13 @@
 //
 // On a receiver, which keeps what comes on its own disk while the brokers are away:
 //
-//	events, err := kafka.NewSink(ctx, kafka.SinkOptions{Topic: "beacons", Client: []kgo.Opt{kgo.SeedBrokers("kafka-1:9092")}})
-//	kept, err := spool.Open("/var/lib/app/beacons", events, spool.Options{})
+//	events, err := kafka.NewSink(ctx, kafka.SinkOptions{Topic: "beacons", Client: []kgo.Opt{kgo.SeedBrokers(brokers...)}})
+//	kept, err := spool.Open("beacons", events, spool.Options{})
 //	h, err := beacon.New(beacon.Config{Sink: kept})
 //
 // and on as many machines as the store needs:
 //
-//	c, err := kafka.NewConsumer(ctx, kafka.ConsumerOptions{Topic: "beacons", Group: "store", Client: brokers})
+//	c, err := kafka.NewConsumer(ctx, kafka.ConsumerOptions{Topic: "beacons", Group: "store", Client: []kgo.Opt{kgo.SeedBrokers(brokers...)}})
 //	err = c.Consume(ctx, store)
 //
 // The client is franz-go: all Go, with an idempotent producer and the cooperative protocol.

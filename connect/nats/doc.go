@@ -41,8 +41,8 @@
 //
 // It is the host's, with its TLS and credentials. It should never give up:
 //
-//	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true),
-//		nats.Name("receiver"))
+//	conn, err := natsgo.Connect(url, natsgo.MaxReconnects(-1), natsgo.RetryOnFailedConnect(true),
+//		natsgo.Name("receiver"))
 //
 // By default the client ends a connection after 60 attempts, two minutes, and nothing
 // brings it back. RetryOnFailedConnect lets a receiver start while the servers are away. A

@@ -12,6 +12,7 @@ import (
 type kind struct {
 	endings []string // of the files that they may be cut out of; none: any but Markdown
 	comment string   // begins a comment that ends with the line
+	errors  bool     // has ifs for errors, which pages leave out
 	loose   bool     // may begin and end inside a line, as what stands in a string of Go does
 	command bool     // is what somebody types
 }
@@ -19,7 +20,7 @@ type kind struct {
 var script = kind{endings: []string{".js", ".mjs", ".jsx", ".ts", ".html", ".go"}, comment: "//", loose: true}
 
 var kinds = map[string]kind{
-	"go":         {endings: []string{".go"}, comment: "//"},
+	"go":         {endings: []string{".go"}, comment: "//", errors: true},
 	"js":         script,
 	"mjs":        script,
 	"jsx":        script,
@@ -69,7 +70,22 @@ func (k kind) normal(text string) []line {
 			lines = append(lines, line{n, s})
 		}
 	}
+	if k.errors {
+		lines = withoutErrors(lines)
+	}
 	return lines
+}
+
+// withoutErrors cuts what only ends a function, or a program, after an error.
+func withoutErrors(lines []line) (rest []line) {
+	for i := 0; i < len(lines); i++ {
+		if i+2 < len(lines) && lines[i].text == "if err != nil {" && lines[i+2].text == "}" {
+			i += 2
+			continue
+		}
+		rest = append(rest, lines[i])
+	}
+	return rest
 }
 
 // withoutComment cuts a comment that begins at a space and outside a quoted text.
@@ -171,7 +187,7 @@ func (c *checker) normal(k kind, name string) []line {
 	if k.comment == "" && strings.HasSuffix(name, ".go") {
 		k.comment = "//" // nothing runs the comments of Go
 	}
-	key := k.comment + " " + name
+	key := fmt.Sprint(k.comment, k.errors, name)
 	if _, ok := c.lines[key]; !ok {
 		c.lines[key] = k.normal(c.files[name])
 	}

@@ -9,7 +9,7 @@ import (
 // house is a repository in which every fragment has its place.
 var house = tree{
 	"shop/shop_test.go": "package shop\n\nfunc TestShop(t *testing.T) {\n\th, err := open(\"a // b\", 1)   // of the test\n\tif err != nil {\n\t\tt.Fatal(err)\n\t}\n" +
-		"\tmux.Handle(\"/_pb\", h)\n\tpage := `<p>one</p><script src=\"/_pb.js\"></script>\n\t<p>two</p>`\n\tread(\"docs/recipes.md\", \"main.js\", \"testdata/nginx.conf\")\n}\n",
+		"\tfix()\n\tmux.Handle(\"/_pb\", h)\n\tpage := `<p>one</p><script src=\"/_pb.js\"></script>\n\t<p>two</p>`\n\tread(\"docs/recipes.md\", \"main.js\", \"testdata/nginx.conf\")\n}\n",
 	"shop/testdata/nginx.conf":  "location / {\n\tproxy_pass http://127.0.0.1:1;  # to us\n}\n",
 	"shop/testdata/unused.conf": "location /unused {\n}\n",
 	"cmd/lonely/main.go":        "package main\n\nfunc main() { lonely() }\n",
@@ -20,15 +20,17 @@ var house = tree{
 func TestFragmentsHeld(t *testing.T) {
 	for _, tt := range []struct{ name, page, wrong string }{
 		{"as it stands", "```go\nh, err := open(\"a // b\", 1)\nif err != nil {\n\tt.Fatal(err)\n}\n```", ""},
-		{"another comment, another indentation", "```go\n\n  h, err := open(\"a // b\", 1) // of the page\n// more\nif err != nil {\n```", ""},
+		{"another comment, another indentation", "```go\n\n  h, err := open(\"a // b\", 1) // of the page\n// more\nfix()\n```", ""},
+		{"without what is done about errors", "```go\nh, err := open(\"a // b\", 1)\nfix()\nmux.Handle(\"/_pb\", h)\n```", ""},
+		{"with something else done about errors", "```go\nh, err := open(\"a // b\", 1)\nif err != nil {\n\tlog.Fatal(err)\n}\nfix()\n```", ""},
 		{"two parts", "```go\nh, err := open(\"a // b\", 1)\n// …\nmux.Handle(\"/_pb\", h)\n```", ""},
 		{"two parts, the dots alone", "```go\nh, err := open(\"a // b\", 1)\n\t…\nmux.Handle(\"/_pb\", h)\n```", ""},
 		{"a line of a list", "- so:\n\n  ```go\n  mux.Handle(\"/_pb\", h)\n  ```", ""},
 		{"two parts, the wrong way round", "```go\nmux.Handle(\"/_pb\", h)\n// …\nh, err := open(\"a // b\", 1)\n```", "with all parts in this order"},
-		{"two parts, and no dots", "```go\nh, err := open(\"a // b\", 1)\nmux.Handle(\"/_pb\", h)\n```", "nearest is shop/shop_test.go:8, where 1 of 2 lines are the same\n\tpage: h, err := open(\"a // b\", 1)\n\tfile: }"},
+		{"two parts, and no dots", "```go\nh, err := open(\"a // b\", 1)\nmux.Handle(\"/_pb\", h)\n```", "nearest is shop/shop_test.go:9, where 1 of 2 lines are the same\n\tpage: h, err := open(\"a // b\", 1)\n\tfile: fix()"},
 		{"a quoted text is no comment", "```go\nh, err := open(\"a // c\", 1)\n```", `page: h, err := open("a // c", 1)`},
 		{"half a line of Go", "```go\nerr := open(\"a // b\", 1)\n```", "no .go file has it"},
-		{"the lines before it differ", "```go\nif fail {\nt.Fatal(err)\n}\nmux.Handle(\"/_pb\", h)\n```", "where 3 of 4 lines are the same\n\tpage: if fail {\n\tfile: if err != nil {"},
+		{"the lines before it differ", "```go\nbreak()\nmux.Handle(\"/_pb\", h)\n```", "where 1 of 2 lines are the same\n\tpage: break()\n\tfile: fix()"},
 		{"comments alone", "```go\n// nothing\n```", "nothing but comments"},
 		{"nowhere", "```go\nzzz\n```", "or anything like it"},
 		{"a file that no test runs", "```go\nfunc main() { lonely() }\n```", "it is in cmd/lonely/main.go, which no test runs"},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"log"
 	"math"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/beacontest"
 	"github.com/pagebeacon/beacon/internal/stores"
 	"github.com/pagebeacon/beacon/store"
 )
@@ -121,6 +124,31 @@ func TestDocsOpenClickHouse(t *testing.T) {
 	}
 	if of, err := events.Sessions(ctx, store.Query{}); err != nil || len(of) == 0 {
 		t.Errorf("%v, %v", of, err)
+	}
+}
+
+// TestCommentStore is package store's.
+func TestCommentStore(t *testing.T) {
+	_, dsn := stores.DSN(t, store.PostgreSQL)
+	t.Setenv("DATABASE_URL", dsn)
+	ctx := context.Background()
+	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	events, err := store.Open(ctx, db, store.PostgreSQL, store.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h, err := beacon.New(beacon.Config{Sink: events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, beacontest.NewRequest("/", beacon.Text("bye")))
+	if s := events.Stats(); w.Code != 204 || s.Stored != 1 {
+		t.Errorf("%d, %+v", w.Code, s)
 	}
 }
 
