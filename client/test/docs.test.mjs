@@ -92,6 +92,50 @@ test("no attribute, option, function or reason that there is not", async () => {
   same(functions, names(types, /^export function (\w+)/gm));
 });
 
+test("every property and method of a beacon, and none that there is not", async () => {
+  const types = await read("../beacon.d.ts");
+  const members = (name) => {
+    const text = block(types, `class ${name} `);
+    return [...names(text, /^ {2}(?:readonly )?(\w+):/gm), ...names(text, /^ {2}(\w+)\(/gm)].filter((m) => m !== "constructor");
+  };
+  const common = page.match(/^All have ([^]*?), as in the explainer/m)?.[1] ?? "";
+  same(names(common, /`(\w+)(?:\(\))?`/g), members("PendingBeacon"));
+  const classes = page.slice(page.indexOf("## The classes"), page.indexOf("All have `url`"));
+  const rows = [...classes.matchAll(/^\| `(\w+)\(url, options\)` \|[^|]*\| `(\w+)\(/gm)];
+  assert.deepEqual(rows.map((m) => [m[1], m[2]]), names(types, /^export class (\w+)/gm).map((name) => [name, members(name).find((m) => m !== "method")]));
+  assert.ok(rows.length === 4);
+  const session = names(block(types, "interface Beacon "), /^ {2}readonly (\w+): string/gm);
+  assert.deepEqual(session, ["session"]);
+  assert.ok(page.includes("| `beacon.session` |"));
+});
+
+test("every option of the automatic events, and none that there is not", async () => {
+  const real = names(block(await read("../auto.d.ts"), "interface AutoOptions"), /^ {2}(\w+)\?:/gm);
+  const text = page.slice(page.indexOf("`client.Tag{Auto: true}`"), page.indexOf("## The functions"));
+  const attributes = names(text, /`data-((?!beacon)\w+)`/g);
+  assert.deepEqual(real.filter((name) => !attributes.includes(name) && !["log", "url"].includes(name)), []);
+  assert.deepEqual(attributes.filter((name) => !real.includes(name)), []);
+  same(names(text.slice(text.indexOf("`auto(options)`")), /`(\w+)`/g), real);
+  const told = names(await read("../src/auto.js"), /(?:return \[|tell\(name, form, \[)"(\w+)"/g);
+  assert.ok(told.length >= 3, `${told}`);
+  same(column("| `msg` |").filter((name) => name !== "data-beacon-event"), told);
+});
+
+test("every member of what the client reports, and none that there is not", async () => {
+  const w = new World();
+  const tab = await w.open({ referrer: "https://other.example/" });
+  tab.beacon.init({ props: { build: 1 } });
+  tab.beacon.view("named", { experiment: "B" });
+  tab.beacon.log("said", { sku: "A-1" });
+  await w.tick(6e3);
+  await tab.leave();
+  const rows = [...page.matchAll(/^\| ((?:`\w+`(?:, )?)+) \| `(session|log)` \|/gm)].flatMap((m) => names(m[1], /`(\w+)`/g).map((name) => `${m[2]}.${name}`));
+  const known = new Set();
+  for (const { e, d } of w.items) for (const name of Object.keys(d)) known.add(`${e}.${name}`);
+  for (const name of ["session.build", "session.experiment", "log.build", "log.sku"]) assert.ok(known.delete(name), name); // the page's
+  same(rows, [...known]);
+});
+
 test("sizes are those of the files", async () => {
   const size = async (name) => {
     const length = async (ending) => (await stat(new URL(`../dist/${name}${ending}`, import.meta.url))).size;
