@@ -20,9 +20,11 @@ const TestCookie = "beacontest"
 // A Watcher tells browser tests, in whatever language they are written, which events
 // their pages sent. It stands in the program that is tested:
 //
-//	var watcher beacontest.Watcher
-//	h, err := beacon.New(watcher.Config(config))
-//	mux.Handle("/_test/events", &watcher)
+//	watcher := &beacontest.Watcher{}
+//	config = watcher.Config(config)
+//	mux.Handle("/_test/events", watcher)
+//	…
+//	h, err := beacon.New(config)
 //
 // A test makes up an id of its own, gives the browser the cookie [TestCookie] with it,
 // uses the page, and asks [Watcher.ServeHTTP] for what came. Browsers send the cookie

@@ -46,9 +46,9 @@ func TestStatefulSet(t *testing.T) {
 	if probe := c.ReadinessProbe.HTTPGet; probe.Path != "/ready" || probe.Port.IntVal != c.Ports[0].ContainerPort {
 		t.Errorf("asks %v, and the program is at %v", probe, c.Ports)
 	}
-	// The pod has its time for preStop and then for the deadline of examples/durable.
+	// The pod has its time for preStop, and then as long as the service has.
 	stop, err := strconv.Atoi(c.Lifecycle.PreStop.Exec.Command[1])
-	if grace := *pod.Spec.TerminationGracePeriodSeconds; err != nil || grace < int64(stop)+25 {
+	if grace := *pod.Spec.TerminationGracePeriodSeconds; err != nil || grace < int64(stop)+30 {
 		t.Errorf("%d s of grace, %d of which are preStop's: %v", grace, stop, err)
 	}
 }
