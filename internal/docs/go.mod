@@ -3,6 +3,8 @@ module github.com/pagebeacon/beacon/internal/docs
 go 1.26.0
 
 require (
+	// Runs the lines of jq.
+	github.com/itchyny/gojq v0.12.20
 	github.com/pagebeacon/beacon v0.0.0
 	// Parses Markdown, which regular expressions do not.
 	github.com/yuin/goldmark v1.8.7
@@ -15,6 +17,7 @@ require (
 	github.com/fxamacker/cbor/v2 v2.9.1 // indirect
 	github.com/go-logr/logr v1.4.3 // indirect
 	github.com/gorilla/schema v1.4.1 // indirect
+	github.com/itchyny/timefmt-go v0.1.9 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
