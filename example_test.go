@@ -143,7 +143,6 @@ func ExampleConfig_origins() {
 	// 403 "" "origin"
 }
 
-// A session is the time between two fields of what the page sent.
 // A page that the handler wrote is known by its token: the client sends it along from
 // the tag, and a page without the client puts it into the query.
 func ExampleConfig_tokens() {
@@ -164,6 +163,7 @@ func ExampleConfig_tokens() {
 	// from a stranger false []
 }
 
+// A session is the time between two fields of what the page sent.
 func ExampleSessionOf() {
 	e := beacon.Event{Body: beacon.Form{
 		{Name: "start", Value: "1700000000000"}, // Date.now() when the page came

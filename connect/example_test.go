@@ -16,6 +16,8 @@ type Log struct {
 	messages [][]byte
 	settled  map[int]bool
 	offset   int // all before it are settled
+	sent     connect.SinkStats
+	read     connect.ConsumerStats
 }
 
 // Consume is the sending half. A log with partitions would go by connect.Key, and one with
@@ -27,6 +29,7 @@ func (l *Log) Consume(_ context.Context, events []beacon.Event) error {
 			return err
 		}
 		l.messages = append(l.messages, message)
+		l.sent.Events++
 	}
 	return nil // the log has them all
 }
@@ -59,11 +62,15 @@ func (l *Log) Deliver(ctx context.Context, next beacon.Sink) error {
 		if err := json.Unmarshal(l.messages[offset], &e); err != nil {
 			return err // or, like Dead, somewhere else with it
 		}
+		l.read.Received++
 		if err := relay.Add(ctx, e, offset); err != nil {
 			return err
 		}
 	}
-	return relay.Close(ctx)
+	err = relay.Close(ctx)
+	l.read.RelayStats = relay.Stats()
+	l.read.Lag = int64(len(l.messages) - l.offset)
+	return err
 }
 
 // A connector to a log, whole.
@@ -81,10 +88,10 @@ func Example() {
 		}
 		return nil
 	}))
-	fmt.Println("settled:", l.offset, "of", len(l.messages), err)
+	fmt.Println("sent:", l.sent.Events, "received:", l.read.Received, "delivered:", l.read.Delivered, "lag:", l.read.Lag, err)
 	// Output:
 	// stored: 1
 	// stored: 2
 	// stored: 3
-	// settled: 3 of 3 <nil>
+	// sent: 3 received: 3 delivered: 3 lag: 0 <nil>
 }

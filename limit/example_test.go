@@ -50,3 +50,28 @@ func Example() {
 	// 198.51.100.1 204 false
 	// 203.0.113.7/32 limited: 1 agents: 1
 }
+
+// Before a limit is switched on, a dry run tells whom it would have met.
+func ExampleStats() {
+	limiter, err := limit.New(limit.Options{Events: 10, DryRun: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h, err := beacon.New(limiter.Guard(beacon.Config{
+		Sink: beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil }),
+	}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 3 {
+		r := beacontest.NewRequest("/log-tracking", beacon.Text(strings.Repeat("{}\n", 1000)))
+		r.Header.Set("Content-Type", "application/x-ndjson")
+		r.RemoteAddr = "203.0.113.7:1234"
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	s := limiter.Stats()
+	fmt.Println(s.Admitted, "admitted,", s.LimitedEvents, "beyond the limit, of", s.Networks, "networks")
+	// Output: 1 admitted, 2 beyond the limit, of 1 networks
+}

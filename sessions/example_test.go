@@ -66,5 +66,23 @@ func ExampleDaily() {
 	}
 	ada := visitors.Key(from("203.0.113.7"))
 	fmt.Println(len(ada), ada == visitors.Key(from("203.0.113.7")), ada == visitors.Key(from("203.0.113.8")))
-	// Output: 22 true false
+	_ = visitors.Key(beacon.Event{Received: time.Now(), Body: beacon.Empty{}}) // behind a proxy that is not trusted, say
+	fmt.Println("without an address:", visitors.Stats().NoAddress)
+	// Output:
+	// 22 true false
+	// without an address: 1
+}
+
+// Why a visit ended tells what can still become of it: one that was evicted or closed goes
+// on elsewhere, or in the next process.
+func ExampleReason() {
+	over := func(r sessions.Reason) bool {
+		switch r {
+		case sessions.ReasonGap, sessions.ReasonCrash, sessions.ReasonMax:
+			return true
+		}
+		return false
+	}
+	fmt.Println(over(sessions.ReasonGap), over(sessions.ReasonClosed))
+	// Output: true false
 }

@@ -34,11 +34,14 @@ func ExampleTracker() {
 	report("home", at, at.Add(2*time.Minute), time.Minute, 2*time.Minute)
 	report("article", at.Add(2*time.Minute), at.Add(10*time.Minute), 5*time.Minute, 6*time.Minute)
 	report("next morning", at.Add(24*time.Hour), at.Add(24*time.Hour+time.Minute), time.Minute, time.Minute)
+	s := tracker.Stats()
+	fmt.Println("held:", s.Keys, "visitor,", s.PageViews, "page views")
 	_ = tracker.Close(ctx)
 	// Output:
 	// ada is opened: 1 pages, here for 1m0s of 2m0s
 	// ada is changed: 2 pages, here for 6m0s of 10m0s
 	// ada is ended: 2 pages, here for 6m0s of 10m0s
 	// ada is opened: 1 pages, here for 1m0s of 1m0s
+	// held: 1 visitor, 3 page views
 	// ada is ended: 1 pages, here for 1m0s of 1m0s
 }

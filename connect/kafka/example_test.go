@@ -56,3 +56,25 @@ func Example() {
 	// answered 204
 	// stored {"page":"home"}
 }
+
+// Before the first event is acknowledged: whether the topic keeps what it acknowledges.
+func ExampleCheckTopic() {
+	ctx := context.Background()
+	brokers := kfake.MustCluster(kfake.NumBrokers(1))
+	defer brokers.Close()
+	seeds := kgo.SeedBrokers(brokers.ListenAddrs()...)
+	if err := kafka.CreateTopic(ctx, "beacons", kafka.TopicOptions{Partitions: 3, Replicas: 1, MinInSync: 1}, seeds); err != nil {
+		log.Fatal(err)
+	}
+	cl, err := kgo.NewClient(seeds)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cl.Close()
+	report, err := kafka.CheckTopic(ctx, cl, "beacons")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(report.Partitions, "partitions on", report.Replicas, "broker:", report.Risks, report.Err)
+	// Output: 3 partitions on 1 broker: [it has one replica: what is acknowledged is gone with its broker] <nil>
+}

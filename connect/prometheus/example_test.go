@@ -14,6 +14,7 @@ import (
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
+	"github.com/pagebeacon/beacon/connect"
 	beaconprom "github.com/pagebeacon/beacon/connect/prometheus"
 	"github.com/pagebeacon/beacon/spool"
 )
@@ -61,4 +62,36 @@ func Example() {
 	// beacon_body_size_bytes_bucket{name="",le="64"} 1
 	// beacon_refused_requests_total{name="",reason="method"} 1
 	// beacon_spool_stored_events_total{name=""} 1
+}
+
+// A log of the host's own, with the numbers that a connector has.
+type ownLog struct{}
+
+func (ownLog) Stats() connect.SinkStats { return connect.SinkStats{Events: 3} }
+
+type ownConsumer struct{}
+
+func (ownConsumer) Stats() connect.ConsumerStats { return connect.ConsumerStats{Received: 3, Lag: 1} }
+
+// The two ends of a log, also one of the host's own.
+func ExampleOptions_log() {
+	metrics, err := beaconprom.New(beaconprom.Options{
+		LogSinks:  map[string]beaconprom.LogSink{"": ownLog{}},
+		Consumers: map[string]beaconprom.Consumer{"": ownConsumer{}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics)
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for lines := bufio.NewScanner(w.Body); lines.Scan(); {
+		if line := lines.Text(); strings.HasPrefix(line, "beacon_consumer_lag") || strings.HasPrefix(line, "beacon_log_events") {
+			fmt.Println(line)
+		}
+	}
+	// Output:
+	// beacon_consumer_lag_messages{name=""} 1
+	// beacon_log_events_total{name=""} 3
 }
