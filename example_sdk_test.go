@@ -2,6 +2,7 @@ package beacon_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
+	"github.com/pagebeacon/beacon/sink"
 )
 
 // Some clients of other makers send a beacon again until they get a 200, or want a JSON
@@ -76,16 +78,76 @@ func ExampleOn_array() {
 	type item struct {
 		Event string `json:"event"`
 	}
-	sink := beacon.On(func(_ context.Context, e beacon.Event, v item) error {
+	typed := beacon.On(func(_ context.Context, e beacon.Event, v item) error {
 		fmt.Println(e.ID, v.Event)
 		return nil
 	})
-	err := sink.Consume(context.Background(), []beacon.Event{{ID: "a", Body: beacon.JSON(`[{"event":"open"},{"event":"save"}]`)}})
+	err := typed.Consume(context.Background(), []beacon.Event{{ID: "a", Body: beacon.JSON(`[{"event":"open"},{"event":"save"}]`)}})
 	fmt.Println(err)
 	// Output:
 	// a.0 open
 	// a.1 save
 	// <nil>
+}
+
+// Many clients send a list in a member, and the id of an item in the item. What they send
+// again after a failure is then known by that id.
+func ExampleConfig_batch() {
+	split := func(e beacon.Event) []beacon.Event {
+		var batch struct {
+			Batch []json.RawMessage `json:"batch"`
+		}
+		body, _ := e.Body.(beacon.JSON)
+		if json.Unmarshal(body, &batch) != nil || batch.Batch == nil {
+			return []beacon.Event{e} // something else
+		}
+		events := make([]beacon.Event, len(batch.Batch))
+		for i, raw := range batch.Batch {
+			var item struct {
+				ID   string `json:"messageId"`
+				Name string `json:"event"`
+			}
+			_ = json.Unmarshal(raw, &item) // one without an id gets the batch's, numbered
+			events[i] = e
+			events[i].ID, events[i].Name, events[i].Body = item.ID, item.Name, beacon.JSON(raw)
+		}
+		return events
+	}
+	stored := beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+		for _, e := range events {
+			fmt.Println(e.ID, e.Name)
+		}
+		return nil
+	})
+	h, err := beacon.New(beacon.Config{
+		Sink: sink.Split(sink.Dedup(stored, sink.DedupOptions{}), split),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 { // the second time after an answer that was lost
+		send(h, beacontest.NewRequest("/collect", beacon.JSON(`{"batch":[{"messageId":"m1","event":"open"},{"messageId":"m2","event":"save"}]}`)))
+	}
+	// Output:
+	// m1 open
+	// m2 save
+}
+
+// A client that has no ids in what it sends may have one in a header, the same on each try.
+func ExampleConfig_idempotencyKey() {
+	h, err := beacon.New(beacon.Config{Sink: beacon.SinkFunc(func(_ context.Context, events []beacon.Event) error {
+		for _, e := range events {
+			fmt.Println(e.ID, e.Body)
+		}
+		return nil
+	})})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := beacontest.NewRequest("/collect", beacon.JSON(`{"event":"click"}`))
+	r.Header.Set("Idempotency-Key", "k-7")
+	send(h, r)
+	// Output: k-7 {"event":"click"}
 }
 
 // What several beacons say of one page view is joined, in whatever order they come.

@@ -155,7 +155,7 @@ func withUser(sink beacon.Sink) (*beacon.Handler, error) {
 }
 
 // TestLoginMidVisit: whoever logs in has what was before without a user, and the same
-// Session. The cookie itself is in no event.
+// Session, as somebody else on the same device has. The cookie itself is in no event.
 func TestLoginMidVisit(t *testing.T) {
 	var recorder beacontest.Recorder
 	h, err := withUser(&recorder)
@@ -163,7 +163,7 @@ func TestLoginMidVisit(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, h.Middleware(app)).at("/_pb")
-	for _, cookie := range []string{"", "of-alice", "of-nobody", "of-alice"} {
+	for _, cookie := range []string{"", "of-alice", "of-nobody", "of-bob"} {
 		r := s.request(t, beacon.Text(goodbye))
 		if cookie != "" {
 			r.AddCookie(&http.Cookie{Name: "session", Value: cookie})
@@ -177,9 +177,30 @@ func TestLoginMidVisit(t *testing.T) {
 			t.Errorf("an event has the cookie, or no JSON: %s %v", text, err)
 		}
 	}
-	if diff := cmp.Diff([]string{"s1 ", "s1 alice", "s1 ", "s1 alice"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"s1 ", "s1 alice", "s1 ", "s1 bob"}, got); diff != "" {
 		t.Errorf("sessions and users (-want +got):\n%s", diff)
 	}
+}
+
+// TestLoginRedirect: what sends visitors to a login page sends their beacons there as well.
+func TestLoginRedirect(t *testing.T) {
+	h := newHost(t)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := userOf(r); !ok {
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			return
+		}
+		h.Middleware(app).ServeHTTP(w, r)
+	}))
+	s := serve(t, mux)
+	s.client.CheckRedirect = nil // as browsers do
+	s.expect(t, s.request(t, jsonBody), http.StatusOK, "")
+	checkStats(t, h, counts{})
+	r := s.request(t, jsonBody)
+	r.AddCookie(&http.Cookie{Name: "session", Value: "of-alice"})
+	s.expect(t, r, http.StatusNoContent, "")
 }
 
 // TestPrefixedTag: the tag of docs/mounting.md leads to the handler and to the script.
