@@ -116,3 +116,39 @@ func TestArticle(t *testing.T) {
 		t.Errorf("%s\n%s", &before, &after)
 	}
 }
+
+// TestArticleInOtherForms: what the page puts the same fields into makes no difference.
+func TestArticleInOtherForms(t *testing.T) {
+	for _, r := range []*http.Request{
+		beacontest.NewRequest("/log-tracking", beacon.JSON(`{"start": 1772600767123, "end": 1772600779463, "msg": "page left"}`)),
+		beacontest.NewRequest("/log-tracking", beacon.Text(`{"start": "1772600767123", "end": "1772600779463", "msg": "page left"}`)),
+		beacontest.NewRequest("/log-tracking", beacon.Binary{Type: "application/x-www-form-urlencoded", Data: []byte("start=1772600767123&end=1772600779463&msg=page+left")}),
+		httptest.NewRequest("GET", "/log-tracking?start=1772600767123&end=1772600779463&msg=page+left", nil),
+	} {
+		var out bytes.Buffer
+		h, err := sameEndpoint(plain(&out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if want := "msg=\"In session for: 12.34 seconds\"\nmsg=\"Tracking info: page left\"\n"; out.String() != want {
+			t.Errorf("%s %s: %s", r.Method, r.Header.Get("Content-Type"), &out)
+		}
+	}
+}
+
+// TestBothOnAPage: a page that has the old script and the tag is two visits.
+func TestBothOnAPage(t *testing.T) {
+	s := opened(t, filepath.Join(t.TempDir(), "visits.db"))
+	h, err := beacon.New(beacon.Config{Sink: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UnixMilli()
+	h.ServeHTTP(httptest.NewRecorder(), beacontest.NewRequest("/_pb", beacon.Form{{Name: "start", Value: fmt.Sprint(now)}, {Name: "end", Value: fmt.Sprint(now + 5)}}))
+	h.ServeHTTP(httptest.NewRecorder(), beacontest.NewRequest("/_pb", beacon.Text(fmt.Sprintf(`{"v":1,"m":"replace","k":"s","b":"b","r":1,"sid":"s","pv":"v","via":"now","at":%d,`+
+		`"ev":[{"n":1,"t":%[1]d,"e":"session","d":{"start":%[1]d,"end":%[1]d,"seen":5,"engaged":5}}]}`, now))))
+	if n := len(visits(t, s)); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+}

@@ -2,7 +2,7 @@
 // to it as if it had just come. Formats are nginx's "combined" and what Apache has of that
 // name.
 //
-//	go run . -path /beacon -db visits.db < access.log
+//	go run ./moving -path /beacon -db visits.db < access.log
 package main
 
 import (

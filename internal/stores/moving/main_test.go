@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -114,6 +115,15 @@ func TestBoomerang(t *testing.T) {
 			t.Fatalf("%s: %d, want %d", c.Method, w.Code, want)
 		}
 		log.WriteString(c.line(nginx, w.Code))
+	}
+	for e, err := range live.Events(context.Background(), store.Query{Limit: 1}) {
+		var measured struct {
+			Done  time.Duration `schema:"t_done"`
+			Start time.Time     `schema:"rt_tstart"`
+		}
+		if err := errors.Join(err, e.Bind(&measured)); err != nil || measured.Done <= 0 || measured.Start.IsZero() {
+			t.Errorf("%+v, %v", measured, err)
+		}
 	}
 	got := visits(t, live)
 	if len(got) != 2 {
