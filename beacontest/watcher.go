@@ -44,9 +44,10 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	log     []watched
-	size    int            // of the events in log
-	others  map[string]int // what came without the cookie
-	changed chan struct{}  // closed by the next change; nil if nobody waits
+	ids     map[string]bool // of the events in log
+	size    int             // of the events in log
+	others  map[string]int  // what came without the cookie
+	changed chan struct{}   // closed by the next change; nil if nobody waits
 }
 
 // watched is what became of one event, or of one request, of a test.
@@ -158,11 +159,23 @@ func (w *Watcher) add(entries ...watched) {
 			}
 			continue
 		}
+		if e.refused == nil {
+			// What a page sent without hearing that it arrived, the next page sends again: with
+			// the cookie that there is by then.
+			if w.ids[e.event.ID] {
+				continue
+			}
+			if w.ids == nil {
+				w.ids = map[string]bool{}
+			}
+			w.ids[e.event.ID] = true
+		}
 		w.log = append(w.log, e)
 		w.size += e.event.Size()
 	}
 	for len(w.log) > maxWatched || w.size > maxSize {
 		w.size -= w.log[0].event.Size()
+		delete(w.ids, w.log[0].event.ID)
 		w.log[0] = watched{}
 		w.log = w.log[1:]
 	}
@@ -229,8 +242,9 @@ func (w *Watcher) of(test string) (events []beacon.Event, refused []refusal, oth
 	return settled(events), refused, maps.Clone(w.others), w.changed
 }
 
-// settled returns events without twins, and of a series with ModeReplace the last one:
-// series by series, in the order in which they began, and those of one by their Seq.
+// settled returns events, of which there are no twins, and of a series with ModeReplace
+// the last one: series by series, in the order in which they began, and those of one by
+// their Seq.
 func settled(events []beacon.Event) []beacon.Event {
 	type series struct{ view, name string }
 	of := func(e beacon.Event) series {
@@ -245,7 +259,6 @@ func settled(events []beacon.Event) []beacon.Event {
 	}
 	began := map[series]start{}
 	last := map[series]beacon.Event{}
-	seen := map[string]bool{}
 	var kept []beacon.Event
 	for i, e := range events {
 		s := of(e)
@@ -258,8 +271,7 @@ func settled(events []beacon.Event) []beacon.Event {
 			if old, ok := last[s]; !ok || old.Seq < e.Seq {
 				last[s] = e
 			}
-		} else if !seen[e.ID] {
-			seen[e.ID] = true
+		} else {
 			kept = append(kept, e)
 		}
 	}

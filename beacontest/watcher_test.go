@@ -166,6 +166,11 @@ func TestWatcherSeries(t *testing.T) {
 	if diff := cmp.Diff([]string{`"last"`}, w.events("test=a&name=total")); diff != "" {
 		t.Errorf("by name (-want +got)\n%s", diff)
 	}
+	// The next test's page sends again what this one's did not hear of.
+	w.send("b", envelope("append", "v", "log", item(1, "log", `"first"`)))
+	if got := w.events("test=b&n=0"); len(got) != 0 {
+		t.Errorf("the next test has %q", got)
+	}
 	if m := w.miss("test=a&n=4&timeout=10ms"); len(m.Events) != 3 || !strings.Contains(m.Error, "3 of 4 events came within 10ms; in all: 2 log, 1 total.") {
 		t.Errorf("%+v", m)
 	}
@@ -314,10 +319,12 @@ func TestWatcherKeepsToItself(t *testing.T) {
 		}
 	}
 	sink := w.watcher.Config(beacon.Config{}).Sink
+	given := 0
 	give := func(test string, n int, body beacon.Body) {
 		events := make([]beacon.Event, n)
 		for i := range events {
-			events[i] = beacon.Event{ID: fmt.Sprint(i), Body: body, Attrs: map[string]string{beacontest.TestCookie: test}}
+			given++
+			events[i] = beacon.Event{ID: fmt.Sprint(given), Body: body, Attrs: map[string]string{beacontest.TestCookie: test}}
 		}
 		if err := sink.Consume(t.Context(), events); err != nil {
 			t.Error(err)

@@ -134,7 +134,7 @@ func (s *store) all(name string) []beacon.Event {
 func (s *store) views(t *testing.T, n int) []string {
 	t.Helper()
 	var paths []string
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		known := map[string]beacon.PageView{}
 		for _, e := range s.all("session") {
 			v, ok := beacon.PageViewOf(e)
