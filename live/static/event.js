@@ -57,6 +57,9 @@ function gist({ body: b, query = [] }) {
   return parts.join("   ").slice(0, 240);
 }
 
+// firstLine is a text in a line.
+const firstLine = (text) => text.slice(0, 400).replace(/\n.*/s, " …");
+
 // words is what a search looks at.
 const words = (e) => [e.name, kind(e.kind), e.page, e.key, e.view, e.id, gist(e)].join("\n").toLowerCase();
 
@@ -88,6 +91,7 @@ export function line(e, link) {
     ago(e.received));
   const g = gist(e);
   const summary = element("summary", "", head, g ? element("span", "gist", ...visible(g)) : "");
+  for (const p of (e.attrs ?? []).slice(0, 3)) summary.append(element("span", "gist added", element("b", "", ...visible(p.n.slice(0, 40))), " ", ...visible(firstLine(p.v ?? ""))));
   const details = element("details", "entry", summary);
   // Of most nobody wants to see more.
   details.addEventListener("toggle", () => details.append(whole(e, link)), { once: true });

@@ -8,7 +8,7 @@ import * as server from "./server.js";
 import { line, missed, tick as tickAges } from "./event.js";
 
 const screen = 250; // ms between two renderings
-const few = matchMedia("(min-width: 70rem)").matches ? 100 : 15; // events, unless somebody wants more
+const few = matchMedia("(min-width: 66rem)").matches ? 100 : 15; // events, unless somebody wants more
 const list = byId("log");
 const moreEvents = byId("more-events");
 const only = byId("only");

@@ -71,9 +71,21 @@ function check(c) {
 
 const label = (name) => name.replace(/_(ns|bytes)$/, "").replaceAll("_", " ");
 
+const duration = (ns) => (ns < 1e6 ? `${(ns / 1e3).toFixed(0)} µs` : ns < 1e9 ? `${(ns / 1e6).toFixed(1)} ms` : span(ns / 1e6));
+
+// histogram says of a beacon.Histogram how many it has counted, and below what most were.
+function histogram(name, { bounds, counts }) {
+  const all = counts.reduce((a, b) => a + b, 0);
+  if (!all) return "none";
+  const text = (n) => (name.endsWith("seconds") ? duration(n * 1e9) : name.endsWith("bytes") ? size(n) : count(n));
+  let sum = 0;
+  const i = counts.findIndex((n) => (sum += n) >= 0.99 * all);
+  return `${count(all)}, ${i < bounds.length ? `99 % within ${text(bounds[i])}` : `some above ${text(bounds.at(-1))}`}`;
+}
+
 function value(name, v) {
   if (typeof v === "number") {
-    if (name.endsWith("_ns")) return [v < 1e6 ? `${(v / 1e3).toFixed(0)} µs` : v < 1e9 ? `${(v / 1e6).toFixed(1)} ms` : span(v / 1e6)];
+    if (name.endsWith("_ns")) return [duration(v)];
     return [/bytes$|^free$/.test(name) ? size(v) : count(v)];
   }
   if (typeof v === "boolean") return [v ? "yes" : "no"];
@@ -81,5 +93,6 @@ function value(name, v) {
     const t = new Date(v);
     return [isNaN(t) ? v : t.toLocaleTimeString("en-GB")];
   }
+  if (Array.isArray(v?.bounds) && Array.isArray(v.counts)) return [histogram(name, v)];
   return visible((typeof v === "string" ? v : JSON.stringify(v) ?? "").slice(0, 300));
 }
