@@ -1,11 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 
 	"github.com/pagebeacon/beacon"
 )
@@ -14,7 +14,8 @@ import (
 type arrival struct {
 	beacon.Event
 	data json.RawMessage // the event
-	log  []string
+	said []string        // of it
+	code code            // that said it
 }
 
 func newArrival(e beacon.Event) (arrival, error) {
@@ -22,34 +23,34 @@ func newArrival(e beacon.Event) (arrival, error) {
 	if err != nil {
 		return arrival{}, err
 	}
-	return arrival{Event: e, data: data, log: lines(e)}, nil
+	got := handlerOf(e)
+	return arrival{Event: e, data: data, said: got(e), code: got.code()}, nil
 }
 
-// lines returns what the log says of an event. Of the reports of the browser client, each
-// of which knows all that the one before it knew, it has the sessions instead.
-func lines(e beacon.Event) []string {
-	switch s, err := beacon.SessionOf(e); {
-	case e.Name == "session" && e.View != "":
+// log returns what goes to the log. Of the reports of the browser client it has the
+// sessions instead.
+func (a arrival) log() []string {
+	if isPageView(a.Event) {
 		return nil
-	case err == nil:
-		return []string{"In session for: " + s.String(), "Tracking info: " + printable(message(e))}
-	case e.Name == "log": // of the browser client
-		return []string{"Tracking info: " + printable(message(e))}
-	case errors.Is(err, beacon.ErrNoSession):
-		return []string{fmt.Sprintf("Received: %s, name %q, type %q", e.Body.Kind(), e.Name, e.Request.ContentType)}
-	default:
-		return []string{"Session not readable: " + printable(err.Error())}
 	}
+	return a.said
 }
 
-// message returns what the page says was done, from whatever kind of body it
-// chose for that.
-func message(e beacon.Event) string {
-	var v struct {
-		Msg string `json:"msg" schema:"msg"`
+// shown returns the event as the live page has it: with the code that got it, where the
+// page has what a server adds.
+func (a arrival) shown() beacon.Event {
+	e := a.Event
+	e.Attrs = maps.Clone(e.Attrs)
+	if e.Attrs == nil {
+		e.Attrs = map[string]string{}
 	}
-	_ = e.Bind(&v) // what does not fit is no message
-	return cmp.Or(v.Msg, e.Name)
+	e.Attrs[a.code.At] = a.code.body
+	return e
+}
+
+// says returns lines.
+func says(format string, args ...any) []string {
+	return strings.Split(fmt.Sprintf(format, args...), "\n")
 }
 
 // printable quotes text of the client's that could be taken for something else in
@@ -57,6 +58,13 @@ func message(e beacon.Event) string {
 func printable(s string) string {
 	if q := strconv.Quote(s); q[1:len(q)-1] != s {
 		return q
+	}
+	return s
+}
+
+func short(s string) string {
+	if len(s) > 60 {
+		return s[:60] + "…"
 	}
 	return s
 }

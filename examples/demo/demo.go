@@ -31,6 +31,7 @@ const endpoint = "/log-tracking"
 // send beacons and show what arrived.
 type demo struct {
 	log     *log.Logger
+	dir     string    // where events are kept
 	name    string    // of this server, besides localhost and addresses
 	began   time.Time // when the program did
 	recent  recent
@@ -45,7 +46,7 @@ type demo struct {
 
 // newDemo returns a demo that keeps its events in dir.
 func newDemo(logger *log.Logger, dir string) (*demo, error) {
-	d := &demo{log: logger, began: time.Now(), recent: recent{keep: kept, room: keptBytes}, opened: make(chan struct{})}
+	d := &demo{log: logger, dir: dir, began: time.Now(), recent: recent{keep: kept, room: keptBytes}, opened: make(chan struct{})}
 	var err error
 	// First of all, since it makes sure that no other demo uses dir.
 	d.events, err = spool.Open(filepath.Join(dir, "spool"), beacon.SinkFunc(d.consume), spool.Options{
@@ -76,8 +77,8 @@ func newDemo(logger *log.Logger, dir string) (*demo, error) {
 	d.view.Store(v)
 	show := func(e beacon.Event) {
 		if a, err := newArrival(e); err == nil {
-			d.recent.add(e, a.data) // it was logged when it came
-			_ = v.add(context.Background(), []beacon.Event{e})
+			d.recent.add(a) // it was logged when it came
+			_ = v.add(context.Background(), a)
 		}
 	}
 	if d.store, err = openStore(dir, show, d.recent.all); err != nil {
@@ -135,12 +136,12 @@ func (d *demo) consume(ctx context.Context, events []beacon.Event) error {
 		return err // the spool will try again
 	}
 	for _, a := range added {
-		for _, line := range a.log {
+		for _, line := range a.log() {
 			d.log.Print(line)
 		}
-		d.recent.add(a.Event, a.data)
+		d.recent.add(a)
 		// It is stored: what cannot be shown is in the file all the same.
-		_ = d.view.Load().add(ctx, []beacon.Event{a.Event})
+		_ = d.view.Load().add(ctx, a)
 	}
 	return nil
 }

@@ -105,12 +105,12 @@ func TestLog(t *testing.T) {
 		{
 			name: "no session",
 			body: beacon.Text("hello"),
-			want: "Received: text, name \"\", type \"text/plain;charset=UTF-8\"\n",
+			want: "Received: text, name \"\", type \"text/plain;charset=UTF-8\", 5 bytes\n",
 		},
 		{
 			name: "named",
 			body: beacon.Ping{To: "http://example.com/"},
-			want: "Received: ping, name \"ping\", type \"text/ping\"\n",
+			want: "Received: ping, name \"ping\", type \"text/ping\", to \"http://example.com/\"\n",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,7 +2,10 @@ package main
 
 import (
 	"embed"
+	"io/fs"
 	"net/http"
+	"path"
+	"strings"
 )
 
 //go:embed static
@@ -26,21 +29,15 @@ const (
 
 // addPages serves the pages and what they are made of.
 func addPages(mux *http.ServeMux) {
-	for pattern, name := range map[string]string{
-		"GET /{$}":        "index.html",
-		"GET /second":     "second.html",
-		"GET /left":       "left.html",
-		"GET /style.css":  "style.css",
-		"GET /icon.svg":   "icon.svg",
-		"GET /demo.js":    "demo.js",
-		"GET /visit.js":   "visit.js",
-		"GET /watch.js":   "watch.js",
-		"GET /byhand.js":  "byhand.js",
-		"GET /samples.js": "samples.js",
-		"GET /second.js":  "second.js",
-		"GET /left.js":    "left.js",
-	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	names := map[string]string{"/{$}": "index.html", "/second": "second.html", "/left": "left.html"}
+	for _, pattern := range []string{"static/*.js", "static/*.css", "static/*.svg"} {
+		files, _ := fs.Glob(static, pattern) // the patterns are well formed
+		for _, file := range files {
+			names[strings.TrimPrefix(file, "static")] = path.Base(file)
+		}
+	}
+	for pattern, name := range names {
+		mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()
 			h.Set("Content-Security-Policy", policy)
 			if r.TLS == nil {

@@ -13,7 +13,8 @@ func TestPages(t *testing.T) {
 	for path, contentType := range map[string]string{
 		"/": "text/html", "/second": "text/html", "/left": "text/html", "/style.css": "text/css", "/icon.svg": "image/svg+xml",
 		"/demo.js": "text/javascript", "/visit.js": "text/javascript", "/watch.js": "text/javascript", "/byhand.js": "text/javascript",
-		"/samples.js": "text/javascript", "/second.js": "text/javascript", "/left.js": "text/javascript",
+		"/samples.js": "text/javascript", "/second.js": "text/javascript", "/left.js": "text/javascript", "/lines.js": "text/javascript",
+		"/latest.js": "text/javascript", "/kinds.js": "text/javascript", "/elements.js": "text/javascript",
 	} {
 		w := send(h, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), contentType) {
@@ -47,15 +48,15 @@ func TestPages(t *testing.T) {
 // TestPagesFindTheirFiles: what a page names is there.
 func TestPagesFindTheirFiles(t *testing.T) {
 	_, h, _ := start(t)
-	refs := regexp.MustCompile(`(?:src|href)="(/[^"#?]*)"`)
-	for _, page := range []string{"/", "/second", "/left"} {
+	refs := regexp.MustCompile(`(?:src|href)="(/[^"#?]*)"|(?:from|import) '\.(/[^']*)'`)
+	for _, page := range []string{"/", "/second", "/left", "/demo.js", "/kinds.js", "/latest.js", "/left.js", "/second.js", "/visit.js"} {
 		found := refs.FindAllStringSubmatch(send(h, httptest.NewRequest(http.MethodGet, page, nil)).Body.String(), -1)
 		if len(found) == 0 {
 			t.Errorf("%s names nothing", page)
 		}
 		for _, ref := range found {
-			if w := send(h, httptest.NewRequest(http.MethodGet, ref[1], nil)); w.Code != http.StatusOK {
-				t.Errorf("%s names %s: %d", page, ref[1], w.Code)
+			if w := send(h, httptest.NewRequest(http.MethodGet, ref[1]+ref[2], nil)); w.Code != http.StatusOK {
+				t.Errorf("%s names %s: %d", page, ref[0], w.Code)
 			}
 		}
 	}

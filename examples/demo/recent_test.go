@@ -26,17 +26,46 @@ func TestRecent(t *testing.T) {
 	} {
 		r := recent{keep: 4, room: 100}
 		for i, size := range tt.sizes {
-			r.add(beacon.Event{Body: beacon.Text("x"), Name: "a\nb", Received: time.UnixMilli(int64(i))}, make(json.RawMessage, size))
+			e := beacon.Event{Body: beacon.Text("x"), Name: "a\nb", Received: time.UnixMilli(int64(i))}
+			r.add(arrival{Event: e, data: make(json.RawMessage, size)})
 		}
 		var got []int
 		for _, data := range r.all() {
 			got = append(got, len(data))
 		}
-		if !slices.Equal(got, tt.want) || r.last().N != uint64(len(tt.sizes)) {
-			t.Errorf("%s: %v, the last is %+v; want %v", tt.name, got, r.last(), tt.want)
+		last, n := r.since(0)
+		if !slices.Equal(got, tt.want) || n != uint64(len(tt.sizes)) || len(last) != len(tt.sizes) {
+			t.Errorf("%s: %v, of %d the page is told of %d; want %v", tt.name, got, n, len(last), tt.want)
 		}
-		if l := r.last(); len(tt.sizes) > 0 && (l.Kind != "text" || l.Name != `"a\nb"` || l.Time != time.UnixMilli(int64(len(tt.sizes)-1))) {
-			t.Errorf("%s: the last is %+v", tt.name, l)
+		for i, c := range last {
+			if c.N != uint64(i+1) || c.Kind != "text" || c.Name != `"a\nb"` || c.Time != float64(i) {
+				t.Errorf("%s: the page is told %+v", tt.name, c)
+			}
 		}
+	}
+}
+
+// TestSince: the page hears of each event once, and of the last ones only.
+func TestSince(t *testing.T) {
+	r := recent{keep: 10, room: 1000}
+	for range told + 5 {
+		r.add(arrival{Event: beacon.Event{Body: beacon.JSON(`{"a":1}`)}, data: []byte("{}")})
+	}
+	for after, want := range map[uint64][2]uint64{0: {6, told + 5}, 5: {6, told + 5}, 6: {7, told + 5}, told + 4: {told + 5, told + 5}, told + 5: {}, 1000: {}, 1<<64 - 1: {}} {
+		came, n := r.since(after)
+		var got [2]uint64
+		if len(came) > 0 {
+			got = [2]uint64{came[0].N, came[len(came)-1].N}
+		}
+		if got != want || n != told+5 {
+			t.Errorf("since %d: %d, want %d; %d in all", after, got, want, n)
+		}
+	}
+	if came, _ := r.since(told + 4); len(came) != 1 || came[0].JSON != `{"a":1}` {
+		t.Errorf("the last is %+v", came)
+	}
+	r.clear()
+	if came, n := r.since(0); len(came) > 0 || n != told+5 {
+		t.Errorf("cleared: %+v, %d", came, n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/pagebeacon/beacon"
@@ -30,16 +31,13 @@ func (d *demo) newView() (*view, error) {
 	return &view{l, t}, err
 }
 
-// add shows events, which it may do more than once.
-func (v *view) add(ctx context.Context, events []beacon.Event) error {
-	_ = v.live.Consume(ctx, events) // never fails
-	known := events[:0:0]
-	for _, e := range events {
-		if e.Session != "" { // others are a visit each, which the log had when they came
-			known = append(known, e)
-		}
+// add shows an event, which it may do more than once.
+func (v *view) add(ctx context.Context, a arrival) error {
+	_ = v.live.Consume(ctx, []beacon.Event{a.shown()}) // never fails
+	if a.Session == "" {
+		return nil // a visit of its own, which the log had when it came
 	}
-	return v.tracker.Consume(ctx, known)
+	return v.tracker.Consume(ctx, []beacon.Event{a.Event})
 }
 
 func (v *view) close(ctx context.Context) error {
@@ -62,8 +60,8 @@ func (d *demo) logSession(_ context.Context, r sessions.Revision) {
 		beacon.Session{Start: s.Start, End: s.End}, beacon.Session{Start: s.Start, End: s.Start.Add(s.Engaged)}, views)
 }
 
-// serveVisit answers what the server knows of one visitor, and what came last of anybody.
-// Times are milliseconds.
+// serveVisit answers what the server knows of one visitor, what came of anybody since the
+// page asked last, and how much that is in all. Times are milliseconds.
 func (d *demo) serveVisit(w http.ResponseWriter, r *http.Request) {
 	type session struct {
 		ID      string  `json:"id"`
@@ -72,12 +70,30 @@ func (d *demo) serveVisit(w http.ResponseWriter, r *http.Request) {
 		Views   int     `json:"views"`
 		Logged  uint64  `json:"logged"`
 	}
-	answer := struct {
+	var answer struct {
 		Session *session `json:"session,omitempty"` // the last one
 		// Until is how far the reports of its page views reach, on the visitor's clock.
-		Until  float64 `json:"until,omitempty"`
-		Latest latest  `json:"latest"`
-	}{Latest: d.recent.last()}
+		Until float64 `json:"until,omitempty"`
+		Came  []came  `json:"came"`
+		N     uint64  `json:"n"` // of the last that came
+		// Of this run of the server, and what is kept of this one and those before.
+		Taken     uint64 `json:"taken"`
+		Refused   uint64 `json:"refused"`
+		Kept      int    `json:"kept"`
+		KeptBytes int    `json:"keptBytes"`
+		Dir       string `json:"dir"`
+	}
+	after, err := strconv.ParseUint(r.FormValue("after"), 10, 64)
+	answer.Came, answer.N = d.recent.since(after)
+	if err != nil {
+		answer.Came = []came{} // it only wants to know where it is
+	}
+	stats := d.beacons.Stats()
+	answer.Taken, answer.Refused, answer.Dir = stats.Events, stats.Failed, d.dir
+	for _, n := range stats.Refused {
+		answer.Refused += n
+	}
+	answer.Kept, answer.KeptBytes = d.recent.size()
 	millis := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 	if key := r.FormValue("session"); key != "" {
 		views := d.view.Load().tracker.PageViews(key)

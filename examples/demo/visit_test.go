@@ -30,11 +30,12 @@ type visited struct {
 		Elapsed, Engaged float64
 		Views            int
 	}
-	Until  float64
-	Latest struct {
-		N    uint64
-		Name string
-	}
+	Until          float64
+	Came           []came
+	N              uint64
+	Taken, Refused uint64
+	Kept           int
+	Dir            string
 }
 
 func TestVisit(t *testing.T) {
@@ -63,8 +64,8 @@ func TestVisit(t *testing.T) {
 		if want := float64(start.Add(30 * time.Second).UnixMilli()); v.Until != want {
 			t.Errorf("until %v, want %v", v.Until, want)
 		}
-		if v.Latest.N < 5 {
-			t.Errorf("latest: %+v", v.Latest)
+		if v.N < 5 || len(v.Came) > 0 || v.Kept < 5 || v.Dir != dir {
+			t.Errorf("of what came: %+v", v)
 		}
 		for _, nobody := range []string{"", "?session=", "?session=nobody"} {
 			v = visited{}
@@ -153,7 +154,7 @@ func TestForget(t *testing.T) {
 		t.Errorf("%d", w.Code)
 	}
 	var v visited
-	if get(t, h, "/api/visit?session=mine", &v); v.Session != nil || v.Latest.N != 0 {
+	if get(t, h, "/api/visit?session=mine", &v); v.Session != nil || v.Kept != 0 {
 		t.Errorf("still there: %+v", v)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))

@@ -122,26 +122,8 @@ func TestDemo(t *testing.T) {
 				t.Errorf("%d kinds, want at least %d", seen, min)
 			}
 
-			p.Click("#send-adhoc")
-			session := func(e beacon.Event) bool { return len(e.Query) == 0 && e.Body.Kind() == "form" }
-			if got := d.waitFor(t, 1, session); len(got) != 1 {
-				t.Fatalf("%d ad-hoc beacons", len(got))
-			}
 			// Beside the controls is what the server says it decoded.
 			p.WaitFor(`return document.getElementById("live").contentDocument.body.textContent.includes("Grüße, 世界 👋")`)
-
-			if engine == Chromium { // which can make its windows as narrow as a phone
-				for _, width := range []int{360, 900, 1440} {
-					p.CDP("Emulation.setDeviceMetricsOverride", object{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
-					var over []string
-					p.Eval(`for (const id of ["elapsed", "engaged", "page-views"]) for (let i = 1; i < 4; i++) document.getElementById(id).cells[i].textContent = "12:34.5";
-						return [...document.querySelectorAll("html, body, main, section")].filter(e => e.scrollWidth > e.clientWidth).map(e => e.outerHTML.slice(0, 60))`, &over)
-					if len(over) > 0 {
-						t.Errorf("%d pixels are too few for %q", width, over)
-					}
-				}
-				p.CDP("Emulation.clearDeviceMetricsOverride", nil, nil)
-			}
 
 			// Without consent, as it is at first, the page has nothing to say. Without its
 			// endpoint it keeps what it has to say.
@@ -156,17 +138,29 @@ func TestDemo(t *testing.T) {
 				t.Helper()
 				p.WaitFor(`return document.getElementById("log-status").textContent.includes("` + part + `")`)
 			}
+			session := func(e beacon.Event) bool { return len(e.Query) == 0 && e.Body.Kind() == "form" }
+			adhoc := func(part string) {
+				t.Helper()
+				p.Click("#send-adhoc")
+				p.WaitFor(`return document.getElementById("adhoc-status").textContent.includes("` + part + `")`)
+			}
 			log("said without consent")
 			status("you have not agreed")
+			adhoc("you have not agreed")
 			p.Click("#consent")
+			status("Nothing waits on this device")
+			adhoc("Sent: it arrived ")
+			if got := d.waitFor(t, 1, session); len(got) != 1 {
+				t.Fatalf("%d ad-hoc beacons", len(got))
+			}
 			p.WaitFor(`return visit.server().session !== undefined`)
 			p.Click("#offline")
 			status("hangs up")
 			log("said offline")
-			status("One message waits on this device: the endpoint does not answer")
+			status("1 waiting on this device: the endpoint does not answer")
 			time.Sleep(300 * time.Millisecond)
 			p.Click("#offline")
-			status("It arrived")
+			status("Sent: it arrived")
 			if got := d.waitFor(t, 1, logged("said offline")); len(got) != 1 {
 				t.Errorf("what was logged offline arrived %d times", len(got))
 			}

@@ -26,11 +26,14 @@ export function report(message) {
   const data = new FormData();
   data.append('start', start);
   data.append('end', Date.now());
-  data.append('msg', [...activities, message].join('; '));
+  data.append('msg',
+    [...activities, message].join('; '));
   activities = [];
-  // It returns false if too much is on its way already.
-  if (navigator.sendBeacon?.(endpoint, data)) return;
-  fetch(endpoint, {method: 'POST', body: data, keepalive: true}).catch(() => {});
+  if (!navigator.sendBeacon(endpoint, data)) {
+    // too much is on its way already
+    fetch(endpoint, {method: 'POST', body: data,
+      keepalive: true}).catch(() => {});
+  }
 }
 
 /** How long the session has lasted, in milliseconds. */

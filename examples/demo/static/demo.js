@@ -1,13 +1,23 @@
 // The page's buttons.
 
 import {elapsed, goodbyeIf, note, report} from './byhand.js';
-import {groups, samples} from './samples.js';
-import {agreed, ask, heard, server} from './visit.js';
+import {byId, say} from './elements.js';
+import {expect, kinds, reasons} from './kinds.js';
+import './latest.js';
+import {code, lines, source, tag} from './lines.js';
+import {samples, url} from './samples.js';
+import {agreed, came, heard, hurry, server} from './visit.js';
 
-const byId = id => document.getElementById(id);
-const reasons = new Map(samples.map(s => [s.kind, s.missing?.() ?? '']));
 const frame = byId('live');
-const say = (id, text) => byId(id).textContent = text;
+const notAgreed = 'Not sent: you have not agreed.';
+
+// The code beside the buttons, as it runs.
+for (const [name, language, text] of [
+  ['consent', 'js', `${source(lines.agree)} // on\n${source(lines.disagree)}  // off`],
+  ['tag', 'html', tag()],
+  ['log', 'js', source(lines.log)],
+  ['hand', 'js', source(report)],
+]) code(document.querySelector(`[data-code=${name}]`), language, text);
 
 /** Sends one sample; resolves to what became of it, and never rejects. */
 async function send(kind) {
@@ -15,8 +25,10 @@ async function send(kind) {
   if (!sample) throw new TypeError(`no such kind: ${kind}`);
   const reason = reasons.get(kind);
   if (reason) return {kind, sent: false, reason};
+  expect(kind);
+  hurry();
   try {
-    await sample.send();
+    if (await sample.send(url(kind)) === false) throw new Error('it was not taken');
     return {kind, sent: true, reason: ''};
   } catch (error) {
     return {kind, sent: false, reason: error.message};
@@ -34,45 +46,18 @@ async function sendAll() {
 window.demo = {kinds: samples.map(s => s.kind), send, sendAll};
 
 function tell(results) {
-  const failed = results.filter(r => !r.sent).map(r => `${r.kind} not sent: ${r.reason}`);
-  const sent = results.length - failed.length;
+  // Of what this browser has not, the rows say so.
+  const failed = results.filter(r => !r.sent && !reasons.get(r.kind)).map(r => `${r.kind} not sent: ${r.reason}.`);
+  const sent = results.filter(r => r.sent).length;
   say('send-status', results.length === 1 && sent === 1 ?
     `${results[0].kind}: handed to the browser.` :
     [`${sent} of ${results.length} handed to the browser.`, ...failed].join(' '));
-  look();
 }
 
-function entry({kind, label, detail}) {
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.id = `send-${kind}`;
-  button.textContent = label;
-  const hint = document.createElement('span');
-  hint.id = `hint-${kind}`;
-  hint.className = 'hint';
-  hint.textContent = detail;
-  button.setAttribute('aria-describedby', hint.id);
-  if (reasons.get(kind)) {
-    button.disabled = true;
-    hint.textContent += `. ${reasons.get(kind)}`;
-  }
-  button.addEventListener('click', async () => {
-    note(`clicked ${label}`);
-    tell([await send(kind)]);
-  });
-  const li = document.createElement('li');
-  li.append(button, hint);
-  return li;
-}
-
-for (const [title, kinds] of groups) {
-  const heading = document.createElement('h3');
-  heading.textContent = title;
-  const list = document.createElement('ul');
-  list.className = 'kinds';
-  list.append(...kinds.map(k => entry(samples.find(s => s.kind === k))));
-  byId('kinds').append(heading, list);
-}
+kinds(async ({kind, label}) => {
+  note(`clicked ${label}`);
+  tell([await send(kind)]);
+});
 
 byId('send-all').addEventListener('click', async () => {
   note('clicked Send all');
@@ -85,31 +70,39 @@ let logged = 0; // messages that are not known to be there yet
 let had = 0; // what the server had of them before
 let at = 0;
 let cut = false;
+let last = ''; // what became of the last ones
 
 byId('log').addEventListener('click', () => {
-  if (!agreed()) return say('log-status', 'Not logged: you have not agreed that the client sends.');
-  globalThis.beacon?.log(byId('message').value);
+  if (!agreed()) return say('log-status', notAgreed);
+  if (!globalThis.beacon) return say('log-status', 'Not sent: the client did not load.');
+  lines.log(byId('message').value);
   if (!logged++) at = Date.now();
   state();
+  hurry();
 });
 
 function state() {
-  const many = logged === 1 ? 'One message waits' : `${logged} messages wait`;
-  if (logged) say('log-status', cut ? `${many} on this device: the endpoint does not answer.` : `${many} on this device, up to 5 seconds, so that others can go along.`);
+  if (!agreed()) return; // what was said of it last still holds
+  if (!logged) return say('log-status', last || 'Nothing waits on this device.');
+  say('log-status', `${logged} waiting on this device${server.down ? ': the server does not answer.' : cut ? ': the endpoint does not answer.' :
+    ', up to 5 seconds, so that others can go along.'}`);
 }
 
-heard(({session}) => {
+heard(({session, down}) => {
   const has = session?.logged ?? 0;
   if (logged && has >= had + logged) {
-    say('log-status', `${logged === 1 ? 'It' : 'All'} arrived, ${((Date.now() - at) / 1e3).toFixed(1)} s after.`);
+    last = `Sent: ${logged === 1 ? 'it' : `all ${logged}`} arrived ${((Date.now() - at) / 1e3).toFixed(1)} s after.`;
     logged = 0;
   }
-  if (!logged) had = has;
+  if (!logged && !down) had = has;
+  state();
 });
 
 byId('consent').addEventListener('change', () => {
   logged = 0;
-  say('log-status', agreed() ? '' : 'The client has forgotten what it held, and sends nothing.');
+  last = '';
+  say('log-status', agreed() ? 'Nothing waits on this device.' : 'Nothing is sent. The client has forgotten what it held.');
+  hurry();
 });
 
 // The endpoint hangs up on every request, which is what being offline looks like
@@ -118,22 +111,28 @@ byId('offline').addEventListener('change', async ({target}) => {
   cut = target.checked;
   await fetch('/api/offline', {method: 'POST', body: cut ? 'on' : 'off'});
   dispatchEvent(new Event(cut ? 'offline' : 'online'));
-  say('log-status', cut ? 'The endpoint hangs up. What you log waits.' : 'The endpoint answers again.');
+  last = cut ? 'The endpoint hangs up on everybody. What you log waits.' : 'The endpoint answers again.';
+  if (!agreed()) say('log-status', last);
   state();
+  hurry();
 });
 
 // By hand.
 
-goodbyeIf(() => byId('goodbye').checked);
+let handed = 0; // when
+
+goodbyeIf(() => agreed() && byId('goodbye').checked);
 byId('send-adhoc').addEventListener('click', () => {
+  if (!agreed()) return say('adhoc-status', notAgreed);
+  handed = Date.now();
   report(byId('message').value);
   say('adhoc-status', 'Handed to the browser.');
-  look();
+  hurry();
 });
-byId('leave').addEventListener('click', () => {
-  note('clicked Leave this page');
-  sessionStorage['demo:left'] = JSON.stringify(agreed() ? {session: globalThis.beacon?.session, at: Date.now()} : {});
-  location.href = '/left';
+came(e => {
+  if (!handed || e.kind !== 'form' || e.sample || e.time < handed - 50) return;
+  say('adhoc-status', `Sent: it arrived ${Math.max(0, e.time - handed).toFixed(0)} ms after. ${e.said[0]}.`);
+  handed = 0;
 });
 
 const clock = () => {
@@ -146,46 +145,50 @@ setInterval(clock, 1e3);
 
 byId('second').addEventListener('click', () => open('/second'));
 
+let leaving = false;
+function remember() {
+  sessionStorage['demo:left'] = JSON.stringify({agreed: agreed(), session: globalThis.beacon?.session, after: server.n, at: Date.now()});
+}
+byId('leave').addEventListener('click', () => {
+  note('clicked Leave this page');
+  leaving = true;
+  remember();
+  location.href = '/left';
+});
+// From here on nobody sees the page, which is when it says goodbye.
+document.addEventListener('visibilitychange', () => leaving && remember());
+
 byId('mine').addEventListener('click', () => {
-  if (!server.session) return;
+  if (!server.session) return say('mine-status', agreed() ? 'It is not there yet.' : 'There is none: you have not agreed.');
+  say('mine-status', '');
   frame.scrollIntoView();
   frame.contentWindow.location.hash = `session=${encodeURIComponent(server.session.id)}`;
 });
 
-// What arrived: where there is no room for all of it beside the controls, a line says what
-// came last, and leads there.
+// What is kept.
 
-let latest;
-
-// look has the page look at once, and the frame show the events.
-function look() {
-  setTimeout(ask, 150);
-  const w = frame.contentWindow;
-  const events = w.document.getElementById('events');
-  if (events && w.innerWidth < 1120) w.scrollTo(0, events.getBoundingClientRect().top + w.scrollY - 56);
-}
-
-heard(({latest: l}) => {
-  if (l.n === 0) return say('latest', 'Nothing has arrived yet.');
-  say('latest', `${l.n} ${l.n === 1 ? 'event' : 'events'}, the last: ${l.name || l.kind}. Show it`);
-  if (latest !== undefined && latest !== l.n) {
-    byId('latest').classList.remove('new');
-    requestAnimationFrame(() => byId('latest').classList.add('new'));
-  }
-  latest = l.n;
+const many = (n, one) => `${n} ${n === 1 ? one : `${one}s`}`;
+heard(({taken, refused, kept, keptBytes, dir}) => {
+  if (dir === undefined) return; // the server never answered
+  say('since', `${many(taken, 'event')} taken, ${many(refused, 'request')} refused`);
+  say('kept', `${many(kept, 'event')}, ${keptBytes < 1e3 ? `${keptBytes} bytes` : `${(keptBytes / 1e3).toFixed(0)} kB`}: the last 200 of all runs, and of twins one`);
+  say('dir', dir);
 });
-byId('latest').addEventListener('click', look);
 
 byId('forget').addEventListener('click', async () => {
   const answer = await fetch('/api/forget', {method: 'POST'});
-  say('forget-status', answer.ok ? 'Forgotten.' : 'It did not work: see the log.');
+  say('forget-status', answer.ok ? 'Forgotten: all that is kept.' : 'It did not work: see the log.');
+  hurry();
 });
 
 // A reload brings the boxes back as they were, and the server too.
 addEventListener('pageshow', () => {
+  leaving = false;
   byId('consent').checked = agreed();
   byId('offline').checked = cut = false;
   byId('goodbye').checked = false;
   fetch('/api/offline', {method: 'POST', body: 'off'}).catch(() => {});
   clock();
+  state();
+  if (!agreed()) say('log-status', 'Nothing is sent: you have not agreed.');
 });

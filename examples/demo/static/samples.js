@@ -1,11 +1,16 @@
 // One sample of each kind of beacon.
 
-const url = kind => `/log-tracking?kind=${kind}`;
 const hello = {msg: 'hello', stars: 5, tags: ['a', 'ü', '✓']};
-
-function beacon(kind, ...data) {
-  if (!navigator.sendBeacon(url(kind), ...data)) throw new Error('too much is on its way already');
-}
+const note = 'as long as it likes '.repeat(20).trim();
+const csv = 'name,stars\r\n"Zoë",5\r\n';
+const fields = [
+  ['plain', 'value'],
+  ['plain', 'a second value of that name'],
+  ['with "quotes"', '"quoted" & <b>not bold</b>'],
+  ['with a\r\nline break', 'first line\r\nsecond line'],
+  ['größe ✓', 'übergroß'],
+  ['long', 'All work and no play makes a dull value. '.repeat(30).trim()],
+];
 
 async function gzip(text) {
   const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'));
@@ -27,102 +32,147 @@ function fetchLaterMissing() {
   }
 }
 
+/** Where a sample goes. The query tells them apart on the server. */
+export const url = kind => `/log-tracking?kind=${kind}`;
+
 /** Which are shown together. */
 export const groups = [
-  ['sendBeacon of …', ['none', 'string', 'json-text', 'json-blob', 'formdata', 'urlsearchparams', 'arraybuffer', 'blob', 'gzip', 'ndjson']],
+  ['Text and JSON', ['none', 'string', 'json-text', 'json-blob', 'ndjson']],
+  ['Forms', ['formdata', 'urlsearchparams']],
+  ['Bytes', ['arraybuffer', 'blob', 'gzip']],
   ['Without sendBeacon', ['fetch', 'fetchlater', 'pixel', 'ping']],
-  ['The Reporting API', ['reports', 'report']],
+  ['Reporting API', ['reports', 'report']],
 ];
 
 /**
- * The samples: send hands one to the browser, and throws or rejects if that fails;
- * missing, where there is one, says why this browser cannot send it, or ''.
+ * The samples: send hands one to the browser, and throws, rejects or returns false if that
+ * fails. The page shows its text. missing, where there is one, says why this browser cannot
+ * send it, or ''. bad says what of it is wrong on purpose.
  */
 export const samples = [
   {
     kind: 'none',
     label: 'No data',
-    detail: 'sendBeacon(url)',
-    send: () => beacon('none'),
+    detail: 'only an address',
+    send: url => navigator.sendBeacon(url),
   },
   {
     kind: 'string',
     label: 'String',
-    detail: 'sendBeacon(url, "…")',
-    send: () => beacon('string', 'Grüße, 世界 👋\nfrom a second line'),
+    detail: 'text/plain',
+    send: url => {
+      const text = 'Grüße, 世界 👋\nfrom a second line';
+      return navigator.sendBeacon(url, text);
+    },
   },
   {
     kind: 'json-text',
     label: 'JSON as text',
     detail: 'needs no preflight anywhere',
-    send: () => beacon('json-text', JSON.stringify(hello)),
+    send: url => {
+      const json = JSON.stringify(hello);
+      return navigator.sendBeacon(url, json);
+    },
   },
   {
     kind: 'json-blob',
     label: 'JSON Blob',
     detail: 'application/json',
-    send: () => beacon('json-blob', new Blob([JSON.stringify({...hello, start: Date.now() - 75_000})], {type: 'application/json'})),
+    send: url => {
+      const start = Date.now() - 75_000;
+      const json = JSON.stringify({...hello, start});
+      const type = 'application/json';
+      return navigator.sendBeacon(url,
+        new Blob([json], {type}));
+    },
+  },
+  {
+    kind: 'ndjson',
+    label: 'NDJSON Blob',
+    detail: 'an event per line',
+    bad: 'The last line is broken on purpose.',
+    send: url => {
+      const lines = '{"step":1}\n{"step":2}\n' +
+        'this line is not JSON\n';
+      const type = 'application/x-ndjson';
+      return navigator.sendBeacon(url,
+        new Blob([lines], {type}));
+    },
   },
   {
     kind: 'formdata',
     label: 'FormData',
     detail: 'a file, and names that need care',
-    send: () => {
+    send: url => {
       const form = new FormData();
-      form.append('plain', 'value');
-      form.append('plain', 'a second value of that name');
-      form.append('with "quotes"', '"quoted" & <b>not bold</b>');
-      form.append('with a\r\nline break', 'first line\r\nsecond line');
-      form.append('größe ✓', 'übergroß');
-      form.append('long', 'All work and no play makes a dull value. '.repeat(30).trim());
-      form.append('file', new File(['name,stars\r\n"Zoë",5\r\n'], 'résumé "final".csv', {type: 'text/csv'}));
-      form.append('empty file', new File([], 'empty.bin'));
-      beacon('formdata', form);
+      for (const [name, value] of fields) {
+        form.append(name, value);
+      }
+      form.append('file', new File([csv],
+        'résumé "final".csv', {type: 'text/csv'}));
+      form.append('empty file',
+        new File([], 'empty.bin'));
+      return navigator.sendBeacon(url, form);
     },
   },
   {
     kind: 'urlsearchparams',
     label: 'URLSearchParams',
-    detail: 'x-www-form-urlencoded',
-    send: () => beacon('urlsearchparams', new URLSearchParams([['q', 'salt & pepper'], ['q', '100 %'], ['ä', 'é']])),
+    detail: 'as a form without files',
+    send: url => {
+      const form = new URLSearchParams([
+        ['q', 'salt & pepper'],
+        ['q', '100 %'],
+        ['ä', 'é'],
+      ]);
+      return navigator.sendBeacon(url, form);
+    },
   },
   {
     kind: 'arraybuffer',
     label: 'ArrayBuffer',
     detail: 'bytes without a type',
-    send: () => beacon('arraybuffer', new Uint8Array([0, 1, 2, 127, 128, 254, 255]).buffer),
+    send: url => {
+      const bytes = [0, 1, 2, 127, 128, 254, 255];
+      return navigator.sendBeacon(url,
+        new Uint8Array(bytes).buffer);
+    },
   },
   {
     kind: 'blob',
     label: 'Typed Blob',
     detail: 'application/octet-stream',
-    send: () => beacon('blob', new Blob([Uint8Array.from({length: 96}, (_, i) => i * 7)], {type: 'application/octet-stream'})),
+    send: url => {
+      const bytes = new Uint8Array(96).map((_, i) => i * 7);
+      const type = 'application/octet-stream';
+      return navigator.sendBeacon(url,
+        new Blob([bytes], {type}));
+    },
   },
   {
     kind: 'gzip',
     label: 'gzip',
     detail: 'compressed JSON in an untyped Blob',
     missing: () => typeof CompressionStream === 'function' ? '' : 'This browser has no CompressionStream.',
-    send: async () => beacon('gzip', new Blob([await gzip(JSON.stringify({...hello, note: 'as long as it likes '.repeat(20).trim()}))])),
-  },
-  {
-    kind: 'ndjson',
-    label: 'NDJSON Blob',
-    detail: 'an event per line, the last one broken on purpose',
-    send: () => beacon('ndjson', new Blob(['{"step":1}\n{"step":2}\nthis line is not JSON\n'], {type: 'application/x-ndjson'})),
+    send: async url => {
+      const json = JSON.stringify({...hello, note});
+      return navigator.sendBeacon(url,
+        new Blob([await gzip(json)]));
+    },
   },
   {
     kind: 'fetch',
     label: 'fetch',
-    detail: 'with keepalive, which tells what became of it',
-    send: async () => {
-      const answer = await fetch(url('fetch'), {
+    detail: 'keepalive tells what became of it',
+    send: async url => {
+      const type = 'application/json';
+      const answer = await fetch(url, {
         method: 'POST',
-        headers: {'Content-Type': 'application/json'},
+        headers: {'Content-Type': type},
         body: JSON.stringify(hello),
         keepalive: true,
       });
-      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      return answer.ok;
     },
   },
   {
@@ -130,42 +180,53 @@ export const samples = [
     label: 'fetchLater',
     detail: 'in a second, or when the page goes',
     missing: fetchLaterMissing,
-    send: () => {
-      fetchLater(url('fetchlater'), {method: 'POST', body: 'Later is now.', activateAfter: 1000});
+    send: url => {
+      fetchLater(url, {
+        method: 'POST',
+        body: 'Later is now.',
+        activateAfter: 1000,
+      });
     },
   },
   {
     kind: 'pixel',
     label: 'Pixel',
-    detail: '<img> with a query',
-    send: () => new Promise((resolve, reject) => {
+    detail: 'an image with a query',
+    send: url => {
+      const end = Date.now();
       const image = new Image();
-      image.onload = resolve;
-      image.onerror = () => reject(new Error('the image did not load'));
-      // The time makes each URL a new one, which no cache has.
-      image.src = `${url('pixel')}&msg=pixel&start=${Date.now() - 1234}&end=${Date.now()}`;
-    }),
+      image.src = `${url}&msg=pixel` +
+        `&start=${end - 1234}&end=${end}`;
+      return image.decode();
+    },
   },
   {
     kind: 'ping',
     label: 'Ping',
-    detail: '<a ping>; off by default in Firefox',
-    send: () => {
+    detail: 'a link; off by default in Firefox',
+    send: url => {
       const link = document.createElement('a');
-      link.href = '#pinged'; // leads nowhere, so that the page stays
-      link.ping = url('ping');
+      link.href = '#pinged'; // the page stays
+      link.ping = url;
       link.click();
     },
   },
   {
     kind: 'reports',
     label: 'Reports',
-    detail: 'a batch, with one item that is none on purpose',
-    send: () => beacon('reports', new Blob([JSON.stringify([
-      {type: 'deprecation', age: 1500, url: location.href, user_agent: navigator.userAgent, body: {id: 'SyncXHR', message: 'Synchronous XMLHttpRequest is deprecated.'}},
-      'not a report',
-      {type: 'crash', age: 90_000, url: location.href, user_agent: navigator.userAgent, body: {reason: 'oom'}},
-    ])], {type: 'application/reports+json'})),
+    detail: 'a batch',
+    bad: 'The second item is none on purpose.',
+    send: url => {
+      const report = {age: 1500, url: location.href};
+      const batch = [
+        {...report, type: 'deprecation', body: {}},
+        'not a report',
+        {...report, type: 'crash', age: 90_000},
+      ];
+      const type = 'application/reports+json';
+      return navigator.sendBeacon(url,
+        new Blob([JSON.stringify(batch)], {type}));
+    },
   },
   {
     kind: 'report',
@@ -175,7 +236,8 @@ export const samples = [
       const probe = document.createElement('span');
       probe.hidden = true;
       document.body.append(probe);
-      probe.setAttribute('style', `--probe: ${Date.now()}`);
+      probe.setAttribute('style',
+        `--probe: ${Date.now()}`);
       probe.remove();
     },
   },

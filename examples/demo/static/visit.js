@@ -1,5 +1,7 @@
 // Your visit: what the page's own stop watch says of it, and what the server counts.
 
+import {lines} from './lines.js';
+
 const watch = globalThis.stopWatch;
 
 const byId = id => document.getElementById(id);
@@ -12,8 +14,13 @@ const every = document.body.dataset.report === 'often' ? 5e3 : Infinity;
 export let server = {};
 const listeners = [];
 
-/** Calls f with each answer of the server. */
+/** Calls f with each answer of the server, and with what it said last when it is down. */
 export const heard = f => listeners.push(f);
+
+const arrived = [];
+/** Calls f with each event that came since the page is there. */
+export const came = f => arrived.push(f);
+let after = ''; // which the page knows
 
 const session = () => globalThis.beacon?.session ?? '';
 
@@ -24,7 +31,7 @@ export const agreed = () => localStorage[agreement] === 'yes';
 function consent(yes) {
   if (yes) localStorage[agreement] = 'yes';
   else delete localStorage[agreement];
-  globalThis.beacon?.consent(yes ? 'granted' : 'denied');
+  if (globalThis.beacon) yes ? lines.agree() : lines.disagree();
   follow();
 }
 
@@ -49,15 +56,29 @@ export async function ask() {
   if (asking) return;
   asking = true;
   try {
-    const answer = await fetch(`/api/visit?session=${encodeURIComponent(session())}`, {cache: 'no-store'});
+    const answer = await fetch(`/api/visit?session=${encodeURIComponent(session())}&after=${after}`, {cache: 'no-store'});
     server = await answer.json();
-    for (const f of listeners) f(server);
+    after = server.n; // another run of the server counts from one again
+    for (const event of server.came) for (const f of arrived) f(event);
   } catch {
-    // It asks again.
+    server = {...server, down: true}; // it asks again
   } finally {
     asking = false;
   }
+  for (const f of listeners) f(server);
   show();
+}
+
+let hurried = 0;
+/** Asks often for a while: something is on its way. */
+export function hurry() {
+  if (hurried < Date.now()) setTimeout(again, 30);
+  hurried = Date.now() + 3e3;
+}
+
+async function again() {
+  await ask();
+  if (Date.now() < hurried) setTimeout(again, 100);
 }
 
 const seconds = ms => {
@@ -90,8 +111,8 @@ function show() {
   if (now.hidden) tabs.push(`${now.hidden} of them hidden`);
   if (now.closed) tabs.push(`${now.closed} closed or left`);
   put(byId('tabs'), `Tabs: ${tabs.join(', ')}.`);
-  put(byId('told'), !agreed() ? 'The server counts nothing: you have not agreed.' :
-    s ? `The client last reported ${seconds(Math.max(0, Date.now() - until))} ago. It is compared with what the stop watch showed then.` :
+  put(byId('told'), !agreed() ? 'Not counted: you have not agreed.' :
+    s ? `Counted, last ${seconds(Math.max(0, Date.now() - until))} ago, and compared with the stop watch of then.` :
     'Nothing has been reported yet.');
 }
 
@@ -129,12 +150,13 @@ addEventListener('focus', soon);
 addEventListener('blur', tell);
 document.addEventListener('visibilitychange', soon);
 
-if (agreed()) globalThis.beacon?.consent('granted');
+// The client remembers a denial, and that somebody agreed is the page's to remember.
+if (agreed() && globalThis.beacon) lines.agree();
 follow();
 byId('consent')?.addEventListener('change', e => consent(e.target.checked));
 addEventListener('storage', e => {
   if (e.key !== agreement && e.key !== null) return;
-  if (agreed()) globalThis.beacon?.consent('granted'); // a denial the client hears of by itself
+  if (agreed() && globalThis.beacon) lines.agree(); // a denial the client hears of by itself
   follow();
 });
 
