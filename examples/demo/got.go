@@ -13,9 +13,10 @@ import (
 // them beside the events: see code.go.
 
 func gotPageView(e beacon.Event) []string {
-	v, _ := beacon.PageViewOf(e) // totals, whatever was lost
+	v, _ := beacon.PageViewOf(e) // its numbers are totals
+	elapsed := v.End.Sub(v.Start)
 	return says("Page view of %s: engaged for %v of %v",
-		printable(short(v.Page)), round(v.Engaged), round(v.End.Sub(v.Start)))
+		printable(short(v.Page)), round(v.Engaged), round(elapsed))
 }
 
 func gotLog(e beacon.Event) []string {

@@ -21,6 +21,9 @@ type view struct {
 func (d *demo) newView() (*view, error) {
 	l, err := live.New(live.Options{
 		Title: "Live", Frame: true,
+		// The visits are those that the browser client counts. What a form or a sample says
+		// of the same visit is an event, and would be another one.
+		Source: sessions.Source{Start: "not by hand", End: "not by hand"},
 		Stats:  func() beacon.Stats { return d.beacons.Stats() },
 		Checks: []live.Check{{Name: "Spool", Healthy: d.events.Healthy, Stats: func() any { return d.events.Stats() }}},
 	})

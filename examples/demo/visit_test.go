@@ -117,7 +117,16 @@ func TestLive(t *testing.T) {
 	if p := w.Header().Get("Content-Security-Policy"); w.Code != http.StatusOK || !strings.HasSuffix(p, "frame-ancestors 'self'") {
 		t.Errorf("%d, policy %q", w.Code, p)
 	}
+	// One visit is one session, whatever else tells of it.
+	send(h, beacontest.NewRequest(endpoint, report("mine", "one", 1, time.Now().Add(-10*time.Second), 5, 4)))
+	now := time.Now().UnixMilli()
+	send(h, beacontest.NewRequest(endpoint, session(strconv.FormatInt(now-9000, 10), strconv.FormatInt(now, 10), "by hand")))
+	send(h, beacontest.NewRequest(endpoint, beacon.JSON(fmt.Sprintf(`{"start":%d}`, now-9000))))
+	stored(t, d)
 	shown := streamed(t, h)
+	if _, list, _ := strings.Cut(shown, "event: sessions\n"); strings.Count(strings.SplitN(list, "\n\n", 2)[0], `"key":`) != 1 {
+		t.Errorf("want one session:\n%s", list)
+	}
 	for _, want := range []string{"find me", `"reason":"method"`, `"name":"Spool"`, "event: stats"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the stream is without %s:\n%s", want, shown)

@@ -141,7 +141,7 @@ func checkWidth(t *testing.T, p *Page, size [2]int, when string) {
 // checkCode: what is shown beside a control is in the files of the page, and all have it.
 func checkCode(t *testing.T, p *Page, d *demo) {
 	t.Helper()
-	var files string
+	var files strings.Builder
 	flat := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	for _, name := range []string{"", "lines.js", "samples.js", "byhand.js"} {
 		res, err := http.Get(d.url + name)
@@ -153,7 +153,7 @@ func checkCode(t *testing.T, p *Page, d *demo) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		files += flat(b.String()) + " "
+		files.WriteString(flat(b.String()) + " ")
 	}
 	var shown [][2]string
 	p.Eval(inFrame+`const all = [...d.querySelectorAll("#kinds li")].map(li => [li.querySelector("button").id, li.querySelector("pre").textContent]);
@@ -165,7 +165,7 @@ func checkCode(t *testing.T, p *Page, d *demo) {
 	for _, s := range shown {
 		for line := range strings.Lines(s[1]) {
 			line, _, _ = strings.Cut(line, " // o") // on, off
-			if len(s[1]) < 10 || !strings.Contains(files, flat(line)) {
+			if len(s[1]) < 10 || !strings.Contains(files.String(), flat(line)) {
 				t.Errorf("beside %s is what it does not run: %q", s[0], line)
 			}
 		}

@@ -43,7 +43,7 @@ byId('latest-line').addEventListener('click', () => {
   const entry = page.querySelector('#log > li:not([hidden]) > details');
   if (!entry) return;
   entry.open = true;
-  entry.scrollIntoView({block: 'nearest'});
-  const top = page.querySelector('.top').offsetHeight;
-  page.defaultView.scrollBy(0, Math.min(0, entry.getBoundingClientRect().top - top - 8));
+  entry.scrollIntoView();
+  const bar = page.querySelector('.top').offsetHeight;
+  page.defaultView.scrollBy(0, Math.min(0, entry.getBoundingClientRect().top - bar - 8));
 });

@@ -19,7 +19,7 @@ export function source(f) {
 }
 
 /** The tag of the browser client, as it is in this page. */
-export const tag = () => document.querySelector('script[data-endpoint]').outerHTML.replaceAll(' data-', '\n        data-');
+export const tag = () => document.querySelector('script[data-endpoint]').outerHTML.replaceAll(' data-', '\n  data-');
 
 /** Shows code: js, go or html. */
 export function code(element, language, text) {

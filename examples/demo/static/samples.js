@@ -61,7 +61,8 @@ export const samples = [
     label: 'String',
     detail: 'text/plain',
     send: url => {
-      const text = 'Grüße, 世界 👋\nfrom a second line';
+      const text = 'Grüße, 世界 👋\n' +
+        'from a second line';
       return navigator.sendBeacon(url, text);
     },
   },
@@ -80,7 +81,8 @@ export const samples = [
     detail: 'application/json',
     send: url => {
       const start = Date.now() - 75_000;
-      const json = JSON.stringify({...hello, start});
+      const data = {...hello, start};
+      const json = JSON.stringify(data);
       const type = 'application/json';
       return navigator.sendBeacon(url,
         new Blob([json], {type}));
@@ -92,7 +94,8 @@ export const samples = [
     detail: 'an event per line',
     bad: 'The last line is broken on purpose.',
     send: url => {
-      const lines = '{"step":1}\n{"step":2}\n' +
+      const lines = '{"step":1}\n' +
+        '{"step":2}\n' +
         'this line is not JSON\n';
       const type = 'application/x-ndjson';
       return navigator.sendBeacon(url,
