@@ -21,7 +21,8 @@ import (
 	"time"
 )
 
-const timeout = 30 * time.Second
+// timeout is long: a browser that has to share a busy machine takes half a minute to start.
+const timeout = 90 * time.Second
 
 // An Engine is a browser that can be started.
 type Engine string
