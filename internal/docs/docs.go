@@ -1,6 +1,10 @@
 // Package docs holds the documentation to the code: a fragment on a page is cut out of a
 // file that a test runs, a command names what exists, a link leads somewhere.
 //
+// The pages are outside of this module, where go test does not see that they have changed:
+//
+//	go test -count=1 ./...
+//
 // Programs and tests that pages show, and that fit nowhere else, are tests of this package.
 package docs
 
