@@ -199,6 +199,17 @@ func TestClientsTwins(t *testing.T) {
 	}
 }
 
+// TestClientsAnswer: what Config.Answer says is said to images too, and not to the
+// envelopes of the browser client.
+func TestClientsAnswer(t *testing.T) {
+	h := newHost(t, func(c *beacon.Config) { c.Answer = jsonObject })
+	s := serve(t, h)
+	if a := s.expect(t, s.pixelRequest(t, "a=1"), http.StatusOK, ""); a.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("an image gets %q", a.Header.Get("Content-Type"))
+	}
+	s.expect(t, s.request(t, beacon.Text(goodbye)), http.StatusNoContent, "")
+}
+
 // TestClientsPreflight: the headers that a client of another origin wants to send are
 // allowed, whatever they are called.
 func TestClientsPreflight(t *testing.T) {
