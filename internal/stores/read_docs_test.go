@@ -44,6 +44,7 @@ func TestDocs(t *testing.T) {
 			"data":   "pro 10|free 2|",
 			"last":   "https://example.com/ 20|",
 			"attrs":  "0 15 25|1 15 25|",
+			"twice":  "1|",
 		}
 		days, err := s.Days(ctx, store.Query{}, nil)
 		if err != nil {
