@@ -60,7 +60,8 @@ var elsewhere = map[string][2]string{
 	"`sink_hangs`":                                 {"spool/poison_test.go", "SinkHangs"},
 	"the session is not in `store.Query{From: midnight}`": {"internal/stores/read_query_test.go", "func TestRanges("},
 	"what I sent a moment ago is not there":               {"client/test/session.test.mjs", `test("totals every 30 s and when hidden`},
-	"413, 429, 502, 504":                                  {"internal/hosts/outside_test.go", "func TestOutside("},
+	"413, 429, 502, 504":                                  {"internal/hosts/proxies_test.go", "func TestProxyLimits("},
+	"200 with nothing":                                    {"internal/hosts/proxies_test.go", "func TestProxySlow("},
 	"it works, and after a restart it is gone":            {"sink/queue_test.go", "VolatileQueue"},
 }
 
