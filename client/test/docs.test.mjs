@@ -155,8 +155,8 @@ test("sizes are those of the files", async () => {
     const entry = `@pagebeacon/beacon${kind && "/"}${kind.replace(".", "")}`;
     about(npm.split("\n").find((line) => line.startsWith(`| \`${entry}\` `))?.match(/([\d,]+)(?: bytes)? \|$/)?.[1], gzip, `${entry} in the package's README`);
   }
-  const said = readme.match(/classic script is about ([\d,]+) bytes, the light one ([\d,]+), the classes alone\s([\d,]+)\./) ?? [];
-  for (const [i, name] of ["beacon.min.js", "beacon.light.min.js", "core.min.mjs"].entries()) about(said[i + 1], (await size(name))[0], `${name} in the README`);
+  const said = readme.match(/about ([\d.]+) KB after gzip, ([\d.]+) without the store that outlives a page, ([\d.]+) the classes alone/) ?? [];
+  for (const [i, name] of ["beacon.min.js", "beacon.light.min.js", "core.min.mjs"].entries()) about(`${1000 * said[i + 1]}`, (await size(name))[0], `${name} in the README`);
 });
 
 test("links lead to headings of the page", () => {
