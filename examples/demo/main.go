@@ -1,6 +1,7 @@
 // Demo is a small web application that logs how long its visitors stay and what
 // they do, and has the page of package live beside its own: every beacon as it was
-// decoded, and the sessions they make.
+// decoded, and the sessions they make. Beside each button is the JavaScript that it runs,
+// and beside each event the Go that got it, which is got.go.
 //
 //	go run ./examples/demo
 //

@@ -68,6 +68,16 @@ func TestDemoLayout(t *testing.T) {
 				}
 				p.Eval(inFrame+`for (const e of d.querySelectorAll("details")) e.open = true`, nil)
 				checkWidth(t, p, size, "with everything open")
+				if size[0] == 360 { // and then, in between
+					for _, width := range []int{340, 895, 897, 1055} {
+						p.Eval(fmt.Sprintf(inFrame+`document.getElementById("demo").width = %d;
+							for (const id of ["elapsed", "engaged", "page-views"]) for (let i = 1; i < 4; i++) byId(id).cells[i].textContent = "12:34.5"`, width), nil)
+						p.WaitFor(fmt.Sprintf(inFrame+`return w.innerWidth === %d`, width))
+						checkWidth(t, p, [2]int{width}, "with everything open")
+					}
+					p.Eval(inFrame+`document.getElementById("demo").width = 360`, nil)
+					p.WaitFor(inFrame + `return w.innerWidth === 360`)
+				}
 
 				// The line leads to the event, and the code that got it.
 				p.Eval(inFrame+`byId("latest-line").click()`, nil)
@@ -113,7 +123,8 @@ func press(t *testing.T, p *Page, kind string) {
 		b.scrollIntoView({block: "center"});
 		globalThis.before = byId("latest-line").textContent;
 		byId("latest").classList.remove("new");
-		b.click()`, button), nil)
+		b.click();
+		if (b.id === "log") w.beacon.flush()`, button), nil) // it would wait for others
 	p.WaitFor(inFrame + fmt.Sprintf(`return byId(%q).textContent.includes(%q) && byId("latest").classList.contains("new")`, state, done))
 	var hidden []string
 	p.Eval(inFrame+fmt.Sprintf(`return ["latest-line", %q].filter(id => {
