@@ -104,6 +104,7 @@ func TestUse(t *testing.T) {
 }
 
 func TestLeave(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, s *site) {
 		one, two := b.Open(s.URL+"/one"), b.Open(s.URL+"/two")
 		for _, p := range []*Page{one, two} {

@@ -16,6 +16,7 @@ import (
 // TestCrash kills the page's process: what its beacons held comes from the browser,
 // where that has fetchLater, and from the client at the next visit.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	for _, query := range []string{"", "without-fetchlater&"} {
 		b, s := Start(t, Chromium), newStore(t)
 		p := b.Open(s.near + "/page?" + query)

@@ -20,6 +20,7 @@ func consentPage(h *beacon.Handler, r *http.Request) string {
 
 // TestConsentFailsClosed: what is not exactly consent is none.
 func TestConsentFailsClosed(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		for _, value := range []string{"denied", "pending", "Required", "required", "true", " granted"} {
 			f := newFixture(t, consentPage)
@@ -46,6 +47,7 @@ func TestConsentFailsClosed(t *testing.T) {
 // TestDenialIsRemembered: a denial holds in the other tabs and on the next visit,
 // until the page says that the visitor has changed their mind.
 func TestDenialIsRemembered(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		f := newFixture(t, consentPage)
 		one, two := f.open(b, "/one"), f.open(b, "/two")
@@ -79,6 +81,7 @@ func TestDenialIsRemembered(t *testing.T) {
 
 // TestQueue calls the client before its script is there.
 func TestQueue(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		for _, consent := range []string{"granted", "denied"} {
 			f := newFixture(t, func(h *beacon.Handler, r *http.Request) string {

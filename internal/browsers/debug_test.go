@@ -11,6 +11,7 @@ import (
 // TestDebug opens pages that cannot report, with data-debug, and reads what the console
 // says.
 func TestDebug(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		_, h := newSink(t)
 		srv := httptest.NewServer(h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -112,6 +112,7 @@ const worker = `addEventListener("install", () => skipWaiting());
 // TestServiceWorkerAnswers has a service worker say 200 where the server said 503:
 // only the server can say that a beacon arrived.
 func TestServiceWorkerAnswers(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		f := newFixture(t, tagged)
 		p := f.open(b, "/")
@@ -128,6 +129,7 @@ func TestServiceWorkerAnswers(t *testing.T) {
 
 // TestDocumentOpen has the page write itself anew, which removes all listeners.
 func TestDocumentOpen(t *testing.T) {
+	t.Parallel()
 	var pages []*Page
 	s := newStore(t)
 	for _, c := range configs {
@@ -151,6 +153,7 @@ func TestDocumentOpen(t *testing.T) {
 
 // TestOtherRealm gives beacons what a frame's constructors have made.
 func TestOtherRealm(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		f := newFixture(t, tagged)
 		p := f.open(b, "/")
@@ -170,6 +173,7 @@ func TestOtherRealm(t *testing.T) {
 // TestURLAtTheStart: a relative URL is what it was when the beacon was made, wherever
 // the page says it is when the beacon leaves.
 func TestURLAtTheStart(t *testing.T) {
+	t.Parallel()
 	for _, c := range configs {
 		t.Run(c.name, func(t *testing.T) {
 			s, b := newStore(t), Start(t, c.engine)

@@ -11,6 +11,7 @@ import (
 
 // TestExamples does in browsers what the examples say is to be tried.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	programs := map[string]*example.Program{}
 	for _, name := range []string{"page", "domains", "typed", "sqlite"} {
 		programs[name] = example.Start(t, "../../examples/"+name)

@@ -39,6 +39,7 @@ func newEvil(t *testing.T) *evil {
 // TestClobbering puts markup that sanitizers let through before the tag, of names
 // that the client asks the document for.
 func TestClobbering(t *testing.T) {
+	t.Parallel()
 	attributes := `name=%s data-endpoint=EVIL/_pb data-consent=granted data-token=x src=EVIL/x`
 	cases := map[string]string{
 		"img": `<img ` + attributes + `>`, "form": `<form ` + attributes + `></form>`, "embed": `<embed ` + attributes + `>`,

@@ -181,6 +181,7 @@ func (s *store) messages(t *testing.T) []string {
 
 // TestRecipes runs the code of docs/browser-recipes.md.
 func TestRecipes(t *testing.T) {
+	t.Parallel()
 	k := newKitchen(t)
 	b := Start(t, Chromium)
 	t.Run("web vitals", func(t *testing.T) { testVitals(t, k, b.For(t)) })

@@ -40,6 +40,7 @@ var tags = map[string]struct {
 // TestTag loads what tags say, under policies that allow no more than that, with the
 // script slower than the page that calls it.
 func TestTag(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, b *Browser, _ *site) {
 		for name, c := range tags {
 			c.tag.Queue = true

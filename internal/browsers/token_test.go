@@ -16,6 +16,7 @@ import (
 // browser sends it, and what one with a forged token or with none sends is not, or is
 // refused where a token is required. An image on another site's page is refused.
 func TestToken(t *testing.T) {
+	t.Parallel()
 	for _, required := range []bool{false, true} {
 		s := &store{events: map[string]beacon.Event{}}
 		h, err := beacon.New(beacon.Config{
