@@ -19,9 +19,17 @@ const repository = "../../.."
 // clone returns a clone of this repository on main, with something unreleased.
 func clone(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "beacon")
 	from, err := filepath.Abs(repository)
 	if err != nil {
+		t.Fatal(err)
+	}
+	// Always the same directory, so that what was compiled there is compiled once.
+	dir := filepath.Join(from, ".cache", "release", "test", "beacon")
+	if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(filepath.Dir(dir)) })
+	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	mustGit(t, "", "clone", "-q", "--shared", from, dir)
