@@ -29,11 +29,12 @@ func TestTwoPods(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer first.Close(context.Background())
 	second := make(chan error, 1)
 	go func() { second <- restart(t.Context(), dir, store) }()
 	select {
 	case err := <-second:
-		t.Errorf("while another has it: %v", err)
+		t.Fatalf("while another has it: %v", err)
 	case <-time.After(300 * time.Millisecond):
 	}
 	if err := first.Close(t.Context()); err != nil {
