@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,12 +98,10 @@ func follows(version string, tags []string) (before string, err error) {
 	}
 	major, minor, patch := numbers(before)
 	base, _, _ := strings.Cut(version, "-")
-	for _, next := range []string{
+	if slices.Contains([]string{
 		fmt.Sprintf("v%d.%d.%d", major, minor, patch+1), fmt.Sprintf("v%d.%d.0", major, minor+1), fmt.Sprintf("v%d.0.0", major+1),
-	} {
-		if base == next {
-			return before, nil
-		}
+	}, base) {
+		return before, nil
 	}
 	return "", fmt.Errorf("%s does not follow %s", version, before)
 }
