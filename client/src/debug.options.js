@@ -14,8 +14,8 @@ const object = (v) => {
   return typeof o === "object" && !Array.isArray(o);
 };
 
-/** @type {Record<string, (value: any) => boolean>} */
-const right = {
+/** What a value is right by, of each name. @type {Record<string, (value: any) => boolean>} */
+export const right = {
   endpoint: text,
   token: text,
   consent: oneOf("required granted pending denied"),

@@ -1,5 +1,7 @@
 /** What the debug file has to say: about a set-up, a refusal, a beacon that was given up. */
 
+import { right } from "./debug.options.js";
+
 /** @typedef {(d: any, o: Record<string, any>) => string} Text */
 
 /** What is wrong with a set-up, by code. @type {Record<string, Text>} */
@@ -24,10 +26,12 @@ export const faults = {
   module: () =>
     "the classic script was loaded with type=\"module\", so it cannot see its own tag and does not start. Leave type=\"module\" out, or import { init } from the .mjs file and call it.",
   endpoint: (d, o) =>
-    `${o.endpoint} is no address that beacons may be sent to (${d}): it has to be https, or http to this machine; on a page that is plain http also the page's own origin. The client did not start.`,
-  option: (d) =>
-    `${d[0]} cannot be ${JSON.stringify(d[1])}. Known are endpoint, token, consent ("required", "granted"), gpc ("block", "flag"), origins, reliability ("atLeastOnce"), ` +
-    "page (\"path\", \"full\", \"none\", or a function), spa (true, \"hash\"), props (an object, as JSON in a tag), debug and onerror. Of a consent that is not understood nothing is sent.",
+    `${o.endpoint} is no address that beacons may be sent to (${d}): it has to be https, or http to this machine. The client did not start.`,
+  option: ([name, value]) =>
+    (Object.hasOwn(right, name) ? `${name} cannot be ${JSON.stringify(value)}` : `there is no option "${name}", so it changes nothing`) +
+    ". Known are endpoint, token, consent (\"required\", \"granted\"), gpc (\"block\", \"flag\"), origins, reliability (\"atLeastOnce\"), " +
+    "page (\"path\", \"full\", \"none\", or a function), spa (true, \"hash\"), props (an object, as JSON in a tag), debug and onerror." +
+    (name === "consent" ? " Of a consent that is not understood nothing is sent." : ""),
   page: (d) => `the function given as page threw (${d}), so no address is told.`,
   storage: (d) =>
     `this page may not use localStorage (${d?.error || "it is missing"}): a session ends with the page, and what is not delivered when it ends is lost. ` +

@@ -115,11 +115,14 @@ test("what the client tells: faults once each, the rest as it comes", async () =
     assert.deepEqual(d.codes(), [code]);
   }
   d.tell("option", ["consent", "Required"]);
-  assert.match(d.warned.pop(), /consent cannot be "Required"/);
+  assert.match(d.warned.pop(), /consent cannot be "Required".*nothing is sent/);
+  // A misspelt name is not a consent that is not understood: this page sends.
+  d.tell("option", ["consnet", "required"]);
+  assert.match(d.warned.pop(), /there is no option "consnet", so it changes nothing(?!.*nothing is sent)/);
   d.lines.length = 0;
   d.tell("another", 1);
   assert.deepEqual(d.lines, ["beacon: another 1"]);
-  assert.equal(d.told.length, 2 * Object.keys(faults).length + 2, "the client goes on knowing what was told");
+  assert.equal(d.told.length, 2 * Object.keys(faults).length + 3, "the client goes on knowing what was told");
 });
 
 test("why a beacon was refused", async () => {
