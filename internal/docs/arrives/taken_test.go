@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +98,27 @@ var otherRows = map[string]func(*testing.T){
 		r.URL.Path = "/seen"
 		if post, script := send(app, r), send(app, httptest.NewRequest("GET", "/assets/site.js", nil)); post.Code != 204 || script.Code != 200 {
 			t.Error(post.Code, script.Code)
+		}
+	},
+	"`_pb.….js` is 404, or `Unexpected token '<'`": func(t *testing.T) {
+		h := handler(t, beacon.Config{Sink: taken(nil)})
+		mux := http.NewServeMux()
+		mux.Handle("/signal", h)
+		script := func(tag template.HTML) *httptest.ResponseRecorder {
+			src := regexp.MustCompile(`src="([^"]+)"`).FindStringSubmatch(string(tag))
+			return send(mux, httptest.NewRequest("GET", src[1], nil))
+		}
+		if w := script(h.ScriptTag(client.Tag{})); w.Code != 404 {
+			t.Error(w.Code)
+		}
+		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<h1>Home</h1>") })
+		if w := script(h.ScriptTag(client.Tag{})); !strings.HasPrefix(w.Body.String(), "<") {
+			t.Errorf("%q", w.Body)
+		}
+		mux.Handle("GET /assets/", client.Handler())
+		tag := h.ScriptTag(client.Tag{Src: "/assets/" + client.Hashed(client.Script), Endpoint: "/signal"})
+		if w := script(tag); w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/javascript") {
+			t.Error(w.Code, w.Header())
 		}
 	},
 	"no request for `_pb.js` at all": func(t *testing.T) {
