@@ -61,8 +61,10 @@
 //     PRAGMA synchronous decides what survives a power cut: FULL, the default, is for what
 //     is answered 204. There is one writer at a time. A Store keeps its own in line, and
 //     waits up to ten seconds for those of others. A driver that waits itself (PRAGMA
-//     busy_timeout) may do so beyond the end of a context: make it short. A database in
-//     memory needs SetMaxOpenConns(1): each connection would have one of its own.
+//     busy_timeout) may do so beyond the end of a context: make it no longer than a request
+//     may take. But what the host itself writes to the same file waits for a Store by
+//     nothing else. A database in memory needs SetMaxOpenConns(1): each connection would
+//     have one of its own.
 //   - MariaDB, MySQL: an event whose JSON is nearly as long as max_allowed_packet can
 //     never be stored. That is 16 MiB or more by default, which is enough for what a
 //     [beacon.Handler] takes by default, unless most of 4 MiB has to be escaped. What
