@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,8 @@ const TestCookie = "beacontest"
 //
 // It is not for production, and does little there if it gets into it: it keeps nothing of
 // visitors without the cookie, no more than the last 10,000 events or 64 MiB, and answers
-// nobody but programs and pages of the same machine.
+// nobody but programs and pages of the same machine. It takes a proxy of this machine that
+// does not tell of itself for such a program.
 //
 // The zero value is ready to use, by concurrent requests too; a Watcher must not be copied.
 type Watcher struct {
@@ -133,11 +135,16 @@ func testOf(r *http.Request) string {
 	return c.Value
 }
 
-// beginning is as much of a body as somebody wants to read in the output of a test.
-func beginning(body []byte) string { return string(body[:min(len(body), 200)]) }
+// beginning is as much of a text as somebody wants to read in the output of a test: all
+// of these are as long as whoever sent them likes.
+func beginning[T string | []byte](text T) string {
+	return strings.Clone(string(text[:min(len(text), 500)]))
+}
 
 func (w *Watcher) refuse(r *http.Request, why refusal) {
-	why.Method, why.Path, why.Type, why.Origin = r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.Header.Get("Origin")
+	why.Error, why.Event = beginning(why.Error), beginning(why.Event)
+	why.Method, why.Path = beginning(r.Method), beginning(r.URL.Path)
+	why.Type, why.Origin = beginning(r.Header.Get("Content-Type")), beginning(r.Header.Get("Origin"))
 	w.add(watched{test: testOf(r), refused: &why})
 }
 

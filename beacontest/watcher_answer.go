@@ -1,6 +1,7 @@
 package beacontest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -33,7 +34,8 @@ import (
 // what came without the cookie, of whatever test: events, and refusals by reason.
 //
 // Requests of other machines, of pages of other sites, and through proxies get 403,
-// unless Remote is set.
+// unless Remote is set. Proxies are known by the headers that they add, or by HTTP/1.0;
+// one that does neither, as nginx may, is known by the Host that it passes on, if it does.
 func (w *Watcher) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h := rw.Header()
 	h.Set("Cache-Control", "no-store")
@@ -51,8 +53,11 @@ func (w *Watcher) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "beacontest: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	expired := time.NewTimer(q.timeout)
-	defer expired.Stop()
+	// The server's WriteTimeout would end the connection without a word. Not all of them can be asked.
+	_ = http.NewResponseController(rw).SetWriteDeadline(time.Time{})
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), q.timeout)
+	defer cancel()
 	for {
 		all, refused, others, changed := w.of(q.test)
 		var found []beacon.Event
@@ -67,9 +72,10 @@ func (w *Watcher) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 		select {
 		case <-changed:
-		case <-r.Context().Done():
-			return
-		case <-expired.C:
+		case <-ctx.Done():
+			if r.Context().Err() != nil { // whoever has gone, or a handler around this one that has less time
+				q.timeout = time.Since(begin).Round(time.Millisecond)
+			}
 			answer(rw, http.StatusGatewayTimeout, struct {
 				Error   string         `json:"error"`
 				Events  []beacon.Event `json:"events"`
@@ -84,6 +90,9 @@ func (w *Watcher) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 // local says whether a request is of a program or page of this machine. A page of another
 // site would name that site as Host, where its owner has pointed its name to this address.
 func local(r *http.Request) bool {
+	if !r.ProtoAtLeast(1, 1) { // nginx, where it is not told otherwise
+		return false
+	}
 	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"} {
 		if r.Header.Get(name) != "" {
 			return false

@@ -287,6 +287,7 @@ func TestWatcherKeepsToItself(t *testing.T) {
 		"a proxy":               func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.7") },
 		"another site":          func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
 		"no address":            func(r *http.Request) { r.RemoteAddr = "@" },
+		"nginx, not told more":  func(r *http.Request) { r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.0", 1, 0 },
 	} {
 		ask := func() int {
 			r := httptest.NewRequest("GET", "/?test=a&n=0", nil)
@@ -349,6 +350,56 @@ func TestWatcherKeepsToItself(t *testing.T) {
 	long := strings.Repeat("x", 201)
 	if w.send(long, beacon.Text("x")); len(w.events("n=0&test="+long)) != 0 {
 		t.Error("kept under a name without end")
+	}
+}
+
+// TestWatcherRefusalsAreShort: of what is refused no more is kept than somebody reads,
+// however long the sender has made each part of it.
+func TestWatcherRefusalsAreShort(t *testing.T) {
+	w := newWatched(t, beacon.Config{})
+	long := strings.Repeat("x", 100_000)
+	w.send("a", beacon.Text(long), func(r *http.Request) {
+		r.Method, r.URL.Path = "POST"+long, "/_pb"+long
+		r.Header.Set("Content-Type", long)
+		r.Header.Set("Origin", "https://"+long)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	})
+	w.send("a", beacon.Text(long), func(r *http.Request) {
+		r.Header.Set("Origin", "https://"+long)
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+	})
+	status, answer := w.ask("test=a&timeout=1ms")
+	if status != http.StatusGatewayTimeout || !strings.Contains(string(answer), `"refused"`) || len(answer) > 10_000 {
+		t.Errorf("%d, %d bytes: %.3000s", status, len(answer), answer)
+	}
+}
+
+// TestWatcherOutlastsTheServer: a test is told why nothing came, also where the server is
+// in more of a hurry than the test.
+func TestWatcherOutlastsTheServer(t *testing.T) {
+	w := newWatched(t, beacon.Config{})
+	for name, c := range map[string]struct {
+		hurry func(*http.Server)
+		query string
+	}{
+		"WriteTimeout": {func(s *http.Server) { s.WriteTimeout = 20 * time.Millisecond }, "test=a&timeout=100ms"},
+		"a handler around it": {func(s *http.Server) {
+			next := s.Handler
+			s.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithTimeout(r.Context(), 20*time.Millisecond)
+				defer cancel()
+				next.ServeHTTP(rw, r.WithContext(ctx))
+			})
+		}, "test=a&timeout=1m"},
+	} {
+		srv := httptest.NewUnstartedServer(w.watcher)
+		c.hurry(srv.Config)
+		srv.Start()
+		defer srv.Close()
+		w.url = srv.URL
+		if m := w.miss(c.query); !strings.Contains(m.Error, "0 of 1 events came") {
+			t.Errorf("%s: %+v", name, m)
+		}
 	}
 }
 
