@@ -179,6 +179,9 @@ var validPrefix = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,31}$`)
 // Open returns a Store over db, of which the tables are made or brought up to date. The
 // database stays the host's: the Store never closes it.
 //
+// Where the database is away Open fails. docs/durability.md shows a start, with package
+// spool, that does not wait for it.
+//
 // Several processes may Open the same tables at once. Tables of a newer version of this
 // package are an error. Where the tables are as they should be, no right to make any is
 // needed.
