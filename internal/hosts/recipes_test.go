@@ -3,6 +3,8 @@ package hosts
 import (
 	"bytes"
 	"fmt"
+	"html"
+	"html/template"
 	"io"
 	"net/http"
 	"strings"
@@ -179,6 +181,59 @@ func TestLoginMidVisit(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"s1 ", "s1 alice", "s1 ", "s1 bob"}, got); diff != "" {
 		t.Errorf("sessions and users (-want +got):\n%s", diff)
+	}
+}
+
+func withUserOfPage(sink beacon.Sink) (*beacon.Handler, error) {
+	h, err := beacon.New(beacon.Config{
+		Sink: sink,
+		Enrich: func(r *http.Request, e *beacon.Event) error {
+			var page struct{ User string }
+			if user, ok := userOf(r); ok && e.Bind(&page) == nil && page.User == user {
+				e.Attrs = map[string]string{"user": user}
+			}
+			return nil
+		},
+	})
+	return h, err
+}
+
+func tagOfUser(h *beacon.Handler, user string) template.HTML {
+	tag := h.ScriptTag(client.Tag{Props: map[string]any{"user": user}})
+	return tag
+}
+
+// TestUserOfPage: what a page could not send is sent by the next one, with the cookie of
+// whoever has logged in since. It is nobody's then, and never the wrong one's.
+func TestUserOfPage(t *testing.T) {
+	var recorder beacontest.Recorder
+	h, err := withUserOfPage(&recorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tag := string(tagOfUser(h, "alice")); !strings.Contains(html.UnescapeString(tag), `data-props="{"user":"alice"}"`) {
+		t.Errorf("the page does not say whose it is: %s", tag)
+	}
+	s := serve(t, h.Middleware(app)).at("/_pb")
+	for _, tt := range []struct{ page, cookie string }{
+		{"alice", "of-alice"}, {"alice", "of-bob"}, {"alice", ""}, {"", "of-alice"}, {"bob", "of-bob"},
+	} {
+		data := goodbye
+		if tt.page != "" {
+			data = strings.Replace(goodbye, `"start"`, `"user":"`+tt.page+`","start"`, 1)
+		}
+		r := s.request(t, beacon.Text(data))
+		if tt.cookie != "" {
+			r.AddCookie(&http.Cookie{Name: "session", Value: tt.cookie})
+		}
+		s.expect(t, r, http.StatusNoContent, "")
+	}
+	var got []string
+	for _, e := range recorder.Events() {
+		got = append(got, e.Attrs["user"])
+	}
+	if diff := cmp.Diff([]string{"alice", "", "", "", "bob"}, got); diff != "" {
+		t.Errorf("users (-want +got):\n%s", diff)
 	}
 }
 
