@@ -320,3 +320,38 @@ func TestReverseProxy(t *testing.T) {
 		})
 	}
 }
+
+// TestRealIP: what writes RemoteAddr believes the visitor, whatever the handler is told of
+// proxies, unless the handler is outside of it.
+func TestRealIP(t *testing.T) {
+	h := newHost(t, func(c *beacon.Config) {
+		c.ClientIP = beacon.IPFull
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	})
+	for _, tt := range []struct {
+		app  http.Handler
+		want string
+	}{
+		{h.Middleware(realIP(app)), "203.0.113.7"},
+		{realIP(h.Middleware(app)), "6.6.6.6"},
+	} {
+		s := serve(t, tt.app)
+		r := s.request(t, jsonBody)
+		r.Header.Set("X-Forwarded-For", "6.6.6.6, 203.0.113.7") // the visitor's own word, and the proxy's
+		s.expect(t, r, http.StatusNoContent, "")
+		events := h.events.Events()
+		if got := events[len(events)-1].Request.ClientIP.String(); got != tt.want {
+			t.Errorf("the visitor is %s, want %s", got, tt.want)
+		}
+	}
+}
+
+// realIP does what chi's RealIP does, which is deprecated for it, with this header.
+func realIP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ","); first != "" {
+			r.RemoteAddr = first
+		}
+		next.ServeHTTP(w, r)
+	})
+}
