@@ -155,10 +155,14 @@ const put = (b, data, more, name) => {
   }
 };
 
-/** Reports totals, if there is more, so that a later report makes up for a lost one. */
-const tell = () => {
+/**
+ * Reports totals, if there is more, so that a later report makes up for a lost one.
+ * @param {unknown} [ended] nothing else will be reported of this page view: if the visitor
+ * has not said yet whether that may be, the report waits
+ */
+const tell = (ended) => {
   account();
-  if (awake && gate() && visible > reported) {
+  if (awake && (gate() || (ended && visible && !never())) && visible > reported) {
     reported = visible;
     put(totals, more, { start, end, engaged, seen: visible, ref: from, name: title ?? undefined }, "session");
   }
@@ -176,14 +180,15 @@ const begin = (id = newId()) => {
   tell();
 };
 
-const push = () => {
-  tell();
+/** @param {unknown} [ended] */
+const push = (ended) => {
+  tell(ended);
   totals.sendNow();
 };
 
 /** Begins another page view. @param {string} [ref] @param {object} [data] */
 const turn = (ref, name = title, data = more) => {
-  push();
+  push(1);
   events.sendNow();
   from = ref;
   title = name;
@@ -270,6 +275,7 @@ export const pageBack = started(() => {
   renew();
   parked.forEach((p) => save(p));
   recall();
+  tell(1);
   begin();
 });
 

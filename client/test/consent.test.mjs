@@ -48,6 +48,48 @@ test("consent granted: all of it goes", async () => {
   }
 });
 
+test("page views that ended before consent was granted go with it", async () => {
+  for (const how of ["address", "view", "back"]) {
+    const w = new World();
+    const tab = await open(w, { init: { consent: "required", spa: true }, url: "https://example.com/a" });
+    await w.tick(4_000);
+    if (how === "back") {
+      await tab.leave({ persisted: true });
+      await tab.restore();
+    } else if (how === "view") {
+      tab.beacon.view("b");
+    } else {
+      tab.win.history.pushState(null, "", "/b");
+      tab.win.emit("popstate");
+    }
+    await w.tick(3_000);
+    assert.deepEqual([w.requests.length, stored(w)], [0, []]);
+    tab.beacon.consent("granted");
+    await tab.leave();
+    const seen = new Map(w.items.filter((i) => i.e === "session").map((i) => [i.envelope.pv, i.d.seen]));
+    assert.deepEqual([...seen.values()].map((ms) => Math.round(ms / 1000)).sort(), [3, 4], how);
+    assert.equal(new Set(w.items.map((i) => i.envelope.sid)).size, 1);
+  }
+});
+
+test("page views that ended before consent was denied are dropped", async () => {
+  for (const gpc of [false, true]) {
+    const errors = [];
+    const w = new World();
+    const tab = await open(w, { gpc, init: { consent: "required", onerror: (e) => errors.push(e) } });
+    await w.tick(4_000);
+    tab.beacon.view("b");
+    await w.tick(3_000);
+    tab.beacon.consent("denied");
+    tab.beacon.view("c");
+    await w.tick(3_000);
+    tab.beacon.consent("granted");
+    await tab.leave();
+    assert.deepEqual(w.items.map((i) => i.d.name), gpc ? [] : ["c"]);
+    assert.deepEqual(errors, []);
+  }
+});
+
 test("consent denied: dropped, purged, and nothing afterwards", async () => {
   for (const from of ["required", "granted"]) {
     const w = new World();
