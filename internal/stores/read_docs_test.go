@@ -39,6 +39,7 @@ func TestDocs(t *testing.T) {
 		consume(t, s, documented())
 		answers := map[string]string{
 			"pages":  "https://example.com/ 20 1.5 30|https://example.com/pricing 10 2 20|",
+			"median": "https://example.com/ 20 1.5|https://example.com/pricing 10 2|",
 			"next":   "https://example.com/ (left) 10|https://example.com/ https://example.com/pricing 10|https://example.com/pricing (left) 10|",
 			"funnel": "20 10|",
 			"data":   "pro 10|free 2|",
