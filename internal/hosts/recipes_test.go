@@ -184,6 +184,11 @@ func TestLoginMidVisit(t *testing.T) {
 	}
 }
 
+func tagOfUser(h *beacon.Handler, user string) template.HTML {
+	tag := h.ScriptTag(client.Tag{Props: map[string]any{"user": user}})
+	return tag
+}
+
 func withUserOfPage(sink beacon.Sink) (*beacon.Handler, error) {
 	h, err := beacon.New(beacon.Config{
 		Sink: sink,
@@ -196,11 +201,6 @@ func withUserOfPage(sink beacon.Sink) (*beacon.Handler, error) {
 		},
 	})
 	return h, err
-}
-
-func tagOfUser(h *beacon.Handler, user string) template.HTML {
-	tag := h.ScriptTag(client.Tag{Props: map[string]any{"user": user}})
-	return tag
 }
 
 // TestUserOfPage: what a page could not send is sent by the next one, with the cookie of
