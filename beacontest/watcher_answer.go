@@ -33,14 +33,15 @@ import (
 // came instead, and what to look at; events, refused and others hold it. others counts
 // what came without the cookie, of whatever test: events, and refusals by reason.
 //
-// Requests of other machines, of pages of other sites, and through proxies get 403,
-// unless Remote is set. Proxies are known by the headers that they add, or by HTTP/1.0;
-// one that does neither, as nginx may, is known by the Host that it passes on, if it does.
+// Requests of other machines, of pages of other sites, by names that are not localhost or
+// an address of this machine, and through proxies get 403, unless Remote is set. Proxies
+// are known by the headers that they add, or by HTTP/1.0; one that does neither, as nginx
+// may, is known by the Host that it passes on, if it does.
 func (w *Watcher) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h := rw.Header()
 	h.Set("Cache-Control", "no-store")
 	if !w.Remote && !local(r) {
-		http.Error(rw, "beacontest: only for programs and pages of this machine, asked without a proxy: see Watcher.Remote", http.StatusForbidden)
+		http.Error(rw, "beacontest: only for programs and pages of this machine that ask it as localhost or 127.0.0.1, and through no proxy: see Watcher.Remote", http.StatusForbidden)
 		return
 	}
 	if r.Method != http.MethodGet {
@@ -169,7 +170,12 @@ func (q question) missing(all []beacon.Event, found int, refused []refusal, othe
 	switch {
 	case len(all)+len(refused) > 0:
 	case len(others) > 0:
-		fmt.Fprintf(&b, " Nothing came with the cookie %s=%s; without a cookie came %v. Is the cookie set for the host that the beacons go to, before the page is opened?", TestCookie, q.test, others)
+		var without []string
+		for _, what := range slices.Sorted(maps.Keys(others)) {
+			without = append(without, fmt.Sprintf("%s: %d", what, others[what]))
+		}
+		fmt.Fprintf(&b, " Nothing came with the cookie %s=%s; without a cookie came %s. Is the cookie set for the host that the beacons go to, before the page is opened? "+
+			"From a page of another site it has to be partitioned, and reports of the browser have none.", TestCookie, q.test, strings.Join(without, ", "))
 	default:
 		b.WriteString(" Nothing reached the handler. Does the page load the script, does the visitor agree (data-consent, Global Privacy Control), " +
 			"is the page https or of this machine, and is the handler at the tag's endpoint? With data-debug the console of the page says which.")

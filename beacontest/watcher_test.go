@@ -260,7 +260,7 @@ func TestWatcherSaysWhy(t *testing.T) {
 
 	w.send("", beacon.Text("x"))
 	w.send("", beacon.Text("x"), set("Sec-Fetch-Site", "cross-site"), set("Origin", "https://other.example"))
-	m := ask("silent", "Nothing came with the cookie beacontest=silent; without a cookie came map[events:1 origin:1].")
+	m := ask("silent", "Nothing came with the cookie beacontest=silent; without a cookie came events: 1, origin: 1.")
 	if diff := cmp.Diff(map[string]int{"events": 1, "origin": 1}, m.Others); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

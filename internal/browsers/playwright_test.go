@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +22,10 @@ func shop(h *beacon.Handler, r *http.Request) string {
 		return `<script>navigator.sendBeacon("/_pb", "mark")</script>`
 	}
 	tag := client.Tag{Queue: true, Consent: r.URL.Query().Get("consent")}
-	return string(h.ScriptTag(tag)) + `<button onclick="beacon.log('bought', {sku: 'A-1'})">Buy</button>`
+	return string(h.ScriptTag(tag)) + buy
 }
+
+const buy = `<button onclick="beacon.log('bought', {sku: 'A-1'})">Buy</button>`
 
 // TestPlaywright runs the tests of docs/testing.md, of which each has its own events,
 // several times at once; and a test whose events do not come is told why.
@@ -36,19 +39,28 @@ func TestPlaywright(t *testing.T) {
 			t.Skip(err)
 		}
 	}
-	srv := underTest(t, shop)
+	// The same shop at another site: to browsers, localhost and 127.0.0.1 are two.
+	var tag string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<!doctype html><title>page</title>", tag, buy)
+	}))
+	t.Cleanup(other.Close)
+	pages := strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
+	srv := underTest(t, shop, pages)
+	tag = string(client.ScriptTag(client.Tag{Queue: true, Src: srv.URL + "/_pb.js", Endpoint: srv.URL + "/_pb"}))
 	code := fragments(t, "docs/testing.md")
-	has(t, code, "events.spec.js", "events.js")
+	has(t, code, "events.spec.js", "events.js", "collector.spec.js")
 	k := kitchen(t.TempDir())
 	k.write(t, "package.json", `{"private": true, "type": "module"}`)
 	k.run(t, "npm", "install", "--no-fund", "--no-audit", "--silent", "@playwright/test@1")
 	for name, text := range code {
-		k.write(t, name, text)
+		k.write(t, name, strings.NewReplacer("https://shop.example", pages, "https://collect.example", srv.URL).Replace(text))
 	}
 	k.write(t, "playwright.config.js", fmt.Sprintf(`export default { fullyParallel: true, workers: 2, repeatEach: 2, timeout: 60_000, reporter: "line", use: {
 		baseURL: %q, launchOptions: { executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] } } }`, srv.URL))
 	out, err := k.playwright(t)
-	if err != nil || !strings.Contains(out, "4 passed") {
+	if err != nil || !strings.Contains(out, "6 passed") {
 		t.Errorf("%v\n%s", err, out)
 	}
 

@@ -15,11 +15,12 @@ import (
 	"github.com/pagebeacon/beacon/beacontest"
 )
 
-// underTest is a program with a Watcher in it, which is asked at /_test/events.
-func underTest(t *testing.T, page func(h *beacon.Handler, r *http.Request) string) *httptest.Server {
+// underTest is a program with a Watcher in it, which is asked at /_test/events. Pages of
+// origins may send there as well as its own.
+func underTest(t *testing.T, page func(h *beacon.Handler, r *http.Request) string, origins ...string) *httptest.Server {
 	t.Helper()
 	watcher := &beacontest.Watcher{}
-	h, err := beacon.New(watcher.Config(beacon.Config{}))
+	h, err := beacon.New(watcher.Config(beacon.Config{Origins: origins}))
 	if err != nil {
 		t.Fatal(err)
 	}
