@@ -44,6 +44,7 @@ func TestDocs(t *testing.T) {
 			"funnel": "20 10|",
 			"data":   "pro 10|free 2|",
 			"last":   "https://example.com/ 20|",
+			"vitals": "LCP 257|", // of 200, 204, … 276
 			"attrs":  "0 15 25|1 15 25|",
 			"twice":  "1|",
 		}
@@ -179,8 +180,8 @@ func documented() (events []beacon.Event) {
 		}
 		report("a", "/", 1, start, time.Second, time.Second)
 		report("a", "/", 2, start, 4*time.Second, 1500*time.Millisecond)
-		add("a", "vitals", "/", 1, start, `{"lcp": 100}`)
-		add("a", "vitals", "/", 2, start, `{"lcp": 200}`)
+		add("a", "vital", "/", 1, start, `{"name": "LCP", "value": 100}`)
+		add("a", "vital", "/", 2, start, fmt.Sprintf(`{"name": "LCP", "value": %d}`, 200+4*n))
 		if n%2 == 0 {
 			report("b", "/pricing", 1, start.Add(time.Minute), time.Duration(3+n)*time.Second, 2*time.Second)
 			add("b", "log", "/pricing", 1, start.Add(time.Minute), `{"msg": "signup", "plan": "pro"}`)
