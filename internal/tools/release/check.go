@@ -16,6 +16,10 @@ func (r *release) check() error {
 	if err := wellFormed(r.version); err != nil {
 		return err
 	}
+	var err error
+	if r.root, err = git(r.root, "rev-parse", "--show-toplevel"); err != nil { // commands run elsewhere, too
+		return err
+	}
 	branch, err := git(r.root, "rev-parse", "--abbrev-ref", "HEAD")
 	if err != nil {
 		return err

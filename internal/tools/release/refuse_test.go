@@ -93,7 +93,7 @@ func TestBroken(t *testing.T) {
 		mustGit(t, repo, "add", "--all")
 		mustGit(t, repo, "commit", "-q", "-m", "Too early")
 		before := state(t, repo)
-		version := next(t, repo)
+		version := next()
 		err := run(repo, version, false)
 		if err == nil || !strings.Contains(err.Error(), "connect/kafka does not compile with "+version) || !strings.Contains(err.Error(), "NotReleasedYet") {
 			t.Error(err)
@@ -150,8 +150,17 @@ func TestDry(t *testing.T) {
 	}
 	mustGit(t, repo, "commit", "-q", "-m", "The root alone")
 	before := state(t, repo)
-	version := next(t, repo)
-	if err := run(repo, version, true); err != nil {
+	version := next()
+	// From wherever in the repository it is called, and however that is written.
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	below, err := filepath.Rel(here, filepath.Join(repo, "client"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(below, version, true); err != nil {
 		t.Error(err)
 	}
 	if after := state(t, repo); after != before {
@@ -161,6 +170,23 @@ func TestDry(t *testing.T) {
 		if found, _ := filepath.Glob(filepath.Join(must(t, nil, repo, "go", "env", "GOMODCACHE"), pattern)); len(found) > 0 {
 			t.Errorf("still in the module cache: %s", found)
 		}
+	}
+}
+
+// TestCommit: a file that the go command has made is in the release, too.
+func TestCommit(t *testing.T) {
+	r := release{tmp: t.TempDir()}
+	mustGit(t, r.tmp, "init", "-q", "repo")
+	mustGit(t, r.repo(), "config", "user.name", "Test")
+	mustGit(t, r.repo(), "config", "user.email", "test@example.org")
+	edit(t, r.repo(), "connect/new/go.sum", "", "a.example v1.0.0 h1:\n")
+	for range 2 { // the second time there is nothing to do
+		if err := r.commit("Release"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := mustGit(t, r.repo(), "log", "--name-only", "--format="); got != "connect/new/go.sum" {
+		t.Errorf("%q is in the commits", got)
 	}
 }
 

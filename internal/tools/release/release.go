@@ -85,7 +85,11 @@ func (r *release) commit(message string) error {
 	if err != nil || changed == "" {
 		return err
 	}
-	_, err = git(r.repo(), "commit", "-q", "--all", "-m", message)
+	// Also what is new, as the go.sum of a module that needed none.
+	if _, err := git(r.repo(), "add", "--all"); err != nil {
+		return err
+	}
+	_, err = git(r.repo(), "commit", "-q", "-m", message)
 	return err
 }
 

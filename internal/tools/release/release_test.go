@@ -32,7 +32,8 @@ func clone(t *testing.T) string {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	mustGit(t, "", "clone", "-q", "--shared", from, dir)
+	// Without tags: what is released by now makes no difference.
+	mustGit(t, "", "clone", "-q", "--shared", "--no-tags", from, dir)
 	mustGit(t, dir, "checkout", "-q", "-B", "main")
 	mustGit(t, dir, "remote", "set-url", "origin", dir) // what is released elsewhere is of no concern
 	mustGit(t, dir, "config", "user.name", "Test")
@@ -81,29 +82,16 @@ func state(t *testing.T, dir string) string {
 	return mustGit(t, dir, "show-ref", "--head", "-d") + "\n" + mustGit(t, dir, "status", "--porcelain")
 }
 
-// next returns a version that comes next in the clone, and that nobody else uses: the
-// module cache is shared.
-func next(t *testing.T, dir string) string {
-	t.Helper()
-	var before string
-	for tag := range strings.FieldsSeq(mustGit(t, dir, "tag", "--list", "v*", "--sort", "v:refname")) {
-		if !strings.Contains(tag, "-") {
-			before = tag
-		}
-	}
-	version := "v1.0.0"
-	if before != "" {
-		major, minor, _ := numbers(before)
-		version = fmt.Sprintf("v%d.%d.0", max(major, 1), minor+1)
-	}
-	return version + "-proof." + strconv.FormatInt(time.Now().UnixNano(), 36) + "x"
+// next returns a version that nobody else uses: the module cache is shared.
+func next() string {
+	return "v1.0.0-proof." + strconv.FormatInt(time.Now().UnixNano(), 36) + "x"
 }
 
 // TestRelease makes a release with the one command, has the go command build a module
 // proxy from its tags, and lets a host outside the tree use all of it by version.
 func TestRelease(t *testing.T) {
 	repo := clone(t)
-	version := next(t, repo)
+	version := next()
 	main := mustGit(t, repo, "rev-parse", "main")
 	script, err := filepath.Abs(filepath.Join(repository, ".ci", "release"))
 	if err != nil {
