@@ -62,9 +62,12 @@ func printable(s string) string {
 	return s
 }
 
-func short(s string) string {
-	if len(s) > 60 {
-		return s[:60] + "…"
+func short(s string) string { return cut(s, 60) }
+
+// cut returns no more than n bytes of a text, and no part of a character.
+func cut(s string, n int) string {
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n], "") + "…"
 	}
 	return s
 }

@@ -37,7 +37,10 @@ type came struct {
 func (a arrival) came() came {
 	c := came{
 		Kind: a.Body.Kind(), Name: printable(short(a.Name)), Sample: short(a.Query.Get("kind")), Session: a.Session,
-		Time: float64(a.Received.UnixMicro()) / 1e3, Code: a.code, Said: a.said,
+		Time: float64(a.Received.UnixMicro()) / 1e3, Code: a.code, Said: make([]string, len(a.said)),
+	}
+	for i, text := range a.said {
+		c.Said[i] = cut(text, 1000)
 	}
 	if j, ok := a.Body.(beacon.JSON); ok && len(j) <= 1000 {
 		c.JSON = string(j)

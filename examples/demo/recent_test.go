@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,5 +69,19 @@ func TestSince(t *testing.T) {
 	r.clear()
 	if came, n := r.since(0); len(came) > 0 || n != told+5 {
 		t.Errorf("cleared: %+v, %d", came, n)
+	}
+}
+
+// TestCame: what the page is told of an event is no longer than what somebody reads.
+func TestCame(t *testing.T) {
+	long := strings.Repeat("ä", 50_000)
+	a, err := newArrival(beacon.Event{ID: "1", Name: "x" + long, Query: beacon.Form{{Name: "kind", Value: long}},
+		Body: beacon.JSON(`{"start":1700000000000,"end":1700000001000,"msg":"` + long + `"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := json.Marshal(a.came())
+	if err != nil || len(told) > 5000 || bytes.ContainsRune(told, '\uFFFD') || bytes.Contains(told, []byte(`\\x`)) {
+		t.Errorf("%d bytes, %v: %.3000s", len(told), err, told)
 	}
 }
