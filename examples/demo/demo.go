@@ -84,6 +84,7 @@ func newDemo(logger *log.Logger, dir string) (*demo, error) {
 	if d.store, err = openStore(dir, show, d.recent.all); err != nil {
 		return nil, err
 	}
+	d.recent.begin()
 	close(d.opened) // what the last run took and did not store is stored now
 	return d, nil
 }

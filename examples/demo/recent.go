@@ -18,6 +18,7 @@ type recent struct {
 	events []json.RawMessage // oldest first
 	bytes  int
 	n      uint64 // of the last one
+	old    uint64 // of the last one of the runs before
 	came   []came // the last of them
 }
 
@@ -79,12 +80,23 @@ func (r *recent) all() []json.RawMessage {
 	return append([]json.RawMessage{}, r.events...)
 }
 
-// since returns what came after the first n, and how many that were in all.
+// since returns what came after the first n, and how many that were in all. A page that
+// was there before this run has the number of another, and gets what came in this one.
 func (r *recent) since(n uint64) ([]came, uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if n < r.old || n > r.n {
+		n = r.old
+	}
 	i := sort.Search(len(r.came), func(i int) bool { return r.came[i].N > n })
 	return append([]came{}, r.came[i:]...), r.n
+}
+
+// begin says that what is there is of the runs before.
+func (r *recent) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.old = r.n
 }
 
 // size returns how many events are kept, and their bytes.

@@ -53,7 +53,7 @@ func TestSince(t *testing.T) {
 	for range told + 5 {
 		r.add(arrival{Event: beacon.Event{Body: beacon.JSON(`{"a":1}`)}, data: []byte("{}")})
 	}
-	for after, want := range map[uint64][2]uint64{0: {6, told + 5}, 5: {6, told + 5}, 6: {7, told + 5}, told + 4: {told + 5, told + 5}, told + 5: {}, 1000: {}, 1<<64 - 1: {}} {
+	for after, want := range map[uint64][2]uint64{0: {6, told + 5}, 5: {6, told + 5}, 6: {7, told + 5}, told + 4: {told + 5, told + 5}, told + 5: {}, 1000: {6, told + 5}, 1<<64 - 1: {6, told + 5}} {
 		came, n := r.since(after)
 		var got [2]uint64
 		if len(came) > 0 {
@@ -66,8 +66,17 @@ func TestSince(t *testing.T) {
 	if came, _ := r.since(told + 4); len(came) != 1 || came[0].JSON != `{"a":1}` {
 		t.Errorf("the last is %+v", came)
 	}
+
+	// The server has started again, and the page is still there.
+	r.begin()
+	r.add(arrival{Event: beacon.Event{Body: beacon.Empty{}}, data: []byte("{}")})
+	for after, want := range map[uint64]int{0: 1, told: 1, told + 5: 1, told + 6: 0, 1000: 1} {
+		if came, n := r.since(after); len(came) != want || n != told+6 {
+			t.Errorf("since %d, of a run before or of this one: %d", after, len(came))
+		}
+	}
 	r.clear()
-	if came, n := r.since(0); len(came) > 0 || n != told+5 {
+	if came, n := r.since(0); len(came) > 0 || n != told+6 {
 		t.Errorf("cleared: %+v, %d", came, n)
 	}
 }

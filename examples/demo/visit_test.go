@@ -99,6 +99,18 @@ func TestVisit(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("what the last run logged is logged again:\n%s", out)
 	}
+
+	// A page that was open all the time hears of what comes now, and of nothing twice.
+	for _, tt := range []struct{ after, want int }{{1, 0}, {1000, 0}, {1000, 1}} {
+		if tt.want > 0 {
+			send(h, beacontest.NewRequest(endpoint, beacon.Text("waited")))
+			stored(t, again)
+		}
+		var v visited
+		if get(t, h, fmt.Sprint("/api/visit?after=", tt.after), &v); len(v.Came) != tt.want {
+			t.Errorf("after %d: %+v", tt.after, v.Came)
+		}
+	}
 }
 
 // TestLive: the live page has the events, those of the last run as well, and only pages of

@@ -58,7 +58,7 @@ export async function ask() {
   try {
     const answer = await fetch(`/api/visit?session=${encodeURIComponent(session())}&after=${after}`, {cache: 'no-store'});
     server = await answer.json();
-    after = server.n; // another run of the server counts from one again
+    after = server.n;
     for (const event of server.came) for (const f of arrived) f(event);
   } catch {
     server = {...server, down: true}; // it asks again
