@@ -88,7 +88,7 @@ func (t tree) tested(name string) bool {
 		return true // the root has tests
 	}
 	for f, text := range t {
-		if isTest(f) && (strings.Contains(text, path.Dir(name)+`"`) || strings.Contains(text, name) ||
+		if isTest(f) && (path.Dir(name) != "." && strings.Contains(text, path.Dir(name)+`"`) || strings.Contains(text, name) ||
 			strings.HasPrefix(name, path.Dir(f)+"/") && strings.Contains(text, path.Base(name))) {
 			return true
 		}

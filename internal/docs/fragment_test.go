@@ -14,7 +14,8 @@ var house = tree{
 	"shop/testdata/unused.conf": "location /unused {\n}\n",
 	"cmd/lonely/main.go":        "package main\n\nfunc main() { lonely() }\n",
 	"named/program/main.go":     "package main\n\nfunc main() { named() }\n",
-	"other_test.go":             "package other\n\nvar program = \"named/program\"\n",
+	"other_test.go":             "package other\n\nvar program, sentence = \"named/program\", \"It is named.\"\n",
+	"root.conf":                 "location /root {\n}\n",
 }
 
 func TestFragmentsHeld(t *testing.T) {
@@ -39,6 +40,7 @@ func TestFragmentsHeld(t *testing.T) {
 		{"not what is in a comment of Go", "```js\nof the test\n```", "no file has it"},
 		{"a configuration", "```nginx\nproxy_pass http://127.0.0.1:1;\n```", ""},
 		{"a configuration that no test names", "```nginx\nlocation /unused {\n```", "which no test runs"},
+		{"a configuration in the root that no test names", "```nginx\nlocation /root {\n```", "which no test runs"},
 		{"a file of the page", "```js main.js\nanything();\n```", ""},
 		{"a file that another one imports", "```js main.js\nimport \"./part.js\";\n```\n\n```js part.js\nanything();\n```", ""},
 		{"a file that nobody uses", "```js other.js\nanything();\n```", "uses other.js"},
