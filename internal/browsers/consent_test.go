@@ -1,13 +1,16 @@
 package browsers
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pagebeacon/beacon"
+	"github.com/pagebeacon/beacon/beacontest"
 	"github.com/pagebeacon/beacon/client"
 )
 
@@ -41,6 +44,41 @@ func TestConsentFailsClosed(t *testing.T) {
 		time.Sleep(pause(1))
 		p.Close()
 		f.eventually(t, 1, "said with consent", 10*time.Second)
+	})
+}
+
+// TestReportsAskNobody: what the browser and the page send without the client does not
+// wait for consent.
+func TestReportsAskNobody(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *Browser, _ *site) {
+		var events beacontest.Recorder
+		h, err := beacon.New(beacon.Config{Sink: &events})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewServer(h.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.Header().Set("Content-Security-Policy", "script-src 'self' 'unsafe-eval'; img-src 'none'; report-uri /_pb")
+			fmt.Fprint(w, "<!doctype html><title>page</title>", h.ScriptTag(client.Tag{Consent: "required"}), `<img src="/forbidden.png" alt="">`)
+		})))
+		defer srv.Close()
+		p := b.Open(srv.URL)
+		p.WaitFor(ready)
+		p.Eval(`beacon.log("said without consent"); navigator.sendBeacon("/_pb", "sent by hand")`, nil)
+		p.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		for _, kind := range []string{"report", "text"} {
+			if _, err := events.Wait(ctx, 1, func(e beacon.Event) bool { return e.Body.Kind() == kind }); err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+		for _, e := range events.Events() {
+			if e.Body.Kind() == "json" {
+				t.Errorf("%s was sent without consent", e.Name)
+			}
+		}
 	})
 }
 
