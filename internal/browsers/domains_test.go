@@ -18,6 +18,13 @@ import (
 // collector's.
 const otherDomainTag = `<script src="https://collect.example/_pb.js" data-endpoint="https://collect.example/_pb" async></script>`
 
+// otherDomainModule is the same with a module that the page imports from the collector.
+const otherDomainModule = `<script type="module">
+	import { beacon, init } from "https://collect.example/_pb.mjs";
+	init({ endpoint: "https://collect.example/_pb" });
+	globalThis.beacon = beacon;
+</script>`
+
 // TestOtherDomain: a page whose tag names a collector of another origin, of its own site
 // and of another one, is a session there, if the collector lists the page's origin. The
 // collector's Lax cookie comes along within a site only. A page that is not listed leaves
@@ -42,13 +49,14 @@ func otherDomain(t *testing.T, b *Browser) {
 	}))
 	t.Cleanup(pages.Close)
 	for _, tt := range []struct {
-		name, host string
-		listed     bool
-		user       string
+		name, host, tag string
+		listed          bool
+		user            string
 	}{
-		{"same site", "127.0.0.1", true, "alice"},
-		{"another site", "localhost", true, ""},
-		{"not listed", "localhost", false, ""},
+		{"same site", "127.0.0.1", otherDomainTag, true, "alice"},
+		{"another site", "localhost", otherDomainTag, true, ""},
+		{"module of another site", "localhost", otherDomainModule, true, ""},
+		{"not listed", "localhost", otherDomainTag, false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var mu sync.Mutex
@@ -80,7 +88,7 @@ func otherDomain(t *testing.T, b *Browser) {
 			})))
 			t.Cleanup(collector.Close)
 			origin := strings.Replace(collector.URL, "127.0.0.1", tt.host, 1)
-			tag = strings.ReplaceAll(otherDomainTag, "https://collect.example", origin)
+			tag = strings.ReplaceAll(tt.tag, "https://collect.example", origin)
 
 			b := b.For(t)
 			b.Open(origin + "/login").Close()
