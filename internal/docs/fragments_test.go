@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -27,5 +28,24 @@ func TestFragments(t *testing.T) {
 	}
 	if held < 20 {
 		t.Errorf("only %d fragments were found: they are looked for in the wrong way", held)
+	}
+}
+
+// TestSpans: nothing of a fragment got into the code of a sentence.
+func TestSpans(t *testing.T) {
+	files, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans := 0
+	for name, p := range newChecker(files).pages {
+		for _, s := range p.spans {
+			if spans++; strings.Contains(s.text, "\t") {
+				t.Errorf("%s:%d: a tab in %q", name, s.line, s.text)
+			}
+		}
+	}
+	if spans < 1000 {
+		t.Errorf("only %d were found: they are looked for in the wrong way", spans)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -19,7 +20,8 @@ import (
 	"github.com/pagebeacon/beacon/client"
 )
 
-// This file has the programs of docs/mounting.md: its fragments are cut out of here.
+// This file has the programs of docs/mounting.md and one of docs/trust.md: their fragments
+// are cut out of here.
 
 // TestCSRFPages: the application stays protected, and the endpoint is exempt.
 func TestCSRFPages(t *testing.T) {
@@ -373,6 +375,40 @@ func TestSites(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRobots: what calls itself a robot is taken, and marked.
+func TestRobots(t *testing.T) {
+	var events beacontest.Recorder
+	h, err := markedRobots(&events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, h).at("/_pb")
+	agents := []string{"Mozilla/5.0 (compatible; examplebot/2.1)", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"}
+	for _, agent := range agents {
+		r := s.request(t, beacon.Text("hello"))
+		r.Header.Set("User-Agent", agent)
+		s.expect(t, r, http.StatusNoContent, "")
+	}
+	for i, want := range []string{"by name", ""} {
+		if e := events.Events()[i]; e.Attrs["robot"] != want {
+			t.Errorf("%s: marked %q, want %q", e.Request.UserAgent, e.Attrs["robot"], want)
+		}
+	}
+}
+
+func markedRobots(events beacon.Sink) (*beacon.Handler, error) {
+	robot := regexp.MustCompile(`(?i)bot|crawl|spider|headless`) // what you see in your own events
+	return beacon.New(beacon.Config{
+		Sink: events,
+		Enrich: func(_ *http.Request, e *beacon.Event) error {
+			if robot.MatchString(e.Request.UserAgent) {
+				e.Attrs = map[string]string{"robot": "by name"}
+			}
+			return nil
+		},
+	})
 }
 
 // TestOtherDomains: which pages may send to a collector that is not theirs. What they

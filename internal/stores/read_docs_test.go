@@ -46,6 +46,7 @@ func TestDocs(t *testing.T) {
 			"last":   "https://example.com/ 20|",
 			"vitals": "LCP 257|", // of 200, 204, … 276
 			"attrs":  "0 15 25|1 15 25|",
+			"robots": "robots 2|visitors 18|",
 			"twice":  "1|",
 		}
 		days, err := s.Days(ctx, store.Query{}, nil)
@@ -164,6 +165,9 @@ func documented() (events []beacon.Event) {
 		start := midnight.Add(2*time.Hour + time.Duration(n)*2*time.Hour)
 		session := fmt.Sprintf("visit%02d", n)
 		attrs := map[string]string{"user": fmt.Sprint(n % 4 / 2)}
+		if n > 17 {
+			attrs["robot"] = "by name"
+		}
 		add := func(view, name, page string, seq int, at time.Time, body string) {
 			mode, series := beacon.ModeReplace, view+name
 			if name == "log" {

@@ -108,7 +108,7 @@ func watched(cfg beacon.Config) beacon.Config {
 	cfg.OnRefused = func(r *http.Request, body []byte, why *beacon.RequestError) {
 		slog.Info("refused", "method", r.Method, "path", r.URL.Path, "origin", r.Header.Get("Origin"), "why", why, "bytes", len(body))
 	}
-	cfg.Sink = sink.Tee(sink.Required(cfg.Sink), sink.BestEffort(sink.Log(slog.Default().Handler(), slog.LevelDebug), nil))
+	cfg.Sink = sink.Tee(sink.Required(cfg.Sink), sink.BestEffort(sink.Log(slog.Default().Handler(), slog.LevelInfo), nil))
 	return cfg
 }
 
@@ -117,7 +117,7 @@ func watched(cfg beacon.Config) beacon.Config {
 func TestWatched(t *testing.T) {
 	var out bytes.Buffer
 	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
 	defer slog.SetDefault(before)
 	h := handler(t, watched(beacon.Config{Sink: taken(nil)}))
 	send(h, post("application/json", `{"a":1}`))
