@@ -15,6 +15,7 @@ import (
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
+	"github.com/pagebeacon/beacon/sessions"
 )
 
 // byHand is what stood there: a handler that reads three fields of a form and logs them.
@@ -150,5 +151,38 @@ func TestBothOnAPage(t *testing.T) {
 		`"ev":[{"n":1,"t":%[1]d,"e":"session","d":{"start":%[1]d,"end":%[1]d,"seen":5,"engaged":5}}]}`, now))))
 	if n := len(visits(t, s)); n != 2 {
 		t.Errorf("%d sessions", n)
+	}
+}
+
+// TestSameMillisecond: a start is all that tells views of two visitors apart, unless
+// somebody says whose they are.
+func TestSameMillisecond(t *testing.T) {
+	daily, err := sessions.NewDaily(sessions.DailyOptions{DropAddress: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		config beacon.Config
+		want   int
+	}{
+		"as they come": {beacon.Config{}, 1},
+		"with Daily":   {beacon.Config{Enrich: daily.Enrich, ClientIP: beacon.IPFull}, 2},
+	} {
+		s := opened(t, filepath.Join(t.TempDir(), "visits.db"))
+		tt.config.Sink = s
+		h, err := beacon.New(tt.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, visitor := range []string{"192.0.2.1:1234", "198.51.100.7:1234"} {
+			for _, form := range page(time.UnixMilli(1_772_600_767_123), time.Minute) {
+				r := beacontest.NewRequest("/log-tracking", form)
+				r.RemoteAddr = visitor
+				h.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		}
+		if got := visits(t, s); len(got) != tt.want {
+			t.Errorf("%s: %d sessions, want %d", name, len(got), tt.want)
+		}
 	}
 }
