@@ -207,14 +207,18 @@ func TestEnsureStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, subject := range map[string]string{"site": "site.*", "site_dead": "site.dead.*"} {
+	const day = 24 * time.Hour
+	for name, want := range map[string]struct {
+		subject string
+		maxAge  time.Duration
+	}{"site": {"site.*", 7 * day}, "site_dead": {"site.dead.*", 30 * day}} {
 		s, err := js.Stream(until(t), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := s.CachedInfo().Config
 		if c.Storage != jetstream.FileStorage || c.Discard != jetstream.DiscardNew || c.Retention != jetstream.LimitsPolicy ||
-			len(c.Subjects) != 1 || c.Subjects[0] != subject || c.MaxAge < 7*24*time.Hour || c.Duplicates != 2*time.Minute {
+			len(c.Subjects) != 1 || c.Subjects[0] != want.subject || c.MaxAge != want.maxAge || c.Duplicates != 2*time.Minute {
 			t.Errorf("%s: %+v", name, c)
 		}
 		c.MaxAge = 48 * time.Hour
