@@ -359,7 +359,7 @@ func TestSites(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := serve(t, all).at("/_pb")
-			for _, site := range []string{"shop.example", "blog.example", "shop.example"} {
+			for _, site := range []string{"shop.example", "blog.example", "shop.example", "shop.example:8443"} {
 				r := s.request(t, beacon.Text(site))
 				r.Host = site
 				r.Header.Set("Origin", "https://"+site)
@@ -370,7 +370,7 @@ func TestSites(t *testing.T) {
 			if a := s.do(t, r); a.StatusCode/100 != 4 {
 				t.Errorf("a site that is none: %d", a.StatusCode)
 			}
-			if n, m := len(shop.Events()), len(blog.Events()); n != 2 || m != 1 {
+			if n, m := len(shop.Events()), len(blog.Events()); n != 3 || m != 1 {
 				t.Errorf("%d events of the shop, %d of the blog", n, m)
 			}
 		})

@@ -3,6 +3,7 @@ package hosts
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/sink"
@@ -18,7 +19,8 @@ func oneHandler(shop, blog beacon.Sink) (http.Handler, error) {
 		Sink:  sink,
 		Hosts: []string{"shop.example", "blog.example"}, // others are refused
 		Enrich: func(r *http.Request, e *beacon.Event) error {
-			e.Attrs = map[string]string{"site": r.Host}
+			site, _, _ := strings.Cut(strings.ToLower(r.Host), ":") // Hosts takes any port, and capitals
+			e.Attrs = map[string]string{"site": site}
 			return nil
 		},
 	})
