@@ -194,7 +194,11 @@ func testConsent(t *testing.T, b *Browser, code map[string]string) {
 		if r.URL.Query().Has("gpc") {
 			fmt.Fprint(w, `<script>Object.defineProperty(Navigator.prototype, "globalPrivacyControl", {get: () => true, configurable: true})</script>`)
 		}
-		fmt.Fprint(w, code["consent.html"])
+		html := code["consent.html"]
+		if r.URL.Query().Has("blocked") { // by an extension, which leaves the page without the client
+			html = strings.Replace(html, "/_pb.js", "/blocked.js", 1)
+		}
+		fmt.Fprint(w, html)
 	})
 	srv := httptest.NewServer(h.Middleware(mux))
 	t.Cleanup(srv.Close)
@@ -268,6 +272,14 @@ func testConsent(t *testing.T, b *Browser, code map[string]string) {
 	s.eventually(t, 1, "said after all", 30*time.Second)
 	s.eventually(t, 0, "said after the denial", 0)
 	p = visit("/fifth")
+	p.Eval(`localStorage.clear()`, nil)
+	p.leave()
+	p = b.Open(srv.URL + "/?blocked")
+	p.WaitFor(asks)
+	p.Click("#no")
+	p.WaitFor(silent)
+	p.Navigate(srv.URL + "/again?blocked")
+	p.WaitFor(`return document.readyState === "complete" && document.querySelector("#ask").hidden`)
 	p.Eval(`localStorage.clear()`, nil)
 	p.leave()
 }
