@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -408,7 +409,15 @@ func testTokenOfNow(t *testing.T, b *Browser, code map[string]string) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprint(w, `<!doctype html><script type="module" src="/token.js"></script>`)
 	})
-	srv := httptest.NewServer(h.Middleware(mux))
+	app := h.Middleware(mux)
+	var asked atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/token" && asked.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable) // as while the server is replaced
+			return
+		}
+		app.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
 	p := b.Open(srv.URL + "/cached")
 	p.WaitFor(`const {beacon} = await import("/_pb.mjs"); return beacon.session !== ""`)
