@@ -7,21 +7,46 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/beacontest"
 )
 
+// An output is a log that is read while what becomes of sessions is still written.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (o *output) Reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.b.Reset()
+}
+
 // start returns a demo, its routes, and the log it writes.
-func start(t *testing.T) (*demo, http.Handler, *bytes.Buffer) {
+func start(t *testing.T) (*demo, http.Handler, *output) {
 	t.Helper()
 	return startIn(t, t.TempDir())
 }
 
-func startIn(t *testing.T, dir string) (*demo, http.Handler, *bytes.Buffer) {
+func startIn(t *testing.T, dir string) (*demo, http.Handler, *output) {
 	t.Helper()
-	var out bytes.Buffer
+	var out output
 	d, err := newDemo(log.New(&out, "", 0), dir)
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func TestVisit(t *testing.T) {
 	if err := again.view.Load().tracker.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if out.Len() > 0 {
+	if out.String() != "" {
 		t.Errorf("what the last run logged is logged again:\n%s", out)
 	}
 
