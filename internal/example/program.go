@@ -50,7 +50,7 @@ func Start(t testing.TB, source string) *Program {
 		files[file] = addresses.ReplaceAllFunc(files[file], func(was []byte) []byte {
 			host, _, _ := strings.Cut(string(was), ":")
 			if free[string(was)] == "" {
-				free[string(was)] = net.JoinHostPort(host, port(t))
+				free[string(was)] = net.JoinHostPort(host, FreePort(t))
 				p.URLs = append(p.URLs, "http://"+free[string(was)])
 			}
 			return []byte(free[string(was)])
@@ -89,9 +89,9 @@ func sources(t testing.TB, dir string) map[string][]byte {
 	return files
 }
 
-// port is free, and one that the system gives to nobody who asks for any: it is used only
-// when the program has been built, and again by the next process of it.
-func port(t testing.TB) string {
+// FreePort returns a port that nobody listens to, and that the system gives to nobody who
+// asks for any: it is used later, by a process that does not tell which one it was given.
+func FreePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(20_000 + rand.IntN(12_000))

@@ -6,18 +6,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pagebeacon/beacon/internal/example"
 )
 
 // A proxy is a reverse proxy as it stands in a distribution, with a configuration of
@@ -99,7 +99,7 @@ func (p proxy) start(t *testing.T, backend *site) *site {
 	}
 	pool := p.writeCertificate(t, dir)
 	for attempt := range 5 { // somebody else may have been faster to take the port
-		port := freePort(t)
+		port := example.FreePort(t)
 		replaced := strings.NewReplacer(
 			"127.0.0.1:8080", backend.addr(),
 			"listen 80;", "listen 127.0.0.1:"+port+";",
@@ -227,21 +227,6 @@ func (p proxy) writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(srv.Certificate())
 	return pool
-}
-
-// freePort returns a port that nobody listens to, and that the system gives to nobody who
-// asks for any: proxies do not tell which one they were given, so it has to be chosen.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		port := strconv.Itoa(20_000 + rand.IntN(12_000))
-		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			_ = ln.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // plain takes away what browsers send only over https and to localhost.
