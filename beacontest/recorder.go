@@ -20,7 +20,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	events  []beacon.Event
 	err     error
-	changed chan struct{} // closed by the next change; nil if nobody waits
+	changed change
 }
 
 var _ beacon.Sink = (*Recorder)(nil)
@@ -34,10 +34,7 @@ func (r *Recorder) Consume(_ context.Context, events []beacon.Event) error {
 		return r.err
 	}
 	r.events = append(r.events, events...)
-	if r.changed != nil {
-		close(r.changed)
-		r.changed = nil
-	}
+	r.changed.tell()
 	return nil
 }
 
@@ -64,10 +61,7 @@ func (r *Recorder) Wait(ctx context.Context, n int, match func(beacon.Event) boo
 	for {
 		r.mu.Lock()
 		kept, failing := slices.Clone(r.events), r.err
-		if r.changed == nil {
-			r.changed = make(chan struct{})
-		}
-		changed := r.changed
+		changed := r.changed.next()
 		r.mu.Unlock()
 
 		var found, others []beacon.Event
@@ -98,6 +92,26 @@ func (r *Recorder) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = nil
+}
+
+// A change is waited for by any number of goroutines. The mutex of what changes guards it.
+type change struct {
+	c chan struct{} // nil if nobody waits
+}
+
+// next returns what the next change closes.
+func (c *change) next() <-chan struct{} {
+	if c.c == nil {
+		c.c = make(chan struct{})
+	}
+	return c.c
+}
+
+func (c *change) tell() {
+	if c.c != nil {
+		close(c.c)
+		c.c = nil
+	}
 }
 
 // tally says what events there are, by name or else by kind, as in "2 log, 1 form".

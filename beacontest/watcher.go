@@ -49,7 +49,7 @@ type Watcher struct {
 	ids     map[string]bool // of the events in log
 	size    int             // of the events in log
 	others  map[string]int  // what came without the cookie
-	changed chan struct{}   // closed by the next change; nil if nobody waits
+	changed change
 }
 
 // watched is what became of one event, or of one request, of a test.
@@ -186,10 +186,7 @@ func (w *Watcher) add(entries ...watched) {
 		w.log[0] = watched{}
 		w.log = w.log[1:]
 	}
-	if w.changed != nil {
-		close(w.changed)
-		w.changed = nil
-	}
+	w.changed.tell()
 }
 
 // A watchedSink is the host's Sink, whose events the Watcher hears of.
@@ -234,9 +231,6 @@ func (s *watchedSink) Consume(ctx context.Context, events []beacon.Event) error 
 func (w *Watcher) of(test string) (events []beacon.Event, refused []refusal, others map[string]int, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.changed == nil {
-		w.changed = make(chan struct{})
-	}
 	for _, e := range w.log {
 		switch {
 		case e.test != test:
@@ -246,7 +240,7 @@ func (w *Watcher) of(test string) (events []beacon.Event, refused []refusal, oth
 			events = append(events, e.event)
 		}
 	}
-	return settled(events), refused, maps.Clone(w.others), w.changed
+	return settled(events), refused, maps.Clone(w.others), w.changed.next()
 }
 
 // settled returns events, of which there are no twins, and of a series with ModeReplace
