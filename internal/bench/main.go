@@ -1,0 +1,78 @@
+// Command bench prints how fast beacon is beside net/http, which it cannot outrun, and
+// beside what a host would write without it.
+//
+//	go run .                  all tables, in a few minutes
+//	go run . -quick           a coarse version of those that CI prints
+//	go run . -table handler   one of them
+//
+// All of it is CPU time, see package pair. It needs Linux.
+package main
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/pagebeacon/beacon/internal/bench/pair"
+)
+
+// tables in the order in which they are printed.
+var tables = []struct {
+	name  string
+	quick bool // printed with -quick
+	print func(*report) error
+}{
+	{"handler", true, handlers},
+}
+
+// A report is what a run of the command prints.
+type report struct {
+	io.Writer
+	pair.Options
+	quick bool
+}
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, w io.Writer) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	r := report{Writer: w}
+	var names []string
+	for _, t := range tables {
+		names = append(names, t.name)
+	}
+	name := flags.String("table", "", "print only this one: "+strings.Join(names, ", "))
+	flags.BoolVar(&r.quick, "quick", false, "few bodies, few rounds")
+	flags.IntVar(&r.Rounds, "rounds", 0, "how often each subject runs (default 15, with -quick 5)")
+	flags.DurationVar(&r.Slice, "slice", 0, "how much CPU time each run takes (default 30ms, with -quick 10ms)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if r.quick {
+		r.Rounds, r.Slice = cmp.Or(r.Rounds, 5), cmp.Or(r.Slice, 10*time.Millisecond)
+	}
+	runtime.GOMAXPROCS(1) // so that the collector's work is that of the subject that made the garbage
+	printed := false
+	for _, t := range tables {
+		if t.name == *name || *name == "" && (t.quick || !r.quick) {
+			printed = true
+			if err := t.print(&r); err != nil {
+				return fmt.Errorf("table %s: %w", t.name, err)
+			}
+		}
+	}
+	if !printed {
+		return fmt.Errorf("no table %q: there are %s", *name, strings.Join(names, ", "))
+	}
+	return nil
+}
