@@ -29,15 +29,16 @@ import (
 // note in [Event.Errors]. There is always at least one event.
 func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 	lim := bounds{Limits: limits.withDefaults()}
-	var e Event
-	if err := describe(&e, r, &lim); err != nil {
+	one := make([]Event, 1)
+	e := &one[0]
+	if err := describe(e, r, &lim); err != nil {
 		return nil, err
 	}
-	c, err := unpack(&e, wire.ParseMediaType(e.Request.ContentType), body, &lim)
+	c, err := unpack(e, wire.ParseMediaType(e.Request.ContentType), body, &lim)
 	if err != nil {
 		return nil, err
 	}
-	return decode(&e, r.Header, c, &lim)
+	return decode(one, r.Header, c, &lim)
 }
 
 // describe fills in what the request says about itself, which all of its events
@@ -148,22 +149,25 @@ func unpack(e *Event, mt wire.MediaType, body []byte, lim *bounds) (c content, e
 	return c, nil
 }
 
-// decode reads a body, into e or copies of it.
-func decode(e *Event, h http.Header, c content, lim *bounds) ([]Event, error) {
+// decode reads a body into the one event that describes its request, or into copies of
+// that. An event is large, and is not copied where there is but one: so it lies in the
+// slice that it is delivered in from the beginning.
+func decode(one []Event, h http.Header, c content, lim *bounds) ([]Event, error) {
+	e := &one[0]
 	body := c.body[:len(c.body):len(c.body)] // to append to one event's must not reach another's
 	buffers := cap(c.body)
 	switch {
 	case c.kind == wire.KindPing && h["Ping-To"] != nil:
 		e.setPing(wire.First(h["Ping-To"]), wire.First(h["Ping-From"]))
-		return []Event{*e}, nil
+		return one, nil
 	case c.kind == wire.KindForm || c.kind == wire.KindMultipartForm: // if only an empty one
 	case len(body) == 0:
-		return []Event{*e}, nil
+		return one, nil
 	case c.kind.IsJSON():
 		// Not part of the text (RFC 8259 §8.1), but some editors write it.
 		body = bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF"))
 	}
-	if events, err := decodeEnvelope(e, body, c.kind, buffers, lim); events != nil || err != nil {
+	if events, err := decodeEnvelope(one, body, c.kind, buffers, lim); events != nil || err != nil {
 		return events, err
 	}
 	switch c.kind {
@@ -194,23 +198,31 @@ func decode(e *Event, h http.Header, c content, lim *bounds) ([]Event, error) {
 	case wire.KindJSON:
 		switch status := wire.CheckJSON(body, lim.MaxDepth); {
 		case status != wire.JSONValid && wire.IsLines(body, lim.MaxDepth):
-			return decodeLines(e, body, buffers, lim)
+			return decodeLines(one, body, buffers, lim)
 		case status == wire.JSONTooDeep:
 			return nil, refusal(ReasonTooDeep, tooDeep(lim))
 		default:
 			e.setJSON(body, status, lim)
 		}
 	case wire.KindNDJSON:
-		return decodeLines(e, body, buffers, lim)
+		return decodeLines(one, body, buffers, lim)
 	case wire.KindReports:
-		return decodeReports(e, body, buffers, lim)
+		return decodeReports(one, body, buffers, lim)
 	case wire.KindCSPReport:
-		return decodeCSP(e, body, buffers, lim)
+		return decodeCSP(one, body, buffers, lim)
 	default:
 		e.Body = Binary{Type: e.Request.ContentType, Data: body}
 	}
 	e.unpin(buffers)
-	return []Event{*e}, nil
+	return one, nil
+}
+
+// batchOf makes room for a batch of n events, which begin as copies of the one.
+func batchOf(one []Event, n int) []Event {
+	if n == 1 {
+		return one[:0]
+	}
+	return make([]Event, 0, n)
 }
 
 func parseMultipart(body []byte, boundary string, lim *bounds) (Form, error) {
@@ -264,21 +276,21 @@ func parseURLEncoded(src string, lim *bounds) (form Form, shared int, err error)
 }
 
 // decodeLines reads newline-delimited JSON: an event per line that is not blank.
-func decodeLines(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
-	n := 0
+func decodeLines(one []Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
+	e, n := &one[0], 0
 	for range wire.Lines(body) {
 		if n++; n > lim.MaxEvents {
 			return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d lines", lim.MaxEvents))
 		}
 	}
 	if n == 0 {
-		return []Event{*e}, nil
+		return one, nil
 	}
 	items := newCutter(buffer)
 	if err := e.roomFor(n, items.room(body), lim); err != nil {
 		return nil, err
 	}
-	events := make([]Event, 0, n)
+	events := batchOf(one, n)
 	for line := range wire.Lines(body) {
 		events = append(events, *e)
 		next := &events[len(events)-1]

@@ -9,10 +9,11 @@ import (
 // decodeEnvelope reads an envelope, or returns nothing if the body is none; one that
 // claims to be one gets a note. The items are checked one by one, so that the depth of
 // one does not cost the others.
-func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *bounds) ([]Event, error) {
+func decodeEnvelope(one []Event, body []byte, kind wire.Kind, buffer int, lim *bounds) ([]Event, error) {
 	if !wire.MaybeEnvelope(body) || !kind.MaybeJSON() || wire.CheckJSON(body, wire.MaxJSONDepth) != wire.JSONValid {
 		return nil, nil
 	}
+	e := &one[0]
 	note := func(key, reason string) ([]Event, error) {
 		e.note(key, "", reason)
 		return nil, nil
@@ -55,7 +56,7 @@ func decodeEnvelope(e *Event, body []byte, kind wire.Kind, buffer int, lim *boun
 	if err := e.roomFor(n, cuts.room(body), lim); err != nil {
 		return nil, err
 	}
-	events := make([]Event, 0, n)
+	events := batchOf(one, n)
 	for raw, more := items.Next(); more; raw, more = items.Next() {
 		i := len(events)
 		events = append(events, *e)

@@ -230,24 +230,25 @@ func (h *Handler) decode(r *http.Request, a *arrival) ([]Event, error) {
 	}}
 	defer body.HoldNoMore()
 	own := intake.Own(r)
-	var e Event
-	if err := describe(&e, own, &lim); err != nil {
+	one := make([]Event, 1)
+	e := &one[0]
+	if err := describe(e, own, &lim); err != nil {
 		return nil, err
 	}
-	token := h.tokens.cut(&e)
+	token := h.tokens.cut(e)
 	contentType := e.Request.ContentType
 	if h.cfg.Type != nil {
 		contentType = cmp.Or(h.cfg.Type(r), contentType)
 	}
-	c, err := unpack(&e, wire.ParseMediaType(contentType), body.Bytes, &lim)
+	c, err := unpack(e, wire.ParseMediaType(contentType), body.Bytes, &lim)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.tokens.verify(&e, token, c.body); err != nil {
+	if err := h.tokens.verify(e, token, c.body); err != nil {
 		return nil, err
 	}
 	a.own = wire.MaybeEnvelope(c.body)
-	return decode(&e, own.Header, c, &lim)
+	return decode(one, own.Header, c, &lim)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

@@ -12,13 +12,14 @@ const cspViolation = "csp-violation"
 // decodeReports reads a Reporting API upload (Reporting §3.5): an array of
 // reports, or, leniently, a single one. An item that is no report becomes an
 // event of its own with a note, and so does the rest of a body that breaks off.
-func decodeReports(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
+func decodeReports(one []Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
+	e := &one[0]
 	items, _ := wire.ElementsOf(body)
 	n := items.Count(lim.MaxEvents)
 	switch {
 	case n == 0: // "[]"
 		e.setItem(body, lim)
-		return []Event{*e}, nil
+		return one, nil
 	case n > lim.MaxEvents:
 		return nil, refusal(ReasonTooManyEvents, fmt.Errorf("more than %d reports", lim.MaxEvents))
 	}
@@ -26,7 +27,7 @@ func decodeReports(e *Event, body []byte, buffer int, lim *bounds) ([]Event, err
 	if err := e.roomFor(n, cuts.room(body), lim); err != nil {
 		return nil, err
 	}
-	events := make([]Event, 0, n)
+	events := batchOf(one, n)
 	for item, more := items.Next(); more; item, more = items.Next() {
 		i := len(events)
 		events = append(events, *e)
@@ -71,10 +72,11 @@ func (e *Event) setReportBody(r Report) {
 // decodeCSP reads a report-uri upload (CSP3 §5.5), one violation in an object of
 // its own names, which WebKit also uses for report-to with the Reporting API's
 // object inside.
-func decodeCSP(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
+func decodeCSP(one []Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
+	e := &one[0]
 	if e.setItem(body, lim); e.Body.Kind() != "json" {
 		e.unpin(buffer)
-		return []Event{*e}, nil
+		return one, nil
 	}
 	var legacy []byte
 	m, _ := wire.MembersOf(body)
@@ -84,14 +86,14 @@ func decodeCSP(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) 
 		}
 	}
 	if legacy == nil {
-		return decodeReports(e, body, buffer, lim)
+		return decodeReports(one, body, buffer, lim)
 	}
 	r := Report{Type: cspViolation, UserAgent: e.Request.UserAgent}
 	members, few := countMembers(legacy, lim.MaxFields)
 	if !few {
 		e.note("csp-report", "", fmt.Sprintf("more than %d members", lim.MaxFields))
 		e.unpin(buffer)
-		return []Event{*e}, nil
+		return one, nil
 	}
 	if err := lim.room(2*len(legacy) + members*memberCost); err != nil { // it is written anew
 		return nil, err
@@ -103,7 +105,7 @@ func decodeCSP(e *Event, body []byte, buffer int, lim *bounds) ([]Event, error) 
 		e.note("csp-report", wire.Text(legacy), "not an object")
 	}
 	e.unpin(buffer + cap(r.Body))
-	return []Event{*e}, nil
+	return one, nil
 }
 
 // memberCost is what a member that has no place in a report takes while it is sorted.
