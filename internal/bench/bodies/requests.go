@@ -42,7 +42,7 @@ func (b Body) post(target, origin, site string) []byte {
 	return append([]byte(head), b.Data...)
 }
 
-// Header is what b's request has for [beacon.Decode], which needs no more.
+// Header is what b's request has for beacon.Decode, which needs no more.
 func (b Body) Header() http.Header {
 	h := http.Header{"Content-Type": {b.Type}}
 	if b.Coding != "" {
