@@ -68,9 +68,8 @@ func TestAllocations(t *testing.T) {
 	body := bytes.NewReader(nil)
 	r.Body = io.NopCloser(body)
 	w := discardWriter{http.Header{}}
-	// Body, fields, the Form in its interface, events, ID, the context (2), and
-	// the values of the answer's headers.
-	check("handler", 8, func() {
+	// Body, fields, the Form in its interface, events, ID, and the context.
+	check("handler", 6, func() {
 		body.Reset(benchMP3)
 		clear(w.header)
 		h.ServeHTTP(w, r)

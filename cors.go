@@ -47,7 +47,7 @@ func isCrossOrigin(r *http.Request) bool {
 // headers that let an allowed one see the answer (Fetch §3.2). sendBeacon always
 // sends credentials, so the origin is echoed and wildcards, which are literal then,
 // are never used. cross is [isCrossOrigin]; capture says that the answer is the host's.
-func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) error {
+func (c *cors) check(w http.ResponseWriter, r *http.Request, cross, capture bool) error {
 	if !c.hosts.Allow(r.Host) {
 		return refusal(ReasonHost, fmt.Errorf("%q", cut(r.Host)))
 	}
@@ -69,6 +69,7 @@ func (c *cors) check(header http.Header, r *http.Request, cross, capture bool) e
 	if capture && !listed {
 		return nil // the answer is the host's: it is not for every page of the web to read
 	}
+	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", origin)
 	header.Set("Access-Control-Allow-Credentials", "true")
 	header.Set("Access-Control-Expose-Headers", "Retry-After, Beacon-Refused") // for a client that tries again
@@ -116,9 +117,10 @@ func originError(r *http.Request, origin string) error {
 // preflight answers an OPTIONS request. A preflight that is refused costs the
 // beacon behind it, which is then never sent: it is counted and reported like
 // any request that was not taken.
-func (c *cors) preflight(header http.Header, r *http.Request, cross, capture bool) error {
+func (c *cors) preflight(w http.ResponseWriter, r *http.Request, cross, capture bool) error {
+	header := w.Header()
 	header.Set("Allow", c.allow)
-	if err := c.check(header, r, cross, capture); err != nil {
+	if err := c.check(w, r, cross, capture); err != nil {
 		return err
 	}
 	method := r.Header.Get("Access-Control-Request-Method")

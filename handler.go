@@ -112,15 +112,15 @@ func (h *Handler) leave(a *arrival) {
 // receive takes a request to the sink. If it is false the request has been answered: it
 // was refused, or it was a preflight. Otherwise the caller answers it.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (taken bool) {
-	header := w.Header()
 	if r.Method != http.MethodPost || a.crossOrigin {
+		header := w.Header()
 		values := []string{"Origin", "no-store"} // one allocation for both
 		header["Vary"] = append(values[:1:1], header["Vary"]...)
 		header["Cache-Control"] = values[1:]
-	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http is faster without headers
+	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http copies the headers of whom asks for them
 
 	if r.Method == http.MethodOptions {
-		if err := h.cors.preflight(header, r, a.crossOrigin, a.capture); err != nil {
+		if err := h.cors.preflight(w, r, a.crossOrigin, a.capture); err != nil {
 			h.refuse(w, r, a, err)
 			return false
 		}
@@ -129,7 +129,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 		w.WriteHeader(http.StatusNoContent)
 		return false
 	}
-	if err := h.take(header, r, a); err != nil {
+	if err := h.take(w, r, a); err != nil {
 		h.refuse(w, r, a, err)
 		return false
 	}
@@ -158,9 +158,9 @@ func (h *Handler) Stats() Stats {
 // take runs the steps in order; the first error ends it. A panic of the host's
 // code is one: one bad event must not take the host down, and net/http would
 // close the connection, on which browsers send the beacon again.
-func (h *Handler) take(header http.Header, r *http.Request, a *arrival) (err error) {
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err error) {
 	defer recoverTo(&err)
-	if err := h.cors.check(header, r, a.crossOrigin, a.capture); err != nil {
+	if err := h.cors.check(w, r, a.crossOrigin, a.capture); err != nil {
 		return err
 	}
 	if a.late {

@@ -13,7 +13,7 @@ import (
 // when somebody asks for what it knows: most sinks never do, and a timer costs as
 // much as decoding.
 type Context struct {
-	parent   // of the request, without its cancellation
+	values   context.Context // the request's, of which nothing else is used
 	deadline time.Time
 
 	mu     sync.Mutex
@@ -22,12 +22,10 @@ type Context struct {
 	ended  bool
 }
 
-type parent = context.Context
-
 // New returns a context with the values of ctx that ends at the deadline. End it when
 // the Sink has returned.
 func New(ctx context.Context, deadline time.Time) *Context {
-	return &Context{parent: context.WithoutCancel(ctx), deadline: deadline}
+	return &Context{values: ctx, deadline: deadline}
 }
 
 // Deadline returns the deadline; there is always one.
@@ -56,14 +54,14 @@ func (c *Context) Value(key any) any {
 	if inner != nil {
 		return inner.Value(key)
 	}
-	return c.parent.Value(key)
+	return c.values.Value(key)
 }
 
 func (c *Context) made() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
-		c.inner, c.cancel = context.WithDeadline(c.parent, c.deadline)
+		c.inner, c.cancel = context.WithDeadline(context.WithoutCancel(c.values), c.deadline)
 		if c.ended {
 			c.cancel()
 		}

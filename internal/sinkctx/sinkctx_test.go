@@ -46,3 +46,24 @@ func TestDeadlineWithoutAsking(t *testing.T) {
 		}
 	})
 }
+
+// TestCauseOfRequest: the visitor is gone, which is no cause to end, also where nobody has
+// asked for what the context knows.
+func TestCauseOfRequest(t *testing.T) {
+	type key struct{}
+	request, hangUp := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+	c := New(request, time.Now().Add(time.Hour))
+	defer c.End()
+	hangUp(errors.New("the visitor is gone"))
+	for _, asked := range []bool{false, true} {
+		if asked {
+			_ = c.Done()
+		}
+		if err := context.Cause(c); err != nil || c.Err() != nil {
+			t.Errorf("asked before %v: %v, %v", asked, err, c.Err())
+		}
+		if c.Value(key{}) != "value" {
+			t.Errorf("asked before %v: the request's values are gone", asked)
+		}
+	}
+}
