@@ -93,7 +93,6 @@ func isLineSeparator(s []byte, i int) bool {
 // plainLen returns how many bytes at the start of s are ASCII and stand for
 // themselves in a JSON string, also where encoders care for HTML.
 func plainLen(s []byte) int {
-	const ones = 0x0101010101010101
 	i := 0
 	for ; len(s)-i >= 8; i += 8 {
 		// Eight at a time: what is looked for becomes zero, and less one it has
@@ -152,101 +151,4 @@ func AppendCompactJSON(b, raw []byte) []byte {
 		}
 	}
 	return append(b, raw[start:]...)
-}
-
-// PlainJSON says whether b is one JSON text that every encoder would leave as it
-// is: valid, without white space, without anything that HTML or JavaScript would
-// take for their own, and not null, which decoders take for nothing. It says no to
-// a text that nests deeper than it can remember.
-//
-// Most JSON bodies are what JSON.stringify made, and this is all that they cost.
-func PlainJSON(b []byte) bool {
-	s := jsonScanner{b: b}
-	i, depth := 0, 0
-	var objects uint64 // a bit for each open bracket, the innermost lowest: whether it is a brace
-	key := false       // what comes next is a key
-next:
-	for {
-		ok := true
-		if key {
-			if i, ok = s.plainString(i); !ok || i >= len(b) || b[i] != ':' {
-				return false
-			}
-			i++
-		}
-		if i >= len(b) {
-			return false
-		}
-		switch c := b[i]; c {
-		case '"':
-			i, ok = s.plainString(i)
-		case '{', '[':
-			if depth == 64 {
-				return false
-			}
-			depth++
-			objects <<= 1
-			if key = c == '{'; key {
-				objects |= 1
-			}
-			if i++; i < len(b) && b[i] != c+2 { // the bracket that closes it
-				continue next
-			}
-		case 't':
-			i, ok = s.literal(i, "true")
-		case 'f':
-			i, ok = s.literal(i, "false")
-		case 'n':
-			i, ok = s.literal(i, "null")
-			ok = ok && depth > 0
-		default:
-			i, ok = s.number(i)
-		}
-		if !ok {
-			return false
-		}
-		for ; depth > 0; depth-- {
-			if i >= len(b) {
-				return false
-			}
-			key = objects&1 == 1
-			switch c := b[i]; {
-			case c == ',':
-				i++
-				continue next
-			case c == '}' && key, c == ']' && !key:
-				i++
-				objects >>= 1
-			default:
-				return false
-			}
-		}
-		return i == len(b) && (!s.wide || utf8.Valid(b))
-	}
-}
-
-// plainString is str, but refuses what encoders would escape.
-func (s *jsonScanner) plainString(i int) (int, bool) {
-	if i >= len(s.b) || s.b[i] != '"' {
-		return i, false
-	}
-	end := i + 1
-	for end < len(s.b) && plain[s.b[end]] { // most are too short for plainLen
-		end++
-	}
-	if end < len(s.b) && s.b[end] == '"' {
-		return end + 1, true
-	}
-	end, ok := s.str(i)
-	for ; i < end; i++ {
-		switch s.b[i] {
-		case '<', '>', '&':
-			return i, false
-		case 0xE2:
-			if isLineSeparator(s.b, i) {
-				return i, false
-			}
-		}
-	}
-	return end, ok
 }

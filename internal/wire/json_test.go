@@ -20,11 +20,14 @@ func FuzzJSON(f *testing.F) {
 		"[]", "[ ]", "[1,2]", "[1,]", "[,1]", "[1 2]", "[", "]", "[[]", "[]]", "[1]x", "[}", "{]", `[{"a":[1,"],["]},"\"]",[[]]]`,
 		"{}", `{"a":1}`, `{"a":1,}`, `{"a"}`, `{"a":}`, `{a:1}`, `{1:1}`, `{"a":1 "b":2}`, `{"a":1,"a":2}`, `{,}`,
 		"[\v1\v,\u00a02]", "[1,2,3]", " [ 1 , {} , [ ] ]\n", "\xEF\xBB\xBF{}", "[[[[[[1]]]]]]", `{"a":{"a":{"a":{"a":{}}}}}`, "[[[[[x]]]]]",
+		`"\u2028"`, "\"\u2028\"", "\"\u2029é\"", `"a<b"`, "\"a>\"", `{"a":"\"\\","b&":"12345678"}`, `"1234567\"8"`, "\"1234567\x1f\"", "\"é34567\\n\"", `[{"k":"v"} ]`,
+		strings.Repeat("[", 130) + strings.Repeat("]", 130), strings.Repeat(`{"a":[`, 65) + strings.Repeat("]}", 65), strings.Repeat(`{"a":[`, 65) + strings.Repeat("}]", 65),
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fuzzCheckJSON(t, b)
+		fuzzPlainJSON(t, b)
 		fuzzSplitArray(t, b)
 	})
 }
@@ -53,6 +56,15 @@ func fuzzCheckJSON(t *testing.T, b []byte) {
 	brackets := bytes.Count(b, []byte("[")) + bytes.Count(b, []byte("{"))
 	if got == JSONValid || got == JSONTooDeep && brackets <= limit {
 		t.Errorf("%q: %d, want it invalid", b, got)
+	}
+}
+
+// fuzzPlainJSON: what is plain is what encoding/json writes as it is.
+func fuzzPlainJSON(t *testing.T, b []byte) {
+	again, err := json.Marshal(json.RawMessage(b))
+	want := err == nil && utf8.Valid(b) && bytes.Equal(again, b) && string(b) != "null"
+	if got := PlainJSON(b); got != want {
+		t.Errorf("%q: plain: %t, want %t", b, got, want)
 	}
 }
 
