@@ -9,7 +9,6 @@
 package load
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pagebeacon/beacon/internal/bench/e2e/proc"
+	"github.com/pagebeacon/beacon/internal/bench/pair"
 )
 
 // Options say what is sent, where to, and how long. A run ends after Requests
@@ -28,9 +28,9 @@ type Options struct {
 	Request []byte // as it goes over the wire
 	Conns   int
 
-	// Number is a text in Request in whose place each connection sends its own number,
-	// in as many digits; empty for none. It makes a visitor of each.
-	Number string
+	// Next is what a connection sends as its n-th request, from 0, if they are not to
+	// be all the same.
+	Next func(conn, n int) []byte `json:"-"`
 
 	Warm     time.Duration // of load that is not measured, before Window
 	Window   time.Duration
@@ -67,7 +67,7 @@ const stalled = 20 * time.Second
 // A conn is a connection with a request under way.
 type conn struct {
 	fd      int
-	request []byte
+	n       int // of its requests
 	sent    time.Time
 	unsent  []byte // of the request under way
 	answer  []byte // what came of an answer that is not whole yet
@@ -96,7 +96,7 @@ type run struct {
 // then, and returns what it measured. A connection that breaks is an error, an
 // answer that is not 2xx is counted.
 func Run(o Options) (Result, error) {
-	if o.Conns <= 0 || len(o.Request) == 0 || !bytes.Contains(o.Request, []byte(o.Number)) || (o.Requests > 0) == (o.Window > 0) || o.Requests > 0 && o.Warm > 0 {
+	if o.Conns <= 0 || (len(o.Request) == 0) == (o.Next == nil) || (o.Requests > 0) == (o.Window > 0) || o.Requests > 0 && o.Warm > 0 {
 		return Result{}, fmt.Errorf("load: makes no sense: %d connections, %d bytes, %v and %v or %d requests",
 			o.Conns, len(o.Request), o.Warm, o.Window, o.Requests)
 	}
@@ -130,7 +130,7 @@ func (r *run) connect() (err error) {
 		if err != nil {
 			return fmt.Errorf("load: connection %d: %w", i, err)
 		}
-		r.conns = append(r.conns, conn{fd: fd, request: r.numbered(i)})
+		r.conns = append(r.conns, conn{fd: fd})
 		c := &r.conns[i]
 		if err := unix.Connect(fd, &to); err != nil {
 			return fmt.Errorf("load: connection %d: %w", i, err)
@@ -148,14 +148,6 @@ func (r *run) connect() (err error) {
 		c.polled = unix.EPOLLIN
 	}
 	return nil
-}
-
-// numbered is the request of a connection.
-func (r *run) numbered(i int) []byte {
-	if r.Number == "" {
-		return r.Request
-	}
-	return bytes.Replace(r.Request, []byte(r.Number), fmt.Appendf(nil, "%0*d", len(r.Number), i), 1)
 }
 
 func (r *run) close() {
@@ -260,17 +252,7 @@ func (r *run) serverCPU() (time.Duration, error) {
 	if r.PID == 0 {
 		return 0, nil
 	}
-	return ProcessCPU(r.PID)
-}
-
-// ProcessCPU returns the CPU time that a process has spent so far, without that
-// of its children.
-func ProcessCPU(pid int) (time.Duration, error) {
-	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^pid)<<3|2, &t); err != nil { // clock_getcpuclockid(3)
-		return 0, fmt.Errorf("load: CPU time of process %d: %w", pid, err)
-	}
-	return time.Duration(t.Nano()), nil
+	return pair.CPUOf(r.PID)()
 }
 
 // send begins a request, unless it is time to end.
@@ -282,7 +264,11 @@ func (r *run) send(i int) error {
 	r.started++
 	r.waiting++
 	c.waiting = true
-	c.unsent = c.request
+	c.unsent = r.Request
+	if r.Next != nil {
+		c.unsent = r.Next(i, c.n)
+	}
+	c.n++
 	c.sent = time.Now()
 	return r.write(i)
 }

@@ -107,19 +107,23 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-func TestNumber(t *testing.T) {
+func TestNext(t *testing.T) {
 	var seen sync.Map
-	_, r := served(t, Options{Request: request("visit=0000"), Number: "0000", Conns: 12, Requests: 120},
+	next := func(conn, n int) []byte { return request(fmt.Sprintf("visit=%d&n=%d", conn, n)) }
+	_, r := served(t, Options{Next: next, Conns: 12, Requests: 120},
 		func(w http.ResponseWriter, r *http.Request) {
-			seen.Store(r.Header.Get("Body"), true)
+			if _, again := seen.LoadOrStore(r.Header.Get("Body"), true); again {
+				w.WriteHeader(http.StatusConflict)
+				return
+			}
 			noContent(w, r)
 		})
 	if r.Refused != 0 {
-		t.Errorf("%d refused, the last with %d", r.Refused, r.Status)
+		t.Errorf("%d of them came twice", r.Refused)
 	}
-	for i := range 12 {
-		if _, ok := seen.Load(fmt.Sprintf("visit=%04d", i)); !ok {
-			t.Errorf("nothing came with the number %d", i)
+	for conn := range 12 {
+		if _, ok := seen.Load(fmt.Sprintf("visit=%d&n=0", conn)); !ok {
+			t.Errorf("connection %d sent nothing, or did not begin with 0", conn)
 		}
 	}
 }
