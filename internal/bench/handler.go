@@ -27,7 +27,7 @@ func comparisons() []comparison {
 		{bodies.Multipart(20, 2<<10), schema, stdForm, false, false},
 		{bodies.URLEncoded(40), schema, stdForm, false, false},
 		{bodies.JSON(75), std, stdJSON[vitals], false, false},
-		{bodies.JSON(1090), std, stdJSON[vitals], false, false},
+		{bodies.JSON(1150), std, stdJSON[vitals], false, false},
 		{bodies.Envelope(1), std, stdJSON[envelope], false, true},
 		{bodies.Envelope(10), std, stdJSON[envelope], false, true},
 		{bodies.Envelope(100), std, stdJSON[envelope], false, false},
@@ -63,6 +63,13 @@ func handlers(r *report) error {
 		results, err := measure(r.Options, servers...)
 		if err != nil {
 			return err
+		}
+		own, peer := results[1], results[3]
+		r.reach("handler/"+c.Name, reached{own.Ratio, own.RatioMin, own.AllocsOver})
+		r.reach("peer/"+c.Name, reached{own.Over / peer.Over, own.OverMin / peer.OverMin, own.AllocsOver})
+		if c.on {
+			on := results[4]
+			r.reach("on/"+c.Name, reached{1/on.Ratio - 1, 1/on.RatioMin - 1, on.AllocsOver})
 		}
 		name := c.Name
 		for _, res := range results[1:] {

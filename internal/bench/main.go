@@ -25,16 +25,27 @@ import (
 var tables = []struct {
 	name  string
 	quick bool // printed with -quick
+	goals bool // has figures that there are targets for
 	print func(*report) error
 }{
-	{"handler", true, handlers},
+	{"handler", true, true, handlers},
+	{"requests", false, false, requests},
+	{"refused", false, false, refusing},
+	{"decode", true, true, decode},
+	{"slopes", false, true, gradients},
+	{"events", true, true, forms},
+	{"handoff", true, true, handoffs},
+	{"attacks", false, false, attacks},
+	{"linear", false, false, linear},
+	{"targets", true, false, goals},
 }
 
 // A report is what a run of the command prints.
 type report struct {
 	io.Writer
 	pair.Options
-	quick bool
+	quick   bool
+	results map[string]reached
 }
 
 func main() {
@@ -53,17 +64,24 @@ func run(args []string, w io.Writer) error {
 	}
 	name := flags.String("table", "", "print only this one: "+strings.Join(names, ", "))
 	flags.BoolVar(&r.quick, "quick", false, "few bodies, few rounds")
-	flags.IntVar(&r.Rounds, "rounds", 0, "how often each subject runs (default 15, with -quick 5)")
+	flags.IntVar(&r.Rounds, "rounds", 0, "how often each subject runs (default 15, with -quick 9)")
 	flags.DurationVar(&r.Slice, "slice", 0, "how much CPU time each run takes (default 30ms, with -quick 10ms)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if r.quick {
-		r.Rounds, r.Slice = cmp.Or(r.Rounds, 5), cmp.Or(r.Slice, 10*time.Millisecond)
+		r.Rounds, r.Slice = cmp.Or(r.Rounds, 9), cmp.Or(r.Slice, 10*time.Millisecond)
 	}
 	runtime.GOMAXPROCS(1) // so that the collector's work is that of the subject that made the garbage
 	printed := false
 	for _, t := range tables {
+		if *name == "targets" && t.goals {
+			r.Writer = io.Discard
+			if err := t.print(&r); err != nil {
+				return fmt.Errorf("table %s: %w", t.name, err)
+			}
+			r.Writer = w
+		}
 		if t.name == *name || *name == "" && (t.quick || !r.quick) {
 			printed = true
 			if err := t.print(&r); err != nil {

@@ -21,16 +21,16 @@ const agent = "sec-ch-ua-platform: \"Linux\"\r\nUser-Agent: Mozilla/5.0 (X11; Li
 const accepts = "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n"
 
 // Post is a beacon of a page of the host's, to the last byte as Chromium sends it.
-func (b Body) Post() []byte { return b.post(Path, Origin, "same-origin") }
+func (b Body) Post() []byte { return b.post(Origin, "same-origin") }
 
 // PostFrom is one of another site's page.
-func (b Body) PostFrom(origin string) []byte { return b.post(Path, origin, "cross-site") }
+func (b Body) PostFrom(origin string) []byte { return b.post(origin, "cross-site") }
 
-// PostTo is one to another path, or with a query.
-func (b Body) PostTo(target string) []byte { return b.post(target, Origin, "same-origin") }
-
-func (b Body) post(target, origin, site string) []byte {
-	coding := ""
+func (b Body) post(origin, site string) []byte {
+	target, coding := Path, ""
+	if b.Query != "" {
+		target += "?" + b.Query
+	}
 	if b.Coding != "" {
 		coding = "Content-Encoding: " + b.Coding + "\r\n"
 	}

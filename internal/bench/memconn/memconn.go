@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// Peer is the address that the server sees: one of the internet, as most clients have.
+const Peer = "203.0.113.7"
+
 // A Client sends one request to a server of its own, again and again. It is pipelined:
 // the next request is there as soon as the server reads for it. It keeps its connection
 // for as long as the server does, and opens another when it does not.
@@ -71,7 +74,7 @@ func (c *Client) connect() {
 	c.port++
 	c.conns <- &conn{
 		client: c,
-		remote: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: c.port},
+		remote: &net.TCPAddr{IP: net.ParseIP(Peer), Port: c.port},
 		off:    len(c.request),
 		expire: make(chan struct{}, 1),
 		ended:  make(chan struct{}),

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -53,7 +54,8 @@ type Result struct {
 	Allocs, Bytes         float64 // for one operation, if this process does the work
 	AllocsOver, BytesOver float64
 
-	Slices []float64
+	Slices []float64 // of each round
+	overs  []float64
 }
 
 // Measure runs the floor and the subjects. The first result is that of the floor.
@@ -68,7 +70,7 @@ func Measure(o Options, floor Subject, subjects ...Subject) ([]Result, error) {
 		}
 		results[i].Name = s.Name
 		if s.CPU == nil {
-			if results[i].Allocs, results[i].Bytes, err = s.memory(each[i]); err != nil {
+			if results[i].Allocs, results[i].Bytes, err = s.Memory(min(max(each[i]/4, 1), 2000)); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.Name, err)
 			}
 		}
@@ -126,10 +128,14 @@ func (s *Subject) slice(n int) (time.Duration, error) {
 	return end - start, err
 }
 
-// memory counts what an operation allocates: the least of a few runs, since the
-// runtime's own goroutines allocate now and then.
-func (s *Subject) memory(n int) (allocs, bytes float64, err error) {
-	n = min(max(n/4, 1), 2000)
+// Memory counts what an operation allocates: the least of a few runs of n, since the
+// runtime's own goroutines allocate now and then, and without the collector, which empties
+// pools when it likes.
+func (s *Subject) Memory(n int) (allocs, bytes float64, err error) {
+	if err := s.Run(1); err != nil { // what the first fills, the others find
+		return 0, 0, err
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	allocs, bytes = math.Inf(1), math.Inf(1)
 	for range 3 {
 		var before, after runtime.MemStats
@@ -146,17 +152,27 @@ func (s *Subject) memory(n int) (allocs, bytes float64, err error) {
 }
 
 func (r *Result) compare(floor *Result) {
-	var over, ratio []float64
+	var ratio []float64
 	for i, ns := range r.Slices {
-		over = append(over, ns-floor.Slices[i])
+		r.overs = append(r.overs, ns-floor.Slices[i])
 		ratio = append(ratio, floor.Slices[i]/ns)
 	}
 	r.Min, r.Median = slices.Min(r.Slices), quantile(r.Slices, 0.5)
-	r.Over, r.Low, r.High = quantile(over, 0.5), quantile(over, 0.25), quantile(over, 0.75)
+	r.Over, r.Low, r.High = quantile(r.overs, 0.5), quantile(r.overs, 0.25), quantile(r.overs, 0.75)
 	floorMin := slices.Min(floor.Slices)
 	r.OverMin = r.Min - floorMin
 	r.Ratio, r.RatioMin = quantile(ratio, 0.5), floorMin/r.Min
 	r.AllocsOver, r.BytesOver = r.Allocs-floor.Allocs, r.Bytes-floor.Bytes
+}
+
+// Part is what r takes over the floor, as a part of all that another takes: the median
+// of the rounds, and by the minima.
+func (r *Result) Part(of Result) (median, least float64) {
+	parts := make([]float64, len(r.overs))
+	for i, over := range r.overs {
+		parts[i] = over / of.Slices[i]
+	}
+	return quantile(parts, 0.5), r.OverMin / of.Min
 }
 
 // quantile is that of all values, between the two next to it.
@@ -166,4 +182,17 @@ func quantile(values []float64, q float64) float64 {
 	low := int(at)
 	high := min(low+1, len(v)-1)
 	return v[low] + (v[high]-v[low])*(at-float64(low))
+}
+
+// Fit is the slope of the line through all points, by least squares of what they are off
+// it as a part of themselves, so that the large do not decide alone.
+func Fit(x, y []float64) float64 {
+	var s, sx, sy, sxx, sxy float64
+	for i := range x {
+		w := 1 / max(x[i]*x[i], 1)
+		s += w
+		sx, sy = sx+w*x[i], sy+w*y[i]
+		sxx, sxy = sxx+w*x[i]*x[i], sxy+w*x[i]*y[i]
+	}
+	return (s*sxy - sx*sy) / (s*sxx - sx*sx)
 }
