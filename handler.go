@@ -77,7 +77,8 @@ func New(c Config) (*Handler, error) {
 // browsers turn a redirected POST into an empty GET, and never answers 415. The reason
 // of a refusal is in the Beacon-Refused header and the text of the answer.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := h.enter(w, r)
+	var a arrival
+	h.enter(&a, w, r)
 	defer h.leave(&a)
 	if h.receive(w, r, &a) {
 		h.answers.answer(w, r, a.own)
@@ -87,6 +88,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // An arrival is a request on its way from the wire to the sink.
 type arrival struct {
 	body        intake.Body
+	client      netip.Addr
 	crossOrigin bool
 	capture     bool // the answer is the host's own, and it wants the events too
 	late        bool // it came after Shutdown was called
@@ -97,8 +99,11 @@ type arrival struct {
 }
 
 // enter is the beginning of a request, and leave its end, whatever became of it.
-func (h *Handler) enter(w http.ResponseWriter, r *http.Request) arrival {
-	return arrival{late: h.requests.Enter(), body: h.gate.Body(w, r, h.network(r)), crossOrigin: isCrossOrigin(r)}
+func (h *Handler) enter(a *arrival, w http.ResponseWriter, r *http.Request) {
+	a.late = h.requests.Enter()
+	a.client = clientip.Of(r, h.cfg.TrustedProxies)
+	a.body = h.gate.Body(w, r, h.network(r, a.client))
+	a.crossOrigin = isCrossOrigin(r)
 }
 
 func (h *Handler) leave(a *arrival) {
@@ -194,7 +199,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err 
 		return err
 	}
 	now := time.Now()
-	h.stamp(events, r, now)
+	h.stamp(events, a.client, now)
 	if events, err = h.enrich(events, r); err != nil {
 		return err
 	}
@@ -252,10 +257,10 @@ func (h *Handler) decode(r *http.Request, a *arrival) ([]Event, error) {
 }
 
 // stamp sets what decoding cannot know: identity, time and address.
-func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
+func (h *Handler) stamp(events []Event, client netip.Addr, now time.Time) {
 	now = now.Round(0).UTC() // the monotonic reading would not survive storage
 	identify(events, wire.NewUUID(now))
-	ip := h.clientIP(r)
+	ip := h.clientIP(client)
 	for i := range events {
 		e := &events[i]
 		e.Request.ClientIP = ip
@@ -267,10 +272,10 @@ func (h *Handler) stamp(events []Event, r *http.Request, now time.Time) {
 // network is whose share of the budget a request uses: that of the largest network that
 // its client may have to itself, since eight shares are all there is, or nobody's where all
 // clients could be behind one address.
-func (h *Handler) network(r *http.Request) netip.Prefix {
-	key, ok := clientip.Client(r, h.cfg.TrustedProxies)
+func (h *Handler) network(r *http.Request, client netip.Addr) netip.Prefix {
+	key, ok := clientip.Own(client, h.cfg.TrustedProxies)
 	if !ok {
-		h.noShare(r)
+		h.noShare(r, client)
 		return netip.Prefix{}
 	}
 	return clientip.Wide(key)
@@ -278,8 +283,8 @@ func (h *Handler) network(r *http.Request) netip.Prefix {
 
 // noShare says once that no client can be kept from using up the whole budget. A visitor
 // on the same machine, as during development, is no reason to.
-func (h *Handler) noShare(r *http.Request) {
-	if clientip.OnThisMachine(r) {
+func (h *Handler) noShare(r *http.Request, client netip.Addr) {
+	if client.IsLoopback() && r.Header["X-Forwarded-For"] == nil {
 		return
 	}
 	h.unshared.Do(func() {
@@ -289,12 +294,11 @@ func (h *Handler) noShare(r *http.Request) {
 }
 
 // clientIP is the client's address as far as events may hold it.
-func (h *Handler) clientIP(r *http.Request) netip.Addr {
-	if h.cfg.ClientIP == IPNone {
+func (h *Handler) clientIP(addr netip.Addr) netip.Addr {
+	switch {
+	case h.cfg.ClientIP == IPNone:
 		return netip.Addr{}
-	}
-	addr := clientip.Of(r, h.cfg.TrustedProxies)
-	if h.cfg.ClientIP == IPTruncated && addr.IsValid() {
+	case h.cfg.ClientIP == IPTruncated && addr.IsValid():
 		return clientip.Network(addr)
 	}
 	return addr

@@ -111,7 +111,8 @@ func (h *Handler) Token() string { return h.tokens.keys.Make(time.Now()) }
 // that only [Config.AnyOrigin] allows cannot.
 func (h *Handler) Capture(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := h.enter(w, r)
+		var a arrival
+		h.enter(&a, w, r)
 		defer h.leave(&a)
 		a.capture = true
 		if !h.receive(w, r, &a) {

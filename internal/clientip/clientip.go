@@ -47,7 +47,11 @@ func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
 // be everyone's: for a peer on this machine or a private network, which is a proxy that
 // nobody named, and for a named proxy that does not say who its client is.
 func Client(r *http.Request, trusted []netip.Prefix) (key netip.Prefix, ok bool) {
-	addr := Of(r, trusted)
+	return Own(Of(r, trusted), trusted)
+}
+
+// Own is what [Client] says of the address that [Of] found.
+func Own(addr netip.Addr, trusted []netip.Prefix) (key netip.Prefix, ok bool) {
 	if Private(addr) || isTrusted(addr, trusted) {
 		return netip.Prefix{}, false
 	}

@@ -87,7 +87,7 @@ func (b *budget) try(c claim) bool {
 	defer b.mu.Unlock()
 	own := b.network(c.network)
 	if !b.admits(own, c) || !b.lines[c.kind].empty() || !b.fits(c) {
-		b.forget(c.network)
+		b.forget(c.network, own)
 		return false
 	}
 	own.ask(c.n)
@@ -169,8 +169,9 @@ func (b *budget) giveUp(w *waiter) bool {
 	if w.asked {
 		back = w.n
 	}
-	b.giveBack(w.network, back) // those behind may have waited for this one only
-	b.forget(w.network)
+	own := b.network(w.network)
+	b.giveBack(own, back) // those behind may have waited for this one only
+	b.forget(w.network, own)
 	b.grant()
 	return true
 }
@@ -181,8 +182,9 @@ func (b *budget) release(of netip.Prefix, n, small int64) {
 	defer b.mu.Unlock()
 	b.free += n
 	b.small -= small
-	b.giveBack(of, n)
-	b.forget(of)
+	own := b.network(of)
+	b.giveBack(own, n)
+	b.forget(of, own)
 	b.grant()
 }
 
@@ -246,8 +248,8 @@ func (b *budget) network(name netip.Prefix) *network {
 }
 
 // forget drops a network that holds nothing and waits for nothing. Callers hold mu.
-func (b *budget) forget(name netip.Prefix) {
-	if own := b.networks[name]; own != nil && own.asked == 0 && own.lines.empty() {
+func (b *budget) forget(name netip.Prefix, own *network) {
+	if own != nil && own.asked == 0 && own.lines.empty() {
 		delete(b.networks, name)
 		if len(b.spare) < maxSpare {
 			b.spare = append(b.spare, own)
@@ -257,8 +259,7 @@ func (b *budget) forget(name netip.Prefix) {
 
 // giveBack moves claims of a network into the lines of the budget as its share allows,
 // when it holds or waits for n less. Callers hold mu.
-func (b *budget) giveBack(name netip.Prefix, n int64) {
-	own := b.networks[name]
+func (b *budget) giveBack(own *network, n int64) {
 	if own == nil {
 		return
 	}
