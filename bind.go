@@ -38,7 +38,9 @@ import (
 // order of their keys, and all other fields are filled. So is a body of [Text] or
 // [Binary] without a query, of which there is nothing to bind; see [Config.Type]. Any
 // other error is a mistake in the type of dst.
-func (e Event) Bind(dst any) error {
+func (e Event) Bind(dst any) error { return e.bind(dst) }
+
+func (e *Event) bind(dst any) error {
 	switch b := e.Body.(type) {
 	case JSON:
 		return bindJSON(b, dst)
@@ -76,30 +78,29 @@ func On[T any](fn func(ctx context.Context, e Event, v T) error) Sink {
 	if err := forms.Check(reflect.TypeFor[T]()); err != nil {
 		panic(fmt.Errorf("beacon: bind: %w", err))
 	}
-	call := func(ctx context.Context, e Event) error {
+	call := func(ctx context.Context, e *Event) error {
 		var v T
-		if err := e.Bind(&v); err != nil {
-			// A full slice expression, so that appending cannot reach into
-			// a list that another copy of the event shares.
-			e.Errors = append(e.Errors[:len(e.Errors):len(e.Errors)], fieldErrors(err)...)
+		bad := e.bind(&v)
+		if bad == nil {
+			return withoutParts(fn(ctx, *e, v))
 		}
-		return withoutParts(fn(ctx, e, v))
+		// A full slice expression, so that appending cannot reach into a list
+		// that another copy of the event shares.
+		x := *e
+		x.Errors = append(x.Errors[:len(x.Errors):len(x.Errors)], fieldErrors(bad)...)
+		return withoutParts(fn(ctx, x, v))
 	}
 	return SinkFunc(func(ctx context.Context, events []Event) error {
 		var failed []int
 		var errs []error
-		for i, e := range events {
-			var each []error
-			items := e.elements()
-			if items == nil {
-				each = append(each, call(ctx, e))
+		for i := range events {
+			var err error
+			if items := events[i].elements(); items == nil {
+				err = call(ctx, &events[i])
+			} else {
+				err = onEach(ctx, events[i], items, call)
 			}
-			for n, item := range items {
-				x := e
-				x.ID, x.Body = numbered(e.ID, n), JSON(item[:len(item):len(item)])
-				each = append(each, call(ctx, x))
-			}
-			if err := JoinErrors(each...); err != nil {
+			if err != nil {
 				failed, errs = append(failed, i), append(errs, err)
 			}
 		}
@@ -109,6 +110,16 @@ func On[T any](fn func(ctx context.Context, e Event, v T) error) Sink {
 		}
 		return &PartialError{Failed: failed, Err: err}
 	})
+}
+
+// onEach calls call with each element of an event's body as an event of its own.
+func onEach(ctx context.Context, e Event, items [][]byte, call func(context.Context, *Event) error) error {
+	id, errs := e.ID, make([]error, len(items))
+	for n, item := range items {
+		e.ID, e.Body = numbered(id, n), JSON(item[:len(item):len(item)])
+		errs[n] = call(ctx, &e)
+	}
+	return JoinErrors(errs...)
 }
 
 // maxElements is up to how many elements of an array are events of their own: what is
@@ -164,6 +175,9 @@ func bindJSON(b []byte, dst any) error {
 func misfits(bad []bind.Misfit, err error) error {
 	if err != nil {
 		return fmt.Errorf("beacon: bind: %w", err)
+	}
+	if len(bad) == 0 {
+		return nil
 	}
 	errs := make([]error, len(bad))
 	for i, x := range bad {

@@ -1,11 +1,9 @@
 package bind
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -46,38 +44,113 @@ func (b *Forms) Fill(dst any, n int, at func(i int) Field) (bad []Misfit, err er
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return nil, fmt.Errorf("%T is not a pointer to a struct", dst)
 	}
-	v = v.Elem()
-	p, err := b.planFor(v.Type())
+	p, err := b.planFor(v.Type().Elem())
 	if err != nil {
 		return nil, err
 	}
-	values, files, keys, bad := p.sort(n, at)
+	var few [16]string // spares most structs an allocation
+	keys := few[:]     // by leaf: which one leads to it
+	if len(p.leaves) > len(few) {
+		keys = make([]string, len(p.leaves))
+	}
+	x := filler{dst: v.Elem()}
+	left := n
+	for i := range n {
+		f := at(i)
+		if l := p.leaves[f.Name]; l != nil {
+			x.take(l, f, &keys[l.number])
+			left--
+		}
+	}
+	for i := 0; i < n && left > 0; i++ { // behind those of the right spelling
+		f := at(i)
+		if l := p.similar(f.Name); l != nil {
+			x.take(l, f, &keys[l.number])
+		}
+	}
+	if len(x.values) > 0 || !p.calm {
+		if err := x.decode(dst, p.leaves, keys); err != nil {
+			return nil, err
+		}
+	}
+	for l, list := range x.files {
+		l.setFiles(x.dst, list)
+	}
+	slices.SortStableFunc(x.bad, func(a, b Misfit) int { return strings.Compare(a.Key, b.Key) })
+	return x.bad, nil
+}
 
+// A filler distributes the fields of a form to those of a struct.
+type filler struct {
+	dst    reflect.Value
+	values map[string][]string // by path: what the schema package is to set
+	files  map[*leaf][]any
+	bad    []Misfit
+}
+
+func (x *filler) misfit(f Field, why string) {
+	x.bad = append(x.bad, Misfit{f.Name, f.Value, why})
+}
+
+// take takes a field of a form for a leaf; key is the one that leads to it, or empty if
+// this is the first. It takes care of what the schema package gets wrong, and reports two
+// keys that claim the same leaf.
+func (x *filler) take(l *leaf, f Field, key *string) {
+	again := *key != ""
+	if again && *key != f.Name {
+		x.misfit(f, "same field as "+strconv.Quote(*key))
+		return
+	}
+	*key = f.Name
+	switch {
+	case (f.File != nil) != l.isFile:
+		x.misfit(f, "file and value mistaken for each other")
+	case l.isFile:
+		if x.files == nil {
+			x.files = map[*leaf][]any{}
+		}
+		x.files[l] = append(x.files[l], f.File)
+	case again && !l.slice: // the first one counts
+	case l.scalar:
+		if why := l.set(x.dst, f.Value); why != "" {
+			x.misfit(f, why)
+		}
+	default:
+		if why := l.refuse(f.Value); why != "" {
+			x.misfit(f, why)
+			return
+		}
+		if x.values == nil {
+			x.values = map[string][]string{}
+		}
+		x.values[l.path] = append(x.values[l.path], strings.Clone(f.Value)) // it outlives the form
+	}
+}
+
+// decode has the schema package set what is left to it. The error is of a dst that it
+// cannot fill.
+func (x *filler) decode(dst any, leaves map[string]*leaf, keys []string) (err error) {
 	// The keys that reach the schema package are ones of its own fields, so what
 	// it does with others (indices that panic or allocate, a map entry for each)
 	// is out of reach; recover is the second line.
 	defer func() {
 		if r := recover(); r != nil {
-			bad, err = append(bad, Misfit{"body", "", "does not fit"}), nil
+			x.bad, err = append(x.bad, Misfit{"body", "", "does not fit"}), nil
 		}
 	}()
-	if decodeErr := decoder.Decode(dst, values); decodeErr != nil {
-		multi, ok := errors.AsType[schema.MultiError](decodeErr)
-		if !ok {
-			return nil, decodeErr
-		}
-		for _, path := range slices.Sorted(maps.Keys(multi)) {
-			bad = append(bad, Misfit{keys[path], strings.Join(values[path], ","), "is not " + textName(p.leaves[path].typ)})
-		}
+	err = decoder.Decode(dst, x.values)
+	multi, ok := errors.AsType[schema.MultiError](err)
+	for _, path := range slices.Sorted(maps.Keys(multi)) {
+		l := leaves[path]
+		x.bad = append(x.bad, Misfit{keys[l.number], strings.Join(x.values[path], ","), "is not " + textName(l.typ)})
 	}
-	for path, list := range files {
-		p.leaves[path].setFiles(v, list)
+	if ok {
+		return nil
 	}
-	slices.SortStableFunc(bad, func(a, b Misfit) int { return strings.Compare(a.Key, b.Key) })
-	return bad, nil
+	return err
 }
 
-// decoder does the conversions. Its types stay in this file.
+// decoder does the conversions that [leaf.set] does not. Its types stay in this file.
 var decoder = func() *schema.Decoder {
 	d := schema.NewDecoder()
 	d.IgnoreUnknownKeys(true)
@@ -97,183 +170,6 @@ var decoder = func() *schema.Decoder {
 	return d
 }()
 
-// A plan is what is known of a struct type: the paths that the schema package
-// understands, and how form keys lead to them.
-type plan struct {
-	file   reflect.Type
-	leaves map[string]*leaf  // by path
-	folded map[string]string // path with "_" for "." in lower case -> path
-}
-
-// A leaf is a field that takes values.
-type leaf struct {
-	typ    reflect.Type // of one value
-	index  []int
-	slice  bool
-	tagged bool // named by a tag: matched exactly
-	isFile bool
-}
-
-func (b *Forms) planFor(t reflect.Type) (*plan, error) {
-	if cached, ok := b.plans.Load(t); ok {
-		if err, bad := cached.(error); bad {
-			return nil, err
-		}
-		return cached.(*plan), nil
-	}
-	p := &plan{file: b.file, leaves: map[string]*leaf{}, folded: map[string]string{}}
-	if err := p.add(t, "", nil); err != nil {
-		err = fmt.Errorf("%v: %w", t, err)
-		b.plans.Store(t, err)
-		return nil, err
-	}
-	b.plans.Store(t, p)
-	return p, nil
-}
-
-var (
-	durationType        = reflect.TypeFor[time.Duration]()
-	timeType            = reflect.TypeFor[time.Time]()
-	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
-)
-
-// add collects the fields of t under prefix. Types that cannot be filled from
-// text, slices of structs among them, are left out: they may be there for JSON.
-func (p *plan) add(t reflect.Type, prefix string, index []int) error {
-	if t.Kind() != reflect.Struct {
-		return errors.New("not a struct")
-	}
-	if len(index) > 4 {
-		return nil // a recursive type, perhaps; forms do not go that deep
-	}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag, options, _ := strings.Cut(f.Tag.Get("schema"), ",")
-		if f.Anonymous && !f.IsExported() && f.Type.Kind() == reflect.Pointer {
-			return fmt.Errorf("field %s: an embedded pointer to an unexported type cannot be set", f.Name)
-		}
-		promotes := f.Anonymous && f.Type.Kind() == reflect.Struct // exported fields, of whatever type
-		if tag == "-" || !f.IsExported() && !promotes {
-			continue
-		}
-		if options != "" {
-			return fmt.Errorf("field %s: schema option %q is not supported", f.Name, options)
-		}
-		switch f.Type.Kind() {
-		case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer:
-			if !isText(f.Type) && f.Tag.Get("json") != "-" {
-				return fmt.Errorf("field %s: nothing that is sent fits a %v, tag it `json:\"-\" schema:\"-\"`", f.Name, f.Type.Kind())
-			}
-			continue
-		}
-		l := &leaf{typ: f.Type, index: append(slices.Clip(slices.Clone(index)), i), tagged: tag != ""}
-		if l.typ.Kind() == reflect.Slice && !isText(l.typ) {
-			l.slice, l.typ = true, l.typ.Elem()
-		}
-		l.isFile = l.typ == p.file
-		if !l.isFile && l.typ.Kind() == reflect.Pointer {
-			l.typ = l.typ.Elem()
-		}
-		path := prefix + tag
-		if tag == "" {
-			path = prefix + f.Name
-		}
-		switch {
-		case l.isFile, l.typ == timeType, isText(l.typ), isScalar(l.typ):
-			if strings.Contains(tag, ".") {
-				return fmt.Errorf("field %s: write %q for keys with dots", f.Name, strings.ReplaceAll(tag, ".", "_"))
-			}
-			if l.slice && !l.isFile && (!isScalar(l.typ) || f.Type.Elem().Kind() == reflect.Pointer) {
-				return fmt.Errorf("field %s: a slice of %v is not supported, tag it \"-\"", f.Name, f.Type.Elem())
-			}
-			fold := foldKey(path)
-			if other, ok := p.folded[fold]; ok {
-				if other != path {
-					return fmt.Errorf("%q and %q are the same key", path, other)
-				}
-				if len(p.leaves[path].index) < len(l.index) {
-					continue // the embedded field is shadowed, as in Go
-				}
-			}
-			p.leaves[path], p.folded[fold] = l, path
-		case l.typ.Kind() == reflect.Struct && !l.slice:
-			under := path + "."
-			if f.Anonymous && tag == "" {
-				under = prefix // its fields are promoted
-			}
-			if err := p.add(l.typ, under, l.index); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func isText(t reflect.Type) bool {
-	return t.Implements(textUnmarshalerType) || reflect.PointerTo(t).Implements(textUnmarshalerType)
-}
-
-func isScalar(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
-		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return true
-	}
-	return false
-}
-
-func foldKey(key string) string { return strings.ToLower(strings.ReplaceAll(key, ".", "_")) }
-
-// find returns the path that a form key leads to, and whether key is the path
-// itself rather than a spelling of it.
-func (p *plan) find(key string) (path string, exact bool) {
-	if p.leaves[key] != nil {
-		return key, true
-	}
-	path, ok := p.folded[foldKey(key)]
-	if !ok || p.leaves[path].tagged && strings.ReplaceAll(key, ".", "_") != strings.ReplaceAll(path, ".", "_") {
-		return "", false
-	}
-	return path, false
-}
-
-// sort distributes the fields of a form to paths, and says which key leads to
-// each. It takes care of what the schema package gets wrong, and reports two keys
-// that claim the same field.
-func (p *plan) sort(n int, at func(i int) Field) (values map[string][]string, files map[string][]any, keys map[string]string, bad []Misfit) {
-	values, files, keys = map[string][]string{}, map[string][]any{}, map[string]string{}
-	for _, exactPass := range []bool{true, false} {
-		for i := range n {
-			f := at(i)
-			path, exact := p.find(f.Name)
-			if path == "" || exact != exactPass {
-				continue
-			}
-			l := p.leaves[path]
-			key, again := keys[path]
-			switch {
-			case again && key != f.Name:
-				bad = append(bad, Misfit{f.Name, f.Value, "same field as " + strconv.Quote(key)})
-				continue
-			case (f.File != nil) != l.isFile:
-				bad = append(bad, Misfit{f.Name, f.Value, "file and value mistaken for each other"})
-			case f.File != nil:
-				files[path] = append(files[path], f.File)
-			case again && !l.slice: // the first one counts
-			default:
-				if why := l.refuse(f.Value); why != "" {
-					bad = append(bad, Misfit{f.Name, f.Value, why})
-				} else {
-					values[path] = append(values[path], strings.Clone(f.Value)) // it outlives the form
-				}
-			}
-			keys[path] = f.Name
-		}
-	}
-	return values, files, keys, bad
-}
-
 // refuse says why a value does not fit that the schema package would accept.
 func (l *leaf) refuse(value string) (why string) {
 	if l.slice && isScalar(l.typ) && l.typ.Kind() != reflect.String && strings.Contains(value, ",") {
@@ -281,7 +177,7 @@ func (l *leaf) refuse(value string) (why string) {
 	}
 	switch l.typ.Kind() {
 	case reflect.Float32, reflect.Float64:
-		if x, err := strconv.ParseFloat(value, 64); err == nil && (math.IsNaN(x) || math.IsInf(x, 0)) {
+		if x, err := strconv.ParseFloat(value, 64); err == nil && !isFinite(x) {
 			return "not a finite number"
 		}
 	case reflect.String:
@@ -293,18 +189,9 @@ func (l *leaf) refuse(value string) (why string) {
 	return ""
 }
 
-// setFiles stores files in the field of v, which must be reachable: a nil
-// embedded or nested pointer on the way is filled.
+// setFiles stores files in the field of the struct v.
 func (l *leaf) setFiles(v reflect.Value, files []any) {
-	for _, i := range l.index {
-		if v.Kind() == reflect.Pointer {
-			if v.IsNil() {
-				v.Set(reflect.New(v.Type().Elem()))
-			}
-			v = v.Elem()
-		}
-		v = v.Field(i)
-	}
+	v = l.reach(v)
 	if !l.slice {
 		v.Set(reflect.ValueOf(files[0]))
 		return
