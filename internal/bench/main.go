@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pagebeacon/beacon/internal/bench/e2e"
 	"github.com/pagebeacon/beacon/internal/bench/pair"
 )
 
@@ -37,6 +38,7 @@ var tables = []struct {
 	{"handoff", true, true, handoffs},
 	{"attacks", false, false, attacks},
 	{"linear", false, false, linear},
+	{"e2e", true, false, func(r *report) error { return e2e.Tables(r, e2e.Options{Rounds: r.Rounds, Quick: r.quick}) }},
 	{"targets", true, false, goals},
 }
 
@@ -49,6 +51,13 @@ type report struct {
 }
 
 func main() {
+	if ran, err := e2e.Child(os.Args[1:]); ran {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)

@@ -30,6 +30,13 @@ func TestMain(m *testing.M) {
 			return a, errors.New("no such luck")
 		case "hang":
 			time.Sleep(time.Hour)
+		case "start":
+			p, err := Start(-1, nil, os.Args[0])
+			if err != nil {
+				return a, err
+			}
+			a.PID = p.PID
+			return a, nil
 		}
 		var set unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &set); err != nil {
@@ -121,4 +128,30 @@ func TestHangs(t *testing.T) {
 	if err := p.Ask(question{"hang"}, new(answer)); !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &exit) || exit.Exited() {
 		t.Errorf("error %v, want one of time, and the end by a signal", err)
 	}
+}
+
+// TestOrphans: whom nobody asks any more, since the one who did was killed, ends.
+func TestOrphans(t *testing.T) {
+	p := child(t, -1)
+	var a answer
+	if err := p.Ask(question{"start"}, &a); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(a.PID, 0); err != nil || a.PID == p.PID {
+		t.Fatalf("process %d of %d: %v", a.PID, p.PID, err)
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); alive(a.PID); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d goes on", a.PID)
+		}
+	}
+}
+
+// alive tells whether a process runs, and is not one that nobody has asked how it ended.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
 }

@@ -1,0 +1,159 @@
+// Package e2e measures servers in processes of their own, over loopback: beacon with
+// what stands behind it, net/http that does nothing, and what a host would take
+// instead.
+//
+// The servers share one processor, on which one of them works at a time, and the load
+// has another. A round gives each server in turn a fraction of a second, so that a
+// neighbour who comes or goes meets all of a round alike, and what counts is the CPU
+// time of the server's process for each request. Each process counts what it
+// delivered, which has to be what was answered with 2xx; an answer that is not fails the
+// measurement.
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pagebeacon/beacon/internal/bench/e2e/load"
+	"github.com/pagebeacon/beacon/internal/bench/e2e/proc"
+)
+
+// Options say how long to measure.
+type Options struct {
+	Rounds int  // in how many each server has a turn; default 9
+	Quick  bool // few servers, few rounds
+
+	Warm, Window time.Duration // of a turn; defaults 150 ms and 600 ms
+}
+
+// connections are those of the tables.
+var connections = []int{32, 256}
+
+// Tables measures, and writes what it found as Markdown. It takes about seven minutes,
+// or twenty seconds if it is quick, and needs two processors, and without Quick
+// npm. What is stored lies in /var/tmp, which is a disk.
+func Tables(w io.Writer, o Options) error {
+	rows := subjects()
+	if o.Quick {
+		o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 3), cmp.Or(o.Warm, 100*time.Millisecond), cmp.Or(o.Window, 300*time.Millisecond)
+		rows = quick(rows)
+	}
+	o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 9), cmp.Or(o.Warm, 150*time.Millisecond), cmp.Or(o.Window, 600*time.Millisecond)
+	b, err := newBench(rows, false)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for _, conns := range connections {
+		if err := b.measure(o, conns); err != nil {
+			return fmt.Errorf("%d connections: %w", conns, err)
+		}
+		if err := write(w, conns, rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A bench is where rows are measured.
+type bench struct {
+	rows []*row
+	dir  string
+	load *proc.Process
+}
+
+// newBench starts all processes. The servers keep the last thing that comes, if they
+// are told to.
+func newBench(rows []*row, keep bool) (b *bench, err error) {
+	cpus, err := processors()
+	if err != nil {
+		return nil, err
+	}
+	b = &bench{}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if b.dir, err = os.MkdirTemp("/var/tmp", "beacon-bench-"); err != nil {
+		return nil, err
+	}
+	if b.load, err = proc.Start(cpus[1], []string{"GOMAXPROCS=1"}, os.Args[0], "load"); err != nil {
+		return nil, err
+	}
+	for i, r := range rows {
+		dir := filepath.Join(b.dir, strconv.Itoa(i))
+		if r.kind == express {
+			dir = filepath.Join(b.dir, "express") // one for all: what is to be installed is much
+		}
+		if err := r.start(cpus[0], dir, keep); err != nil {
+			return nil, fmt.Errorf("%s: %w", r, err)
+		}
+		b.rows = append(b.rows, r)
+	}
+	return b, nil
+}
+
+func (b *bench) close() {
+	for _, r := range b.rows {
+		_ = r.process.Stop()
+	}
+	if b.load != nil {
+		_ = b.load.Stop()
+	}
+	_ = os.RemoveAll(b.dir)
+}
+
+// measure gives each row its turns.
+func (b *bench) measure(o Options, conns int) (err error) {
+	for _, r := range b.rows {
+		r.turns = nil
+	}
+	for round := range o.Rounds {
+		for i := range b.rows { // who is first changes, and so does who comes after whom
+			i = (i + round) % len(b.rows)
+			if round/len(b.rows)%2 == 1 {
+				i = len(b.rows) - 1 - i
+			}
+			r := b.rows[i]
+			if err := r.turn(b.load, load.Options{Conns: conns, Warm: o.Warm, Window: o.Window}); err != nil {
+				return fmt.Errorf("%s: %w", r, err)
+			}
+		}
+	}
+	for _, r := range b.rows {
+		if _, err := r.delivered(); err != nil {
+			return fmt.Errorf("%s: %w", r, err)
+		}
+		if r.rss, err = r.process.PeakRSS(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// processors returns those of the servers and of the load.
+func processors() (cpus [2]int, err error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return cpus, err
+	}
+	n := 0
+	for cpu := range 1024 {
+		if set.IsSet(cpu) && n < len(cpus) {
+			cpus[n] = cpu
+			n++
+		}
+	}
+	if n < len(cpus) {
+		return cpus, fmt.Errorf("the servers and the load need a processor each, and there is %d", n)
+	}
+	return cpus, nil
+}
