@@ -5,7 +5,10 @@
 //	go run . -quick           a coarse version of those that CI prints
 //	go run . -table handler   one of them
 //
-// All of it is CPU time, see package pair. It needs Linux.
+//	go run . -table curves -o DIR         more connections, cores and memory, as pictures
+//	go run . -table curves -o DIR -draw   the same, of what was measured before
+//
+// All of it is CPU time, see package pair, but for the curves. It needs Linux.
 package main
 
 import (
@@ -18,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pagebeacon/beacon/internal/bench/curves"
 	"github.com/pagebeacon/beacon/internal/bench/e2e"
 	"github.com/pagebeacon/beacon/internal/bench/pair"
 )
@@ -39,6 +43,7 @@ var tables = []struct {
 	{"attacks", false, false, attacks},
 	{"linear", false, false, linear},
 	{"e2e", true, false, func(r *report) error { return e2e.Tables(r, e2e.Options{Rounds: r.Rounds, Quick: r.quick}) }},
+	{"curves", false, false, func(r *report) error { return curves.Tables(r, r.curves) }},
 	{"targets", true, false, goals},
 }
 
@@ -48,9 +53,11 @@ type report struct {
 	pair.Options
 	quick   bool
 	results map[string]reached
+	curves  curves.Options
 }
 
 func main() {
+	curves.Child()
 	if ran, err := e2e.Child(os.Args[1:]); ran {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
@@ -75,9 +82,12 @@ func run(args []string, w io.Writer) error {
 	flags.BoolVar(&r.quick, "quick", false, "few bodies, few rounds")
 	flags.IntVar(&r.Rounds, "rounds", 0, "how often each subject runs (default 15, with -quick 9)")
 	flags.DurationVar(&r.Slice, "slice", 0, "how much CPU time each run takes (default 30ms, with -quick 10ms)")
+	flags.StringVar(&r.curves.Dir, "o", "", "where the curves are drawn")
+	flags.BoolVar(&r.curves.Draw, "draw", false, "draw the curves of what was measured before")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	r.curves.Quick, r.curves.Rounds = r.quick, r.Rounds
 	if r.quick {
 		r.Rounds, r.Slice = cmp.Or(r.Rounds, 9), cmp.Or(r.Slice, 10*time.Millisecond)
 	}
