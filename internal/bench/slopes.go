@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/bench/bodies"
@@ -62,13 +63,13 @@ func gradients(r *report) error {
 			allocs, bytes = append(allocs, results[1].AllocsOver), append(bytes, results[1].BytesOver)
 			size = append(size, float64(len(b.Data)))
 		}
-		var steps string
+		var steps []string
 		for i := 1; i < len(x); i++ {
-			steps += fmt.Sprintf(", %.3g", (y[i]-y[i-1])/(x[i]-x[i-1]))
+			steps = append(steps, fmt.Sprintf("%.3g", (y[i]-y[i-1])/(x[i]-x[i-1])))
 		}
 		fit, last := pair.Fit(x, y), len(x)-1
 		more := func(v []float64) float64 { return (v[last] - v[0]) / (x[last] - x[0]) }
-		t.row(s.name, s.unit, fmt.Sprintf("%.3g", more(size)), fmt.Sprintf("%.3g", fit), steps[2:],
+		t.row(s.name, s.unit, fmt.Sprintf("%.3g", more(size)), fmt.Sprintf("%.3g", fit), strings.Join(steps, ", "),
 			fmt.Sprintf("%.2g", more(allocs)), fmt.Sprintf("%.3g", more(bytes)), fmt.Sprintf("%.2g", fit/floorOfSmall))
 		r.reach("slope/"+s.name, reached{fit / floorOfSmall, (y[last-1] - y[0]) / (x[last-1] - x[0]) / floorOfSmall, more(allocs)})
 	}

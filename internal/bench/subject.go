@@ -106,6 +106,10 @@ func stdLines(w http.ResponseWriter, r *http.Request) {
 		}
 		clicks = append(clicks, v)
 	}
+	if len(clicks) == 0 {
+		http.Error(w, "no lines", http.StatusBadRequest)
+		return
+	}
 	answer(w, nil)
 }
 
