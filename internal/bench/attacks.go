@@ -84,9 +84,17 @@ func (s shape) decode(n int) (run func(n int) error, size float64) {
 
 // linear measures whether the cost of a byte stays the same from small bodies to large.
 func linear(r *report) error {
-	sizes := []int{8 << 10, 80 << 10, 800 << 10}
-	t := r.table("What a byte costs to decode, in small bodies and large, without limits", "body",
-		"ns a byte at 8 KB", "80 KB", "800 KB", "bytes allocated a byte at 8 KB", "80 KB", "800 KB")
+	sizes := []int{4 << 10, 40 << 10, 400 << 10}
+	if r.quick {
+		sizes = sizes[:2]
+	}
+	columns := []string{"body"}
+	for _, what := range []string{"ns a byte", "bytes allocated a byte"} {
+		for _, n := range sizes {
+			columns = append(columns, fmt.Sprintf("%s at %d KB", what, n>>10))
+		}
+	}
+	t := r.table("What a byte costs to decode, in small bodies and large, without limits", columns...)
 	o := r.Options
 	o.Rounds = max(o.Rounds/3, 3)
 	for _, s := range shapes() {

@@ -61,6 +61,7 @@ func decode(r *report) error {
 		if d.target > 0 {
 			allowed = ratio3(d.target)
 		}
+		r.reach("std/decode/"+d.Name, reached{1, 1, std.Allocs})
 		r.reach("decode/"+d.Name, reached{median, least, own.AllocsOver})
 		t.row(d.Name, ns(own.Over), ns(own.OverMin), ns(own.AllocsOver), ns(own.BytesOver), d.name, ns(std.Min), ns(std.Allocs), ratio3(median), ratio3(least), allowed)
 	}

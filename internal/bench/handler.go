@@ -66,6 +66,7 @@ func handlers(r *report) error {
 		}
 		own, peer := results[1], results[3]
 		r.reach("handler/"+c.Name, reached{own.Ratio, own.RatioMin, own.AllocsOver})
+		r.reach("std/"+c.Name, reached{peer.Ratio, peer.RatioMin, peer.AllocsOver})
 		r.reach("peer/"+c.Name, reached{own.Over / peer.Over, own.OverMin / peer.OverMin, own.AllocsOver})
 		if c.on {
 			on := results[4]

@@ -42,9 +42,10 @@ var tables = []struct {
 	{"handoff", true, true, handoffs},
 	{"attacks", false, false, attacks},
 	{"linear", false, false, linear},
-	{"e2e", true, false, func(r *report) error { return e2e.Tables(r, e2e.Options{Rounds: r.Rounds, Quick: r.quick}) }},
+	{"e2e", true, false, overLoopback},
 	{"curves", false, false, func(r *report) error { return curves.Tables(r, r.curves) }},
 	{"targets", true, false, goals},
+	{"readme", false, false, numbers},
 }
 
 // A report is what a run of the command prints.
@@ -91,10 +92,11 @@ func run(args []string, w io.Writer) error {
 	if r.quick {
 		r.Rounds, r.Slice = cmp.Or(r.Rounds, 9), cmp.Or(r.Slice, 10*time.Millisecond)
 	}
+	fmt.Fprintf(w, "%s, %d of its CPUs; %s; %s.\n\n", processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly))
 	runtime.GOMAXPROCS(1) // so that the collector's work is that of the subject that made the garbage
 	printed := false
 	for _, t := range tables {
-		if *name == "targets" && t.goals {
+		if t.goals && (*name == "targets" || *name == "readme") {
 			r.Writer = io.Discard
 			if err := t.print(&r); err != nil {
 				return fmt.Errorf("table %s: %w", t.name, err)
@@ -112,4 +114,22 @@ func run(args []string, w io.Writer) error {
 		return fmt.Errorf("no table %q: there are %s", *name, strings.Join(names, ", "))
 	}
 	return nil
+}
+
+// overLoopback measures servers of their own.
+func overLoopback(r *report) error {
+	return e2e.Tables(r, e2e.Options{Rounds: r.Rounds, Quick: r.quick})
+}
+
+// processor is the name of the machine's.
+func processor() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(b)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				return strings.TrimSpace(value)
+			}
+		}
+	}
+	return runtime.GOARCH
 }
