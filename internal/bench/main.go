@@ -1,9 +1,10 @@
 // Command bench prints how fast beacon is beside net/http, which it cannot outrun, and
 // beside what a host would write without it.
 //
-//	go run .                  all tables, in a few minutes
-//	go run . -quick           a coarse version of those that CI prints
-//	go run . -table handler   one of them
+//	go run .                         all tables but the curves, in a few minutes
+//	go run . -quick                  a coarse version of those that CI prints
+//	go run . -table handler          one of them
+//	go run . -table curves -o DIR    curves over connections, cores and memory, as SVG
 //
 //	go run . -table curves -o DIR         more connections, cores and memory, as pictures
 //	go run . -table curves -o DIR -draw   the same, of what was measured before
@@ -26,26 +27,33 @@ import (
 	"github.com/pagebeacon/beacon/internal/bench/pair"
 )
 
+// When a table is printed that is not asked for by its name.
+const (
+	never = iota
+	full
+	always // with -quick, too
+)
+
 // tables in the order in which they are printed.
 var tables = []struct {
 	name  string
-	quick bool // printed with -quick
+	when  int
 	goals bool // has figures that there are targets for
 	print func(*report) error
 }{
-	{"handler", true, true, handlers},
-	{"requests", false, false, requests},
-	{"refused", false, false, refusing},
-	{"decode", true, true, decode},
-	{"slopes", false, true, gradients},
-	{"events", true, true, forms},
-	{"handoff", true, true, handoffs},
-	{"attacks", false, false, attacks},
-	{"linear", false, false, linear},
-	{"e2e", true, false, overLoopback},
-	{"curves", false, false, func(r *report) error { return curves.Tables(r, r.curves) }},
-	{"targets", true, false, goals},
-	{"readme", false, false, numbers},
+	{"handler", always, true, handlers},
+	{"requests", full, false, requests},
+	{"refused", full, false, refusing},
+	{"decode", always, true, decode},
+	{"slopes", full, true, gradients},
+	{"events", always, true, forms},
+	{"handoff", always, true, handoffs},
+	{"attacks", full, false, attacks},
+	{"linear", full, false, linear},
+	{"e2e", always, false, overLoopback},
+	{"curves", never, false, func(r *report) error { return curves.Tables(r, r.curves) }},
+	{"targets", always, false, goals},
+	{"readme", full, false, numbers},
 }
 
 // A report is what a run of the command prints.
@@ -103,7 +111,7 @@ func run(args []string, w io.Writer) error {
 			}
 			r.Writer = w
 		}
-		if t.name == *name || *name == "" && (t.quick || !r.quick) {
+		if t.name == *name || *name == "" && (t.when == always || t.when == full && !r.quick) {
 			printed = true
 			if err := t.print(&r); err != nil {
 				return fmt.Errorf("table %s: %w", t.name, err)
