@@ -90,7 +90,7 @@ func run(args []string, w io.Writer) error {
 	name := flags.String("table", "", "print only this one: "+strings.Join(names, ", "))
 	flags.BoolVar(&r.quick, "quick", false, "few bodies, few rounds")
 	flags.IntVar(&r.Rounds, "rounds", 0, "how often each subject runs (default 15, with -quick 9)")
-	flags.DurationVar(&r.Slice, "slice", 0, "how much CPU time each run takes (default 30ms, with -quick 10ms)")
+	flags.DurationVar(&r.Slice, "slice", 0, "how much CPU time each run takes (default 40ms, with -quick 20ms)")
 	flags.StringVar(&r.curves.Dir, "o", "", "where the curves are drawn")
 	flags.BoolVar(&r.curves.Draw, "draw", false, "draw the curves of what was measured before")
 	if err := flags.Parse(args); err != nil {
@@ -98,7 +98,7 @@ func run(args []string, w io.Writer) error {
 	}
 	r.curves.Quick, r.curves.Rounds = r.quick, r.Rounds
 	if r.quick {
-		r.Rounds, r.Slice = cmp.Or(r.Rounds, 9), cmp.Or(r.Slice, 10*time.Millisecond)
+		r.Rounds, r.Slice = cmp.Or(r.Rounds, 9), cmp.Or(r.Slice, 20*time.Millisecond)
 	}
 	fmt.Fprintf(w, "%s, %d of its CPUs; %s; %s.\n\n", processor(), runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly))
 	runtime.GOMAXPROCS(1) // so that the collector's work is that of the subject that made the garbage

@@ -35,7 +35,7 @@ type Subject struct {
 // Options say how long to measure.
 type Options struct {
 	Rounds int           // in how many each subject has a slice; default 15
-	Slice  time.Duration // how much CPU time that is; default 30 ms
+	Slice  time.Duration // how much CPU time that is; default 40 ms: in less, too few collections fall
 }
 
 // A Result is what a subject took. Times are in ns of CPU for one operation. Those Over
@@ -60,7 +60,7 @@ type Result struct {
 
 // Measure runs the floor and the subjects. The first result is that of the floor.
 func Measure(o Options, floor Subject, subjects ...Subject) ([]Result, error) {
-	o.Rounds, o.Slice = cmp.Or(o.Rounds, 15), cmp.Or(o.Slice, 30*time.Millisecond)
+	o.Rounds, o.Slice = cmp.Or(o.Rounds, 15), cmp.Or(o.Slice, 40*time.Millisecond)
 	all := append([]Subject{floor}, subjects...)
 	results, each := make([]Result, len(all)), make([]int, len(all))
 	for i, s := range all {
