@@ -140,6 +140,14 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%s: no events", c.Name)
 		}
 	}
+	for _, s := range slopes() {
+		for _, n := range s.sizes {
+			b := s.make(n)
+			if events, err := beacon.Decode(requestOf(b), b.Data, beacon.Limits{}); err != nil || len(events) != b.Events {
+				t.Errorf("%s: %d events, %v", b.Name, len(events), err)
+			}
+		}
+	}
 	for _, a := range bodies.Attacks() {
 		if b := a.Make(36 << 10); len(b.Data) == 0 || b.Type == "" {
 			t.Errorf("%s: %q", a.Name, b.Type)

@@ -31,6 +31,32 @@ func (m *machine) subject(name string, each time.Duration) pair.Subject {
 	}
 }
 
+// TestPart: what a subject takes over the floor, as a part of another.
+func TestPart(t *testing.T) {
+	m := &machine{slow: 1}
+	results, err := pair.Measure(pair.Options{Rounds: 5, Slice: time.Millisecond}, m.subject("floor", 1000), m.subject("own", 1300), m.subject("other", 3000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if median, least := results[1].Part(results[2]); math.Abs(median-0.1) > 1e-9 || math.Abs(least-0.1) > 1e-9 {
+		t.Error(median, least)
+	}
+	if r := results[1]; math.Abs(r.Ratio-1/1.3) > 1e-9 {
+		t.Error(r.Ratio)
+	}
+}
+
+// TestFit: the slope is that of all points, and one large one that is off does not decide.
+func TestFit(t *testing.T) {
+	x := []float64{1, 10, 100, 1000}
+	if got := pair.Fit(x, []float64{105, 150, 600, 5100}); math.Abs(got-5) > 1e-9 {
+		t.Error(got)
+	}
+	if got := pair.Fit(x, []float64{105, 150, 600, 10_200}); got < 5 || got > 7 {
+		t.Error(got)
+	}
+}
+
 // TestMeasure: on a machine that is now fast and now slow, what is dearer by half stays so.
 func TestMeasure(t *testing.T) {
 	m := &machine{slow: 1}
@@ -50,7 +76,7 @@ func TestMeasure(t *testing.T) {
 		if r.OverMin != want.over || r.RatioMin != want.ratio {
 			t.Errorf("%s: %+v", r.Name, r)
 		}
-		if math.Abs(r.Over-want.over) > 600 || r.Low > r.Over || r.Over > r.High || len(r.Slices) != 40 {
+		if math.Abs(r.Ratio-want.ratio) > 0.6*want.ratio || math.Abs(r.Over-want.over) > 600 || r.Low > r.Over || r.Over > r.High || len(r.Slices) != 40 {
 			t.Errorf("%s: %+v", r.Name, r)
 		}
 	}
