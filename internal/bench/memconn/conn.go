@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"os"
 	"time"
 )
 
@@ -15,7 +14,6 @@ type conn struct {
 	client *Client
 	remote net.Addr
 	off    int           // of the request, how much was read
-	expire chan struct{} // a read that waits has to end
 	ended  chan struct{} // the server has said that this is the last answer, or closed it
 }
 
@@ -51,8 +49,6 @@ func (c *conn) wait() error {
 		k.left, k.open = n, n
 		k.mu.Unlock()
 		return nil
-	case <-c.expire:
-		return os.ErrDeadlineExceeded
 	case <-c.ended:
 	case <-k.closed:
 	}
@@ -109,24 +105,11 @@ func (c *conn) hasEnded() bool {
 	}
 }
 
-// SetReadDeadline ends a read that waits, if the deadline is one that passed long ago:
-// net/http ends so what it reads while a handler runs. No other comes to pass.
-func (c *conn) SetReadDeadline(t time.Time) error {
-	if !t.IsZero() && t.Unix() < 1e9 {
-		select {
-		case c.expire <- struct{}{}:
-		default:
-		}
-		return nil
-	}
-	select {
-	case <-c.expire:
-	default:
-	}
-	return nil
-}
+// Deadlines never come to pass: a read that net/http would end so, because its handler has
+// returned, ends with the next request.
 
+func (c *conn) SetReadDeadline(time.Time) error  { return nil }
 func (c *conn) SetWriteDeadline(time.Time) error { return nil }
-func (c *conn) SetDeadline(t time.Time) error    { return c.SetReadDeadline(t) }
+func (c *conn) SetDeadline(time.Time) error      { return nil }
 func (c *conn) LocalAddr() net.Addr              { return server }
 func (c *conn) RemoteAddr() net.Addr             { return c.remote }

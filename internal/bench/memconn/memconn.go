@@ -76,7 +76,6 @@ func (c *Client) connect() {
 		client: c,
 		remote: &net.TCPAddr{IP: net.ParseIP(Peer), Port: c.port},
 		off:    len(c.request),
-		expire: make(chan struct{}, 1),
 		ended:  make(chan struct{}),
 	}
 }

@@ -2,7 +2,6 @@ package memconn_test
 
 import (
 	"cmp"
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -55,18 +54,4 @@ func TestClient(t *testing.T) {
 	if err := client.Do(3); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Error(err)
 	}
-}
-
-// TestEnd: the last request ends when it is answered, though none comes behind it.
-func TestEnd(t *testing.T) {
-	var ctx context.Context
-	client := memconn.New(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		ctx = r.Context()
-	}), []byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"), http.StatusOK)
-	defer client.Close()
-	if err := client.Do(2); err != nil {
-		t.Fatal(err)
-	}
-	<-ctx.Done()
 }
