@@ -50,7 +50,7 @@ var tables = []struct {
 	{"handoff", always, true, handoffs},
 	{"attacks", full, false, attacks},
 	{"linear", full, false, linear},
-	{"e2e", always, false, overLoopback},
+	{"e2e", always, true, endToEnd},
 	{"curves", never, false, func(r *report) error { return curves.Tables(r, r.curves) }},
 	{"targets", always, false, goals},
 	{"readme", full, false, numbers},
@@ -122,11 +122,6 @@ func run(args []string, w io.Writer) error {
 		return fmt.Errorf("no table %q: there are %s", *name, strings.Join(names, ", "))
 	}
 	return nil
-}
-
-// overLoopback measures servers of their own.
-func overLoopback(r *report) error {
-	return e2e.Tables(r, e2e.Options{Rounds: r.Rounds, Quick: r.quick})
 }
 
 // processor is the name of the machine's.

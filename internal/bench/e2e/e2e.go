@@ -27,10 +27,14 @@ import (
 
 // Options say how long to measure.
 type Options struct {
-	Rounds int  // in how many each server has a turn; default 9
-	Quick  bool // few servers, few rounds
+	Rounds int  // in how many each server has a turn; default 21, or 9 if it is quick
+	Quick  bool // few servers, and short turns
 
-	Warm, Window time.Duration // of a turn; defaults 150 ms and 600 ms
+	Warm, Window time.Duration // of a turn; defaults 80 and 250 ms, or 50 and 150 ms
+
+	// Reach is told the parts of the floor that there are targets for: the median of
+	// all pairs, and that of the minima.
+	Reach func(key string, median, least float64)
 }
 
 // connections are those of the tables.
@@ -42,10 +46,10 @@ var connections = []int{32, 256}
 func Tables(w io.Writer, o Options) error {
 	rows := subjects()
 	if o.Quick {
-		o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 3), cmp.Or(o.Warm, 100*time.Millisecond), cmp.Or(o.Window, 300*time.Millisecond)
+		o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 9), cmp.Or(o.Warm, 50*time.Millisecond), cmp.Or(o.Window, 150*time.Millisecond)
 		rows = quick(rows)
 	}
-	o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 9), cmp.Or(o.Warm, 150*time.Millisecond), cmp.Or(o.Window, 600*time.Millisecond)
+	o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 21), cmp.Or(o.Warm, 80*time.Millisecond), cmp.Or(o.Window, 250*time.Millisecond)
 	b, err := newBench(rows, false)
 	if err != nil {
 		return err
@@ -57,6 +61,11 @@ func Tables(w io.Writer, o Options) error {
 		}
 		if err := write(w, conns, rows); err != nil {
 			return err
+		}
+		for _, r := range rows {
+			if r.goal != "" && o.Reach != nil {
+				o.Reach(fmt.Sprint(r.goal, "/", conns), r.ratio(rows[0]), r.least(rows[0]))
+			}
 		}
 	}
 	return nil
@@ -71,12 +80,12 @@ type bench struct {
 
 // newBench starts all processes. The servers keep the last thing that comes, if they
 // are told to.
-func newBench(rows []*row, keep bool) (b *bench, err error) {
+func newBench(rows []*row, keep bool) (_ *bench, err error) {
 	cpus, err := processors()
 	if err != nil {
 		return nil, err
 	}
-	b = &bench{}
+	b := &bench{}
 	defer func() {
 		if err != nil {
 			b.close()

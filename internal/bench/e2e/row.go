@@ -19,7 +19,7 @@ type kind string
 const (
 	floor     kind = "net/http, drains and answers 204"
 	noop      kind = "**beacon**"
-	batch     kind = "**beacon** + sink.Batch"
+	batch     kind = "**beacon** + sink.Batch, before a store that takes 1 ms"
 	spooled   kind = "**beacon** + spool, on disk before the 204"
 	std       kind = "net/http and the standard library"
 	fastFloor kind = "fasthttp, answers 204"
@@ -53,6 +53,7 @@ type row struct {
 	note  string // how this kind does it
 	procs int    // GOMAXPROCS
 	quick bool
+	goal  string // what the target is called that there is for it
 
 	process *proc.Process
 	addr    string
@@ -82,10 +83,10 @@ func (r *row) String() string {
 func subjects() []*row {
 	return []*row{
 		{kind: floor, form: multipart, procs: 1, quick: true},
-		{kind: noop, form: multipart, procs: 1, quick: true},
+		{kind: noop, form: multipart, procs: 1, quick: true, goal: "e2e"},
 		{kind: batch, form: multipart, procs: 1},
 		{kind: spooled, form: multipart, procs: 1},
-		{kind: spooled, form: multipart, procs: 2, quick: true},
+		{kind: spooled, form: multipart, procs: 2, quick: true, goal: "durable"},
 		{kind: std, note: "ParseMultipartForm + schema", form: multipart, procs: 1},
 		{kind: fastFloor, form: multipart, procs: 1, quick: true},
 		{kind: fastForm, form: multipart, procs: 1},

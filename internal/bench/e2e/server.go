@@ -153,7 +153,7 @@ func (s *server) handler() (http.Handler, error) {
 	case noop:
 		return s.beacon(s)
 	case batch:
-		return s.beacon(sink.Batch(s, sink.BatchOptions{}))
+		return s.beacon(sink.Batch(beacon.SinkFunc(s.slow), sink.BatchOptions{}))
 	case spooled:
 		events, err := spool.Open(s.Dir, s, spool.Options{})
 		if err != nil {

@@ -23,7 +23,7 @@ func write(w io.Writer, conns int, rows []*row) error {
 			each = fmt.Sprintf("%.0f", r.min(allocs))
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.1f | %.1f | %.2f | %.2f | %s | %.2f | %.2f | %s | %d |\n",
-			forms[r.form].Name, r, r.median(cpu), r.min(cpu), r.ratio(floors), floors.min(cpu)/r.min(cpu),
+			forms[r.form].Name, r, r.median(cpu), r.min(cpu), r.ratio(floors), r.least(floors),
 			thousands(r.median(rate)), r.median(p50), r.median(p99), each, r.rss>>20)
 	}
 	b.WriteByte('\n')
@@ -39,6 +39,9 @@ func (r *row) ratio(floor *row) float64 {
 	}
 	return quantile(ratios, func(v float64) float64 { return v }, 0.5)
 }
+
+// least is the part of what the floor cost at least in what r did.
+func (r *row) least(floor *row) float64 { return floor.min(cpu) / r.min(cpu) }
 
 // quantile is that of a figure, between the two next to it.
 func quantile[T any](of []T, figure func(T) float64, q float64) float64 {

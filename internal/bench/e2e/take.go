@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/bench/peers"
@@ -42,6 +43,12 @@ func (s *server) Consume(_ context.Context, events []beacon.Event) error {
 		return last
 	})
 	return nil
+}
+
+// slow is a store that is worth a batch.
+func (s *server) slow(ctx context.Context, events []beacon.Event) error {
+	time.Sleep(time.Millisecond)
+	return s.Consume(ctx, events)
 }
 
 func (s *server) ended(v *peers.Ended) error {

@@ -39,11 +39,17 @@ type Process struct {
 	err   strings.Builder
 }
 
+// inside tells a process that Start has started it.
+const inside = "BEACON_BENCH_PROCESS"
+
 // Start starts a program that runs on the processor cpu alone, with all threads
 // that it will ever have; -1 leaves it where the scheduler puts it.
 func Start(cpu int, env []string, program string, args ...string) (*Process, error) {
+	if os.Getenv(inside) != "" { // a program that does not look at its arguments would begin anew, and so on
+		return nil, fmt.Errorf("%s: started by a process that was started to be measured", strings.Join(args, " "))
+	}
 	p := &Process{name: strings.Join(args, " "), cmd: exec.Command(program, args...)}
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(append(os.Environ(), inside+"=1"), env...)
 	p.cmd.Stderr = &p.err
 	p.cmd.WaitDelay = time.Second
 	stdin, err := p.cmd.StdinPipe()

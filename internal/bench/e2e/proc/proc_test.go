@@ -28,9 +28,13 @@ func TestMain(m *testing.M) {
 		switch q.Do {
 		case "fail":
 			return a, errors.New("no such luck")
+		case "again":
+			_, err := Start(-1, nil, os.Args[0])
+			return a, err
 		case "hang":
 			time.Sleep(time.Hour)
 		case "start":
+			os.Unsetenv(inside)
 			p, err := Start(-1, nil, os.Args[0])
 			if err != nil {
 				return a, err
@@ -114,6 +118,10 @@ func TestBroke(t *testing.T) {
 	err := child(t, -1).Ask(question{"fail"}, new(answer))
 	if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(err.Error(), "no such luck") {
 		t.Errorf("error %v", err)
+	}
+	err = child(t, -1).Ask(question{"again"}, new(answer))
+	if !errors.As(err, &exit) || !strings.Contains(err.Error(), "started to be measured") {
+		t.Errorf("a process of a process: error %v", err)
 	}
 	if _, err := Start(1023, nil, os.Args[0]); err == nil {
 		t.Error("started on processor 1023")
