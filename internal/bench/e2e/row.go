@@ -66,6 +66,7 @@ type row struct {
 type turn struct {
 	load.Result
 	allocs float64
+	floor  float64 // what a request cost in the turn of the floor beside it
 }
 
 func (r *row) String() string {
@@ -158,7 +159,7 @@ func (r *row) start(cpu int, dir string, keep bool) (err error) {
 // turn loads the server, and takes down what that cost.
 func (r *row) turn(client *proc.Process, o load.Options) error {
 	var before, after reply
-	if err := r.process.Ask(question{Do: "memory"}, &before); err != nil {
+	if err := r.process.Ask(question{Do: "collect"}, &before); err != nil {
 		return err
 	}
 	o.Addr, o.Request, o.PID = r.addr, forms[r.form].Post(), r.process.PID
@@ -172,6 +173,9 @@ func (r *row) turn(client *proc.Process, o load.Options) error {
 	r.answers += t.Total
 	if t.Refused > 0 {
 		return fmt.Errorf("%d of %d answers are not 2xx, the last is %d", t.Refused, t.Total, t.Status)
+	}
+	if t.Answers == 0 {
+		return fmt.Errorf("nothing was answered within %v", o.Window)
 	}
 	t.allocs = float64(after.Mallocs-before.Mallocs) / float64(t.Total)
 	r.turns = append(r.turns, t)

@@ -41,7 +41,7 @@ func Child(args []string) (ran bool, err error) {
 
 // A question to a server. The first one says what it is, the others what to do.
 type question struct {
-	Do string // "start", "memory" or "events"
+	Do string // "start", "collect", "memory" or "events"
 
 	Kind kind
 	Form form
@@ -79,9 +79,11 @@ func (s *server) answer(q question) (r reply, err error) {
 		}
 		r.Addr = s.listener.Addr().String()
 		return r, s.start()
-	case "memory":
+	case "collect", "memory":
 		var m runtime.MemStats
-		runtime.GC() // a round does not pay for what another left
+		if q.Do == "collect" { // a turn does not pay for what another left
+			runtime.GC()
+		}
 		runtime.ReadMemStats(&m)
 		r.Mallocs = m.Mallocs
 		return r, nil

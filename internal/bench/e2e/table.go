@@ -13,17 +13,17 @@ func write(w io.Writer, conns int, rows []*row) error {
 	fmt.Fprintf(&b, "### End to end over loopback, %d connections\n\n", conns)
 	b.WriteString("| body | server | CPU µs a request, median | minimum | floor/x, median of pairs | of minima | requests/s | p50 ms | p99 ms | allocations | peak MB |\n")
 	b.WriteString("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-	var floors *row
 	for _, r := range rows {
-		if r.kind == floor {
-			floors = r
+		ratio, least := "1", "1"
+		if r.kind != floor {
+			ratio, least = fmt.Sprintf("%.2f", r.ratio()), fmt.Sprintf("%.2f", r.least())
 		}
 		each := "–"
 		if r.kind != express {
 			each = fmt.Sprintf("%.0f", r.min(allocs))
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.1f | %.1f | %.2f | %.2f | %s | %.2f | %.2f | %s | %d |\n",
-			forms[r.form].Name, r, r.median(cpu), r.min(cpu), r.ratio(floors), r.least(floors),
+		fmt.Fprintf(&b, "| %s | %s | %.1f | %.1f | %s | %s | %s | %.2f | %.2f | %s | %d |\n",
+			forms[r.form].Name, r, r.median(cpu), r.min(cpu), ratio, least,
 			thousands(r.median(rate)), r.median(p50), r.median(p99), each, r.rss>>20)
 	}
 	b.WriteByte('\n')
@@ -31,17 +31,11 @@ func write(w io.Writer, conns int, rows []*row) error {
 	return err
 }
 
-// ratio is the median of what the floor cost and r did in the same round.
-func (r *row) ratio(floor *row) float64 {
-	ratios := make([]float64, len(r.turns))
-	for i, t := range r.turns {
-		ratios[i] = cpu(floor.turns[i]) / cpu(t)
-	}
-	return quantile(ratios, func(v float64) float64 { return v }, 0.5)
-}
+// ratio is the median of what the floor cost in part of what r did beside it.
+func (r *row) ratio() float64 { return r.median(func(t turn) float64 { return t.floor / cpu(t) }) }
 
-// least is the part of what the floor cost at least in what r did.
-func (r *row) least(floor *row) float64 { return floor.min(cpu) / r.min(cpu) }
+// least is what the cheapest of these turns of the floor cost in part of the cheapest of r's.
+func (r *row) least() float64 { return r.min(func(t turn) float64 { return t.floor }) / r.min(cpu) }
 
 // quantile is that of a figure, between the two next to it.
 func quantile[T any](of []T, figure func(T) float64, q float64) float64 {

@@ -36,6 +36,10 @@ type Options struct {
 	Window   time.Duration
 	Requests int
 
+	// Keep leaves the connections open for the next run with the same Addr and Conns of
+	// the same process, see [Serve].
+	Keep bool
+
 	// PID is the server's process, whose CPU time is read as the measured part begins
 	// and ends; zero leaves that out.
 	PID int
@@ -77,15 +81,20 @@ type conn struct {
 
 // A run is a Run under way.
 type run struct {
-	Options
+	books
 	epoll   int
 	conns   []conn
 	waiting int // connections with a request under way
-	started int // requests
 	buf     []byte
+}
+
+// books are kept of one run alone.
+type books struct {
+	Options
+	started int // requests
 	result  Result
 
-	// The books of what is measured.
+	// Of what is measured.
 	begun, ended bool
 	begin        time.Time
 	cpu          time.Duration
@@ -97,17 +106,65 @@ type run struct {
 // processors of Go to itself, so a process of its own is best. A connection that breaks is an error, an
 // answer that is not 2xx is counted.
 func Run(o Options) (Result, error) {
-	if o.Conns <= 0 || (len(o.Request) == 0) == (o.Next == nil) || (o.Requests > 0) == (o.Window > 0) || o.Requests > 0 && o.Warm > 0 {
-		return Result{}, fmt.Errorf("load: makes no sense: %d connections, %d bytes, %v and %v or %d requests",
-			o.Conns, len(o.Request), o.Warm, o.Window, o.Requests)
-	}
-	r := &run{Options: o, buf: make([]byte, 64<<10)}
-	defer r.close()
-	if err := r.connect(); err != nil {
+	if err := o.check(); err != nil {
 		return Result{}, err
 	}
-	err := r.measure()
+	r, err := dial(o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.close()
+	err = r.measure()
 	return r.result, err
+}
+
+func (o *Options) check() error {
+	if o.Conns <= 0 || (len(o.Request) == 0) == (o.Next == nil) || (o.Requests > 0) == (o.Window > 0) || o.Requests > 0 && o.Warm > 0 {
+		return fmt.Errorf("load: makes no sense: %d connections, %d bytes, %v and %v or %d requests",
+			o.Conns, len(o.Request), o.Warm, o.Window, o.Requests)
+	}
+	return nil
+}
+
+// Serve is the load in a process of its own: see [proc.Answer]. The questions are
+// Options, the answers Results.
+func Serve(in io.Reader, out io.Writer) error {
+	kept := map[string]*run{} // by Addr
+	return proc.Answer(in, out, func(o Options) (Result, error) {
+		if err := o.check(); err != nil {
+			return Result{}, err
+		}
+		r := kept[o.Addr]
+		delete(kept, o.Addr)
+		if r != nil && len(r.conns) != o.Conns {
+			r.close()
+			r = nil
+		}
+		if r == nil {
+			var err error
+			if r, err = dial(o); err != nil {
+				return Result{}, err
+			}
+		}
+		r.books = books{Options: o}
+		err := r.measure()
+		if o.Keep && err == nil {
+			kept[o.Addr] = r
+		} else {
+			r.close()
+		}
+		return r.result, err
+	})
+}
+
+// dial opens the connections.
+func dial(o Options) (*run, error) {
+	r := &run{books: books{Options: o}, buf: make([]byte, 64<<10)}
+	if err := r.connect(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
 }
 
 func (r *run) connect() (err error) {
@@ -346,7 +403,3 @@ func (r *run) ready(i int, events uint32) error {
 	}
 	return r.send(i)
 }
-
-// Serve is the load in a process of its own: see [proc.Answer]. The questions are
-// Options, the answers Results.
-func Serve(in io.Reader, out io.Writer) error { return proc.Answer(in, out, Run) }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -125,6 +126,43 @@ func TestNext(t *testing.T) {
 		if _, ok := seen.Load(fmt.Sprintf("visit=%d&n=0", conn)); !ok {
 			t.Errorf("connection %d sent nothing, or did not begin with 0", conn)
 		}
+	}
+}
+
+// TestServe: connections are kept for the runs that follow, and opened anew for another
+// number of them.
+func TestServe(t *testing.T) {
+	var opened, whole atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		whole.Add(1)
+		noContent(w, r)
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	defer s.Close()
+	var in, out bytes.Buffer
+	questions, answers := json.NewEncoder(&in), json.NewDecoder(&out)
+	for _, o := range []Options{{Conns: 3, Requests: 20, Keep: true}, {Conns: 3, Requests: 30, Keep: true}, {Conns: 5, Requests: 40}, {Conns: 5, Requests: 50}} {
+		o.Addr, o.Request = s.Listener.Addr().String(), request("abc")
+		if err := questions.Encode(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Serve(&in, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{20, 30, 40, 50} {
+		var r Result
+		if err := answers.Decode(&r); err != nil || r.Total != want || r.Answers != want {
+			t.Errorf("%d answers, %d measured, want %d (error: %v)", r.Total, r.Answers, want, err)
+		}
+	}
+	if opened.Load() != 3+5+5 || whole.Load() != 20+30+40+50 {
+		t.Errorf("%d connections, %d requests", opened.Load(), whole.Load())
 	}
 }
 

@@ -20,6 +20,7 @@ app.post("/log-tracking", multer().none(), express.urlencoded({ extended: false 
 const server = app.listen(0, "127.0.0.1", () => {
   console.log(JSON.stringify({ Addr: `127.0.0.1:${server.address().port}` }));
 });
+server.keepAliveTimeout = 0; // connections wait for their turn
 createInterface({ input: process.stdin })
   .on("line", () => console.log(JSON.stringify({ Events: events, Last: JSON.stringify(last) })))
   .on("close", () => process.exit());
