@@ -7,6 +7,7 @@ import (
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/bench/bodies"
 	"github.com/pagebeacon/beacon/internal/bench/pair"
+	"github.com/pagebeacon/beacon/internal/bench/peers"
 )
 
 // attacks measures what bodies cost that try to be expensive.
@@ -19,7 +20,7 @@ func attacks(r *report) error {
 		request := b.Post()
 		status := probe(h, request)
 		results, err := measure(r.Options,
-			server{"floor", http.HandlerFunc(drain), request, http.StatusNoContent}, server{b.Name, h, request, status})
+			server{"floor", http.HandlerFunc(peers.Drain), request, http.StatusNoContent}, server{b.Name, h, request, status})
 		if err != nil {
 			return pair.Result{}, 0, err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/pagebeacon/beacon/internal/bench/bodies"
 	"github.com/pagebeacon/beacon/internal/bench/memconn"
 	"github.com/pagebeacon/beacon/internal/bench/pair"
+	"github.com/pagebeacon/beacon/internal/bench/peers"
 )
 
 // plain is an event as a host would write it down without beacon: what encoding/json
@@ -71,7 +72,7 @@ type operation struct {
 // on machines that are not equally fast.
 func (r *report) operations(title string, all []operation) error {
 	body := bodies.Multipart(3, 0)
-	floor := memconn.New(http.HandlerFunc(drain), body.Post(), http.StatusNoContent)
+	floor := memconn.New(http.HandlerFunc(peers.Drain), body.Post(), http.StatusNoContent)
 	defer floor.Close()
 	var subjects []pair.Subject
 	for _, o := range all {
@@ -107,9 +108,9 @@ func eventOperations() (all []operation, err error) {
 		body  bodies.Body
 		into  func(e beacon.Event) func() error
 	}{
-		{"form of 3 fields", bodies.Multipart(3, 0), bindTo[ended]},
-		{"JSON of 282 bytes", bodies.JSON(5), bindTo[vitals]},
-		{"JSON of 4 KB", bodies.JSON(75), bindTo[vitals]},
+		{"form of 3 fields", bodies.Multipart(3, 0), bindTo[peers.Ended]},
+		{"JSON of 282 bytes", bodies.JSON(5), bindTo[peers.Vitals]},
+		{"JSON of 4 KB", bodies.JSON(75), bindTo[peers.Vitals]},
 	} {
 		e, err := eventOf(c.body)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/pagebeacon/beacon"
 	"github.com/pagebeacon/beacon/internal/bench/bodies"
 	"github.com/pagebeacon/beacon/internal/bench/pair"
+	"github.com/pagebeacon/beacon/internal/bench/peers"
 )
 
 // A comparison is a body and what stands beside beacon for it.
@@ -19,21 +20,23 @@ type comparison struct {
 
 func comparisons() []comparison {
 	const schema, std = "net/http + schema", "encoding/json, struct"
+	form, vitals := peers.Form(taken), peers.JSON(taken[peers.Vitals])
+	envelope, reports := peers.JSON(taken[peers.Envelope]), peers.JSON(taken[[]browserReport])
 	return []comparison{
-		{bodies.Multipart(3, 0), schema, stdForm, true, true},
-		{bodies.URLEncoded(3), schema, stdForm, true, true},
-		{bodies.JSON(5), std, stdJSON[vitals], true, true},
+		{bodies.Multipart(3, 0), schema, form, true, true},
+		{bodies.URLEncoded(3), schema, form, true, true},
+		{bodies.JSON(5), std, vitals, true, true},
 		{bodies.Text(), "io.ReadAll", stdText, false, true},
-		{bodies.Multipart(20, 2<<10), schema, stdForm, false, false},
-		{bodies.URLEncoded(40), schema, stdForm, false, false},
-		{bodies.JSON(75), std, stdJSON[vitals], false, false},
-		{bodies.JSON(1150), std, stdJSON[vitals], false, false},
-		{bodies.Envelope(1), std, stdJSON[envelope], false, true},
-		{bodies.Envelope(10), std, stdJSON[envelope], false, true},
-		{bodies.Envelope(100), std, stdJSON[envelope], false, false},
-		{bodies.Reports(1), std, stdJSON[[]browserReport], false, false},
-		{bodies.Reports(10), std, stdJSON[[]browserReport], false, true},
-		{bodies.Reports(100), std, stdJSON[[]browserReport], false, false},
+		{bodies.Multipart(20, 2<<10), schema, form, false, false},
+		{bodies.URLEncoded(40), schema, form, false, false},
+		{bodies.JSON(75), std, vitals, false, false},
+		{bodies.JSON(1150), std, vitals, false, false},
+		{bodies.Envelope(1), std, envelope, false, true},
+		{bodies.Envelope(10), std, envelope, false, true},
+		{bodies.Envelope(100), std, envelope, false, false},
+		{bodies.Reports(1), std, reports, false, false},
+		{bodies.Reports(10), std, reports, false, true},
+		{bodies.Reports(100), std, reports, false, false},
 		{bodies.Lines(1), "json.Decoder", stdLines, false, false},
 		{bodies.Lines(10), "json.Decoder", stdLines, false, false},
 		{bodies.Lines(100), "json.Decoder", stdLines, false, false},
@@ -52,7 +55,7 @@ func handlers(r *report) error {
 		}
 		request := c.Post()
 		servers := []server{
-			{"floor", http.HandlerFunc(drain), request, http.StatusNoContent},
+			{"floor", http.HandlerFunc(peers.Drain), request, http.StatusNoContent},
 			{"**beacon**", h, request, http.StatusNoContent},
 			{c.peer, c.std, request, http.StatusNoContent},
 		}

@@ -1,9 +1,9 @@
 // Command bench prints how fast beacon is beside net/http, which it cannot outrun, and
 // beside what a host would write without it.
 //
-//	go run .                         all tables but the curves, in a few minutes
+//	go run .                         all tables but the curves, in a quarter of an hour
 //	go run . -quick                  a coarse version of those that CI prints
-//	go run . -table handler          one of them
+//	go run . -table handler          one of them; all are within five minutes but e2e
 //	go run . -table curves -o DIR    curves over connections, cores and memory, as SVG
 //
 //	go run . -table curves -o DIR         more connections, cores and memory, as pictures

@@ -9,6 +9,7 @@ import (
 	"github.com/pagebeacon/beacon/internal/bench/bodies"
 	"github.com/pagebeacon/beacon/internal/bench/memconn"
 	"github.com/pagebeacon/beacon/internal/bench/pair"
+	"github.com/pagebeacon/beacon/internal/bench/peers"
 )
 
 // A slope is a kind of body of more and more of something.
@@ -50,7 +51,7 @@ func gradients(r *report) error {
 		for _, n := range s.sizes {
 			b := s.make(n)
 			results, err := measure(r.Options,
-				server{"floor", http.HandlerFunc(drain), b.Post(), http.StatusNoContent},
+				server{"floor", http.HandlerFunc(peers.Drain), b.Post(), http.StatusNoContent},
 				server{s.name, h, b.Post(), http.StatusNoContent})
 			if err != nil {
 				return err
@@ -78,7 +79,7 @@ func gradients(r *report) error {
 
 // smallFloor is the floor of a form of 3 fields.
 func (r *report) smallFloor() (float64, error) {
-	client := memconn.New(http.HandlerFunc(drain), bodies.Multipart(3, 0).Post(), http.StatusNoContent)
+	client := memconn.New(http.HandlerFunc(peers.Drain), bodies.Multipart(3, 0).Post(), http.StatusNoContent)
 	defer client.Close()
 	results, err := pair.Measure(r.Options, pair.Subject{Name: "floor", Run: client.Do})
 	if err != nil {
