@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pagebeacon/beacon/internal/intake"
 	"github.com/pagebeacon/beacon/internal/origin"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
@@ -29,36 +30,34 @@ func (c *cors) accepts(method string) bool { return slices.Contains(c.methods, m
 // sameOrigin says whether a request with this Origin comes from the host's own
 // pages. Sec-Fetch-Site cannot be set by a page, and it is right behind a proxy
 // that changed Host and for a page whose referrer policy makes its Origin "null".
-func sameOrigin(r *http.Request, origin string) bool {
-	if site := wire.First(r.Header["Sec-Fetch-Site"]); site != "" {
-		return site == "same-origin" || site == "none"
+func sameOrigin(r *http.Request, h *intake.Headers) bool {
+	if h.FetchSite != "" {
+		return h.FetchSite == "same-origin" || h.FetchSite == "none"
 	}
-	_, host, ok := strings.Cut(origin, "://")
+	_, host, ok := strings.Cut(h.Origin, "://")
 	return ok && strings.EqualFold(host, r.Host)
 }
 
-func isCrossOrigin(r *http.Request) bool {
-	origin := r.Header["Origin"]
-	return len(origin) > 0 && !sameOrigin(r, origin[0])
+func isCrossOrigin(r *http.Request, h *intake.Headers) bool {
+	return h.HasOrigin && !sameOrigin(r, h)
 }
 
 // check refuses what is for another host, or comes from another origin than those
-// allowed, and sets the
-// headers that let an allowed one see the answer (Fetch §3.2). sendBeacon always
-// sends credentials, so the origin is echoed and wildcards, which are literal then,
-// are never used. cross is [isCrossOrigin]; capture says that the answer is the host's.
-func (c *cors) check(w http.ResponseWriter, r *http.Request, cross, capture bool) error {
+// allowed, and sets the headers that let an allowed one see the answer (Fetch §3.2).
+// sendBeacon always sends credentials, so the origin is echoed and wildcards, which are
+// literal then, are never used.
+func (c *cors) check(w http.ResponseWriter, r *http.Request, a *arrival) error {
 	if !c.hosts.Allow(r.Host) {
 		return refusal(ReasonHost, fmt.Errorf("%q", cut(r.Host)))
 	}
-	if !cross {
-		return c.checkReferer(r, capture)
+	if !a.crossOrigin {
+		return c.checkReferer(r, a)
 	}
-	origin := r.Header["Origin"][0]
+	origin := a.headers.Origin
 	listed := c.origins.Allow(origin)
 	switch {
-	case listed, c.any && origin != "null" && origin != "" && !(capture && r.Method == http.MethodOptions):
-	case isCSPReport(r) && !capture:
+	case listed, c.any && origin != "null" && origin != "" && !(a.capture && r.Method == http.MethodOptions):
+	case isCSPReport(r, &a.headers) && !a.capture:
 		// The browser sends it by itself, for a violation of frame-ancestors with the
 		// origin "null". Any page can name this endpoint as its report-uri, but no
 		// script can send the type without a preflight: the list guards nothing.
@@ -66,7 +65,7 @@ func (c *cors) check(w http.ResponseWriter, r *http.Request, cross, capture bool
 	default:
 		return refusal(ReasonOrigin, originError(r, origin))
 	}
-	if capture && !listed {
+	if a.capture && !listed {
 		return nil // the answer is the host's: it is not for every page of the web to read
 	}
 	header := w.Header()
@@ -80,13 +79,12 @@ func (c *cors) check(w http.ResponseWriter, r *http.Request, cross, capture bool
 // images and the GETs of a script with no-cors; with an Origin it is cross-origin. What
 // follows a link or opens a frame has none either: there Sec-Fetch-Mode is navigate, and
 // the page is the visitor's next.
-func (c *cors) checkReferer(r *http.Request, capture bool) error {
-	site := wire.First(r.Header["Sec-Fetch-Site"])
-	if c.any || wire.First(r.Header["Sec-Fetch-Mode"]) != "no-cors" ||
-		site != "cross-site" && site != "same-site" || isCSPReport(r) && !capture {
+func (c *cors) checkReferer(r *http.Request, a *arrival) error {
+	site, referer := a.headers.FetchSite, a.headers.Referer
+	if c.any || a.headers.FetchMode != "no-cors" ||
+		site != "cross-site" && site != "same-site" || isCSPReport(r, &a.headers) && !a.capture {
 		return nil
 	}
-	referer := wire.First(r.Header["Referer"])
 	scheme, host, _ := strings.Cut(referer, "://")
 	if i := strings.IndexAny(host, `/?#\`); i >= 0 {
 		host = host[:i]
@@ -102,8 +100,8 @@ func (c *cors) checkReferer(r *http.Request, capture bool) error {
 	return refusal(ReasonOrigin, fmt.Errorf("%q as Referer", cut(referer)))
 }
 
-func isCSPReport(r *http.Request) bool {
-	return r.Method == http.MethodPost && wire.ParseMediaType(wire.First(r.Header["Content-Type"])).Kind == wire.KindCSPReport
+func isCSPReport(r *http.Request, h *intake.Headers) bool {
+	return r.Method == http.MethodPost && wire.ParseMediaType(h.ContentType).Kind == wire.KindCSPReport
 }
 
 // originError says what may be wrong besides the list.
@@ -117,10 +115,10 @@ func originError(r *http.Request, origin string) error {
 // preflight answers an OPTIONS request. A preflight that is refused costs the
 // beacon behind it, which is then never sent: it is counted and reported like
 // any request that was not taken.
-func (c *cors) preflight(w http.ResponseWriter, r *http.Request, cross, capture bool) error {
+func (c *cors) preflight(w http.ResponseWriter, r *http.Request, a *arrival) error {
 	header := w.Header()
 	header.Set("Allow", c.allow)
-	if err := c.check(w, r, cross, capture); err != nil {
+	if err := c.check(w, r, a); err != nil {
 		return err
 	}
 	method := r.Header.Get("Access-Control-Request-Method")

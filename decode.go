@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/pagebeacon/beacon/internal/intake"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
@@ -31,45 +32,44 @@ func Decode(r *http.Request, body []byte, limits Limits) ([]Event, error) {
 	lim := bounds{Limits: limits.withDefaults()}
 	one := make([]Event, 1)
 	e := &one[0]
-	if err := describe(e, r, &lim); err != nil {
+	headers := intake.ReadHeaders(r)
+	if err := describe(e, r, &headers, &lim); err != nil {
 		return nil, err
 	}
 	c, err := unpack(e, wire.ParseMediaType(e.Request.ContentType), body, &lim)
 	if err != nil {
 		return nil, err
 	}
-	return decode(one, r.Header, c, &lim)
+	return decode(one, &headers, c, &lim)
 }
 
 // describe fills in what the request says about itself, which all of its events
 // have in common.
-func describe(e *Event, r *http.Request, lim *bounds) error {
-	h := r.Header
+func describe(e *Event, r *http.Request, h *intake.Headers, lim *bounds) error {
 	e.Request = Request{
 		Method:      wire.Method(r.Method),
 		Host:        r.Host,
-		ContentType: wire.First(h["Content-Type"]),
-		Encoding:    wire.First(h["Content-Encoding"]),
-		Origin:      wire.First(h["Origin"]),
-		UserAgent:   wire.First(h["User-Agent"]),
-		FetchSite:   wire.First(h["Sec-Fetch-Site"]),
-		FetchMode:   wire.First(h["Sec-Fetch-Mode"]),
-		FetchDest:   wire.First(h["Sec-Fetch-Dest"]),
-		Purpose:     wire.First(h["Sec-Purpose"], h["Purpose"], h["X-Moz"]),
+		ContentType: h.ContentType,
+		Encoding:    h.ContentEncoding,
+		Origin:      h.Origin,
+		UserAgent:   h.UserAgent,
+		FetchSite:   h.FetchSite,
+		FetchMode:   h.FetchMode,
+		FetchDest:   h.FetchDest,
+		Purpose:     h.Purpose,
 		TLS:         r.TLS != nil,
 	}
-	// GPC §3: one header with exactly this value counts, among whatever others.
-	e.Privacy.GPC = slices.Contains(h["Sec-Gpc"], "1")
-	e.Privacy.DNT = slices.Contains(h["Dnt"], "1")
-	e.Page = wire.First(h["Referer"])
+	e.Privacy = Privacy{GPC: h.GPC, DNT: h.DNT}
+	e.Page = h.Referer
 	e.Body = Empty{}
 	if r.URL != nil {
 		if err := e.setTarget(r, lim); err != nil {
 			return err
 		}
 	}
-	e.setIdentity(h)
+	e.setIdentity(h.IdempotencyKey)
 	e.boundHeaders()
+	e.Errors = slices.Clip(e.Errors)           // events of one request begin as copies, and each adds its own to the list
 	return lim.room(e.Size() - e.Query.size()) // that was asked for
 }
 
@@ -102,6 +102,10 @@ func (e *Event) setTarget(r *http.Request, lim *bounds) error {
 // boundHeaders cuts what is longer, and says so.
 func (e *Event) boundHeaders() {
 	q := &e.Request
+	if max(len(e.Page), len(q.Host), len(q.Path), len(q.Method), len(q.ContentType), len(q.Encoding), len(q.Origin), len(q.UserAgent),
+		len(q.FetchSite), len(q.FetchMode), len(q.FetchDest), len(q.Purpose)) <= maxHeader {
+		return
+	}
 	for _, s := range [...]*string{
 		&e.Page, &q.Host, &q.Path, &q.Method, &q.ContentType, &q.Encoding, &q.Origin, &q.UserAgent,
 		&q.FetchSite, &q.FetchMode, &q.FetchDest, &q.Purpose,
@@ -111,8 +115,6 @@ func (e *Event) boundHeaders() {
 			*s = strings.Clone((*s)[:maxHeader])
 		}
 	}
-	// Events of one request begin as copies, and each adds its own to the list.
-	e.Errors = slices.Clip(e.Errors)
 }
 
 // A content is a body without its content coding, and how it is to be read.
@@ -152,13 +154,13 @@ func unpack(e *Event, mt wire.MediaType, body []byte, lim *bounds) (c content, e
 // decode reads a body into the one event that describes its request, or into copies of
 // that. An event is large, and is not copied where there is but one: so it lies in the
 // slice that it is delivered in from the beginning.
-func decode(one []Event, h http.Header, c content, lim *bounds) ([]Event, error) {
+func decode(one []Event, h *intake.Headers, c content, lim *bounds) ([]Event, error) {
 	e := &one[0]
 	body := c.body[:len(c.body):len(c.body)] // to append to one event's must not reach another's
 	buffers := cap(c.body)
 	switch {
-	case c.kind == wire.KindPing && h["Ping-To"] != nil:
-		e.setPing(wire.First(h["Ping-To"]), wire.First(h["Ping-From"]))
+	case c.kind == wire.KindPing && h.HasPingTo:
+		e.setPing(h.PingTo, h.PingFrom)
 		return one, nil
 	case c.kind == wire.KindForm || c.kind == wire.KindMultipartForm: // if only an empty one
 	case len(body) == 0:

@@ -88,6 +88,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // An arrival is a request on its way from the wire to the sink.
 type arrival struct {
 	body        intake.Body
+	headers     intake.Headers
 	client      netip.Addr
 	crossOrigin bool
 	capture     bool // the answer is the host's own, and it wants the events too
@@ -102,8 +103,10 @@ type arrival struct {
 func (h *Handler) enter(a *arrival, w http.ResponseWriter, r *http.Request) {
 	a.late = h.requests.Enter()
 	a.client = clientip.Of(r, h.cfg.TrustedProxies)
+	a.headers = intake.ReadHeaders(r)
 	a.body = h.gate.Body(w, r, h.network(r, a.client))
-	a.crossOrigin = isCrossOrigin(r)
+	a.body.Headers = a.headers.Uncommon()
+	a.crossOrigin = isCrossOrigin(r, &a.headers)
 }
 
 func (h *Handler) leave(a *arrival) {
@@ -125,7 +128,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http copies the headers of whom asks for them
 
 	if r.Method == http.MethodOptions {
-		if err := h.cors.preflight(w, r, a.crossOrigin, a.capture); err != nil {
+		if err := h.cors.preflight(w, r, a); err != nil {
 			h.refuse(w, r, a, err)
 			return false
 		}
@@ -165,7 +168,7 @@ func (h *Handler) Stats() Stats {
 // close the connection, on which browsers send the beacon again.
 func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err error) {
 	defer recoverTo(&err)
-	if err := h.cors.check(w, r, a.crossOrigin, a.capture); err != nil {
+	if err := h.cors.check(w, r, a); err != nil {
 		return err
 	}
 	if a.late {
@@ -235,9 +238,12 @@ func (h *Handler) decode(r *http.Request, a *arrival) ([]Event, error) {
 	}}
 	defer body.HoldNoMore()
 	own := intake.Own(r)
+	if own != r || h.cfg.Admit != nil { // the hook may have changed them
+		a.headers = intake.ReadHeaders(own)
+	}
 	one := make([]Event, 1)
 	e := &one[0]
-	if err := describe(e, own, &lim); err != nil {
+	if err := describe(e, own, &a.headers, &lim); err != nil {
 		return nil, err
 	}
 	token := h.tokens.cut(e)
@@ -253,7 +259,7 @@ func (h *Handler) decode(r *http.Request, a *arrival) ([]Event, error) {
 		return nil, err
 	}
 	a.own = wire.MaybeEnvelope(c.body)
-	return decode(one, own.Header, c, &lim)
+	return decode(one, &a.headers, c, &lim)
 }
 
 // stamp sets what decoding cannot know: identity, time and address.

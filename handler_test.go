@@ -1000,3 +1000,23 @@ func TestKeepAlive(t *testing.T) {
 		t.Errorf("refused %v, want %v", got, want)
 	}
 }
+
+// TestAdmitChangesHeaders: what a hook of the host's takes away is not in events, though it
+// was looked at before.
+func TestAdmitChangesHeaders(t *testing.T) {
+	var rec beacontest.Recorder
+	h := newHandler(t, beacon.Config{Sink: &rec, Admit: func(r *http.Request) error {
+		r.Header.Del("Referer")
+		r.Header.Set("User-Agent", "some browser")
+		return nil
+	}})
+	r := httptest.NewRequest(http.MethodPost, "/b", strings.NewReader("x"))
+	r.Header.Set("Referer", "https://example.com/private")
+	r.Header.Set("User-Agent", "Mozilla/5.0")
+	if res := serve(h, r); res.StatusCode != http.StatusNoContent {
+		t.Fatal(res.Status)
+	}
+	if e := rec.Events()[0]; e.Page != "" || e.Request.UserAgent != "some browser" {
+		t.Errorf("%q, %q", e.Page, e.Request.UserAgent)
+	}
+}

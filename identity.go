@@ -1,7 +1,6 @@
 package beacon
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -28,9 +27,9 @@ const maxSeq = 1_000_000
 // whose body is the page's own: "<series>.<revision>".
 const identityParam = "_b"
 
-// setIdentity reads what the client says outside of the body. The revisions of a
+// setIdentity reads what the client says outside of the body; key is the header. The revisions of a
 // beacon replace each other.
-func (e *Event) setIdentity(h http.Header) {
+func (e *Event) setIdentity(key string) {
 	v := e.Query.Get(identityParam)
 	if i := strings.LastIndexByte(v, '.'); i > 0 && len(v) <= maxID {
 		if n, err := strconv.ParseUint(v[i+1:], 10, 53); err == nil && n > 0 {
@@ -40,7 +39,6 @@ func (e *Event) setIdentity(h http.Header) {
 			return
 		}
 	}
-	key := wire.First(h["Idempotency-Key"])
 	if n := len(key); n >= 2 && key[0] == '"' && key[n-1] == '"' {
 		key = key[1 : n-1] // a string of structured fields (RFC 9651 §3.3.3)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pagebeacon/beacon/internal/intake"
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
@@ -96,11 +97,12 @@ func decodeCounting(t *testing.T, c *heavyRequest, lim *bounds) (events []Event,
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	one := make([]Event, 1)
-	err := describe(&one[0], r, lim)
+	headers := intake.ReadHeaders(r)
+	err := describe(&one[0], r, &headers, lim)
 	if err == nil {
 		var content content
 		if content, err = unpack(&one[0], wire.ParseMediaType(c.contentType), body, lim); err == nil {
-			events, err = decode(one, r.Header, content, lim)
+			events, err = decode(one, &headers, content, lim)
 		}
 	}
 	runtime.ReadMemStats(&after)

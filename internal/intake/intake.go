@@ -102,6 +102,7 @@ func (g *Gate) Held() int64 { return g.limits.Budget - g.bytes.left() }
 type Body struct {
 	Bytes    []byte // what was read of it, and at most MaxBody
 	Complete bool   // that is all of it
+	Headers  int64  // bytes that the headers take, see [Headers.Uncommon]; for Enter
 
 	gate    *Gate
 	r       *http.Request
@@ -130,8 +131,8 @@ func (b *Body) Enter() error {
 		return fmt.Errorf("%w: too many requests in progress", ErrBusy)
 	}
 	b.inside = true
-	if n := uncommonHeaders(b.r); n > 0 {
-		return b.Hold(n)
+	if b.Headers > 0 {
+		return b.Hold(b.Headers)
 	}
 	return nil
 }

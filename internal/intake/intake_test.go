@@ -134,3 +134,41 @@ type deadlines struct {
 }
 
 func (d *deadlines) SetReadDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
+
+// TestHeaders: the walk finds what look-ups would, whatever the order of the map.
+func TestHeaders(t *testing.T) {
+	r := &http.Request{RequestURI: "/b?x", Header: http.Header{
+		"Content-Type": {"text/plain", "text/html"}, "Content-Encoding": {"gzip"}, "Origin": {""}, "Sec-Fetch-Site": {"none"},
+		"Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}, "User-Agent": {"u"}, "Referer": {"r"}, "Idempotency-Key": {"k"},
+		"Ping-To": {"t"}, "Ping-From": {"f"}, "Sec-Gpc": {"0", "1"}, "Dnt": {"2"}, "X-Moz": {"moz"}, "Purpose": {"older"},
+		"Sec-Purpose": {"prefetch"}, "Accept": {}, "X-Other": {"1234"},
+	}}
+	weight := len("/b?x")
+	for name, values := range r.Header {
+		weight += 64 + len(name)
+		for _, v := range values {
+			weight += 24 + len(v)
+		}
+	}
+	want := Headers{
+		ContentType: "text/plain", ContentEncoding: "gzip", HasOrigin: true, FetchSite: "none", FetchMode: "cors", FetchDest: "empty",
+		UserAgent: "u", Referer: "r", Purpose: "prefetch", IdempotencyKey: "k", PingTo: "t", PingFrom: "f", HasPingTo: true, GPC: true,
+		weight: weight,
+	}
+	for range 20 {
+		if got := ReadHeaders(r); got != want {
+			t.Fatalf("got %+v\nwant %+v", got, want)
+		}
+	}
+	if got := want.Uncommon(); got != int64(weight)-4096 {
+		t.Errorf("uncommon: %d", got)
+	}
+	for _, gone := range []struct{ name, purpose string }{{"Sec-Purpose", "older"}, {"Purpose", "moz"}, {"X-Moz", ""}} {
+		delete(r.Header, gone.name)
+		for range 20 {
+			if got := ReadHeaders(r).Purpose; got != gone.purpose {
+				t.Fatalf("without %s: %q", gone.name, got)
+			}
+		}
+	}
+}
