@@ -203,8 +203,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err 
 	}
 	now := time.Now()
 	h.stamp(events, a.client, now)
-	if events, err = h.enrich(events, r); err != nil {
-		return err
+	if h.cfg.Enrich != nil {
+		if events, err = h.enrich(events, r); err != nil {
+			return err
+		}
+		now = time.Now() // the Sink's time begins
 	}
 	if len(events) == 0 {
 		h.stats.dropped.Add(1)
@@ -325,9 +328,6 @@ func serverTime(e *Event, now time.Time, maxAge time.Duration) time.Time {
 
 // enrich runs the host's hook over the events and leaves out those it drops.
 func (h *Handler) enrich(events []Event, r *http.Request) ([]Event, error) {
-	if h.cfg.Enrich == nil {
-		return events, nil
-	}
 	kept := events[:0]
 	for i := range events {
 		switch err := h.cfg.Enrich(r, &events[i]); {
@@ -340,11 +340,11 @@ func (h *Handler) enrich(events []Event, r *http.Request) ([]Event, error) {
 	return kept, nil
 }
 
-// deliver hands the events to the sink.
+// deliver hands the events to the sink, now.
 func (h *Handler) deliver(r *http.Request, events []Event, now time.Time) error {
 	ctx := sinkctx.New(r.Context(), now.Add(h.cfg.SinkTimeout))
 	defer ctx.End()
-	defer h.stats.sink.Since(time.Now()) // also of a call that panics
+	defer h.stats.sink.Since(now) // also of a call that panics
 	if err := h.cfg.Sink.Consume(ctx, events); err != nil {
 		return sinkRefusal(err)
 	}

@@ -21,31 +21,10 @@ const (
 	KindCSPReport
 )
 
+// kindOf is the kind of a type in lower case, without parameters.
 func kindOf(essence string) Kind {
-	switch essence {
-	case "":
-		return KindNoType
-	case "text/plain":
-		return KindPlainText
-	case "application/x-www-form-urlencoded":
-		return KindForm
-	case "multipart/form-data":
-		return KindMultipartForm
-	case "text/ping":
-		return KindPing
-	case "application/reports+json":
-		return KindReports
-	case "application/csp-report":
-		return KindCSPReport
-	case "application/json", "text/json":
-		return KindJSON
-	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines",
-		"application/x-json-stream":
-		return KindNDJSON
-	case "application/octet-stream":
-		return KindOctets
-	case "application/gzip", "application/x-gzip", "application/zlib":
-		return KindCompressed
+	if k, ok := knownKind(essence); ok {
+		return k
 	}
 	switch {
 	case strings.HasSuffix(essence, "+json"):
@@ -56,6 +35,35 @@ func kindOf(essence string) Kind {
 		return KindOtherText
 	}
 	return KindBinary
+}
+
+func knownKind(essence string) (k Kind, ok bool) {
+	switch essence {
+	case "":
+		return KindNoType, true
+	case "text/plain":
+		return KindPlainText, true
+	case "application/x-www-form-urlencoded":
+		return KindForm, true
+	case "multipart/form-data":
+		return KindMultipartForm, true
+	case "text/ping":
+		return KindPing, true
+	case "application/reports+json":
+		return KindReports, true
+	case "application/csp-report":
+		return KindCSPReport, true
+	case "application/json", "text/json":
+		return KindJSON, true
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines",
+		"application/x-json-stream":
+		return KindNDJSON, true
+	case "application/octet-stream":
+		return KindOctets, true
+	case "application/gzip", "application/x-gzip", "application/zlib":
+		return KindCompressed, true
+	}
+	return KindBinary, false
 }
 
 // MaybeCompressed says whether a body of this kind that starts like a compressed
@@ -89,8 +97,12 @@ type MediaType struct {
 // mime.ParseMediaType builds a map of the parameters and fails on a type whose
 // parameters are odd, although the essence is what counts.
 func ParseMediaType(s string) MediaType {
+	// As browsers write them.
 	if b, ok := strings.CutPrefix(s, "multipart/form-data; boundary="); ok && len(b) <= maxBoundary && IsToken(b) {
-		return MediaType{KindMultipartForm, b} // as browsers write it
+		return MediaType{KindMultipartForm, b}
+	}
+	if k, ok := knownKind(strings.TrimSuffix(s, ";charset=UTF-8")); ok {
+		return MediaType{Kind: k}
 	}
 	essence, params, _ := strings.Cut(s, ";")
 	essence = strings.Trim(essence, " \t")

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"time"
 )
@@ -9,27 +11,14 @@ import (
 // ordered by time so that databases index it well, and not a secret.
 func NewUUID(now time.Time) string {
 	var u [16]byte
-	ms := now.UnixMilli()
-	hi, lo := rand.Uint64(), rand.Uint64()
-	for i := range 6 {
-		u[i] = byte(ms >> (40 - 8*i))
-	}
-	for i := range 8 {
-		u[8+i] = byte(lo >> (8 * i))
-	}
-	u[6], u[7] = byte(hi)&0x0F|0x70, byte(hi>>8)
-	u[8] = u[8]&0x3F | 0x80
-
-	const hex = "0123456789abcdef"
+	binary.BigEndian.PutUint64(u[:8], uint64(now.UnixMilli())<<16|7<<12|rand.Uint64()>>52)
+	binary.BigEndian.PutUint64(u[8:], 2<<62|rand.Uint64()>>2)
 	var s [36]byte
-	n := 0
-	for i, b := range u {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			s[n] = '-'
-			n++
-		}
-		s[n], s[n+1] = hex[b>>4], hex[b&15]
-		n += 2
-	}
+	hex.Encode(s[0:8], u[0:4])
+	hex.Encode(s[9:13], u[4:6])
+	hex.Encode(s[14:18], u[6:8])
+	hex.Encode(s[19:23], u[8:10])
+	hex.Encode(s[24:36], u[10:16])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	return string(s[:])
 }
