@@ -99,11 +99,17 @@ func (s *Parts) next(pos int) int {
 		if i < 0 {
 			return -1
 		}
-		pos += i
-		if b := s.body[pos:]; len(b) > len(s.eol) && string(b[:len(s.eol)]) == s.eol && s.delimiter(pos+len(s.eol)) {
-			return pos
+		end := pos + i
+		pos = end + 1
+		if len(s.eol) == 2 {
+			if pos == len(s.body) || s.body[pos] != '\n' {
+				continue
+			}
+			pos++
 		}
-		pos++
+		if s.delimiter(pos) {
+			return end
+		}
 	}
 }
 
@@ -138,6 +144,7 @@ func (s *Parts) delimiter(pos int) bool {
 }
 
 const (
+	nameEnd     = "\"\r\n\r\n"
 	formData    = `Content-Disposition: form-data; name="`
 	filename    = `; filename="`
 	contentType = `Content-Type: `
@@ -153,6 +160,10 @@ func (s *Parts) Next(p *Part) error {
 	*p = Part{}
 	pos := s.pos
 	if b := s.body[pos:]; bytes.HasPrefix(b, []byte(formData)) {
+		if n := plainName(b[len(formData):]); n >= 0 {
+			p.Name = Text(b[len(formData):][:n])
+			return s.content(p, pos+len(formData)+n+len(nameEnd))
+		}
 		name, n := quoted(b[len(formData):])
 		rest := b[len(formData)+n:]
 		if n > 0 && bytes.HasPrefix(rest, []byte(filename)) {
@@ -193,16 +204,38 @@ func (s *Parts) Next(p *Part) error {
 			p.Name, p.FileName, p.IsFile = disposition(value)
 		}
 	}
+	return s.content(p, pos)
+}
+
+// content reads what stands behind the header of a part.
+func (s *Parts) content(p *Part, start int) error {
 	// A part without content has the delimiter right after its header, whose
 	// last line break then belongs to the delimiter.
-	start, end := pos, pos
-	if !s.delimiter(pos) {
-		if end = s.next(pos); end < 0 {
+	end := start
+	if !s.delimiter(start) {
+		if end = s.next(start); end < 0 {
 			return errNoTerminator
 		}
 	}
 	p.Content = s.body[start:end:end]
 	return nil
+}
+
+// plainName is the length of a name at the start of b with nothing escaped in it, and
+// with nothing behind it in the header, as most are; -1 for any other.
+func plainName(b []byte) int {
+	for i, c := range b {
+		switch c {
+		case '"':
+			if bytes.HasPrefix(b[i:], []byte(nameEnd)) {
+				return i
+			}
+			return -1
+		case '%', '\n':
+			return -1
+		}
+	}
+	return -1
 }
 
 // headerLine returns the line at the start of b without its line break, and how
