@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/pagebeacon/beacon/internal/wire"
@@ -24,7 +22,7 @@ func JSON(dst any, b []byte) (bad []Misfit, err error) {
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		return nil, fmt.Errorf("%T is not a pointer", dst)
 	}
-	if !json.Valid(b) { // which no event of a Handler holds
+	if wire.CheckJSON(b, wire.MaxJSONDepth) != wire.JSONValid && !json.Valid(b) { // which no event of a Handler holds
 		return []Misfit{{"body", wire.Text(b), "not valid JSON"}}, nil
 	}
 	var x jsonBinder
@@ -51,17 +49,14 @@ func (x *jsonBinder) misfit(path string, raw []byte, why string) {
 	if !ok {
 		text = wire.Text(raw)
 	}
-	if path == "" {
-		path = "body"
-	}
-	x.bad = append(x.bad, Misfit{path, text, why})
+	x.bad = append(x.bad, Misfit{cmp.Or(path, "body"), text, why})
 }
 
 // value fills v, which can be set, from the JSON text raw. path leads to it from the
 // top, for errors.
 func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 	t := v.Type()
-	switch {
+	switch how := fillingOf(t); {
 	case wire.IsJSONNull(raw):
 		x.leaf(v, raw, path)
 	case t == durationType:
@@ -76,7 +71,8 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 		} else {
 			x.misfit(path, raw, "is not a time")
 		}
-	case !hasParts(t):
+	case how == asScalar && setScalar(v, raw), how == asScalars && setScalars(v, raw):
+	case how != inParts:
 		x.leaf(v, raw, path)
 	case t.Kind() == reflect.Pointer:
 		if !v.IsNil() {
@@ -109,16 +105,18 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 			v.SetMapIndex(k, elem)
 		}
 	default: // a slice or an array
-		items, ok := wire.SplitJSONArray(raw, math.MaxInt)
+		items, ok := wire.ElementsOf(raw)
 		if !ok {
 			x.misfit(path, raw, "is not a JSON array")
 			return
 		}
+		n := items.Count(math.MaxInt - 1)
 		if t.Kind() == reflect.Slice {
-			v.Set(reflect.MakeSlice(t, len(items), len(items)))
+			v.Set(reflect.MakeSlice(t, n, n))
 		}
-		for i := range min(len(items), v.Len()) {
-			x.value(v.Index(i), items[i], join(path, strconv.Itoa(i)))
+		for i := range min(n, v.Len()) {
+			item, _ := items.Next()
+			x.value(v.Index(i), item, join(path, strconv.Itoa(i)))
 		}
 	}
 }
@@ -232,119 +230,4 @@ func jsonName(t reflect.Type) string {
 		return "a JSON array"
 	}
 	return kindName(t)
-}
-
-// hasParts says whether a value of the type is filled part by part: it is a struct, or
-// holds one or a time. All others, and types that read JSON themselves, are
-// encoding/json's to fill.
-func hasParts(t reflect.Type) bool {
-	if cached, ok := partsCache.Load(t); ok {
-		return cached.(bool)
-	}
-	parts := findParts(t, map[reflect.Type]bool{})
-	partsCache.Store(t, parts)
-	return parts
-}
-
-var partsCache sync.Map // reflect.Type -> bool
-
-func findParts(t reflect.Type, above map[reflect.Type]bool) bool {
-	if t == durationType || t == timeType {
-		return true
-	}
-	if above[t] {
-		return false // it holds nothing but itself
-	}
-	above[t] = true
-	if t.Kind() == reflect.Pointer {
-		return findParts(t.Elem(), above)
-	}
-	if reflect.PointerTo(t).Implements(jsonUnmarshalerType) || isText(t) {
-		return false
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		return true
-	case reflect.Slice, reflect.Array, reflect.Map:
-		return findParts(t.Elem(), above)
-	}
-	return false
-}
-
-var jsonUnmarshalerType = reflect.TypeFor[json.Unmarshaler]()
-
-// A jsonField is a member of a JSON object that a struct has a field for.
-type jsonField struct {
-	index  []int
-	tagged bool
-	quoted bool
-}
-
-// jsonFields are those of a struct type, by name, and by name in lower case.
-type jsonFields struct{ byName, folded map[string]jsonField }
-
-var jsonFieldsCache sync.Map // reflect.Type -> *jsonFields
-
-// jsonFieldsOf finds the fields as encoding/json does: of several with one name, the
-// least nested counts, then the tagged one, and then none.
-func jsonFieldsOf(t reflect.Type) *jsonFields {
-	if cached, ok := jsonFieldsCache.Load(t); ok {
-		return cached.(*jsonFields)
-	}
-	all := map[string][]jsonField{}
-	collectJSONFields(t, nil, all, map[reflect.Type]bool{})
-	fields := &jsonFields{map[string]jsonField{}, map[string]jsonField{}}
-	for name, list := range all {
-		best, twice := list[0], false
-		for _, f := range list[1:] {
-			switch {
-			case len(f.index) < len(best.index), len(f.index) == len(best.index) && f.tagged && !best.tagged:
-				best, twice = f, false
-			case len(f.index) == len(best.index) && f.tagged == best.tagged:
-				twice = true
-			}
-		}
-		if !twice {
-			fields.byName[name] = best
-			fold := strings.ToLower(name)
-			if other, ok := fields.folded[fold]; !ok || slices.Compare(best.index, other.index) < 0 {
-				fields.folded[fold] = best
-			}
-		}
-	}
-	cached, _ := jsonFieldsCache.LoadOrStore(t, fields)
-	return cached.(*jsonFields)
-}
-
-func collectJSONFields(t reflect.Type, index []int, all map[string][]jsonField, above map[reflect.Type]bool) {
-	if above[t] {
-		return // it embeds itself
-	}
-	above[t] = true
-	defer delete(above, t)
-	for i := range t.NumField() {
-		f := t.Field(i)
-		tag := f.Tag.Get("json")
-		if tag == "-" {
-			continue
-		}
-		at := append(index[:len(index):len(index)], i)
-		name, options, _ := strings.Cut(tag, ",")
-		if f.Anonymous && name == "" {
-			embedded := f.Type
-			if embedded.Kind() == reflect.Pointer {
-				embedded = embedded.Elem()
-			}
-			if embedded.Kind() == reflect.Struct {
-				collectJSONFields(embedded, at, all, above)
-				continue
-			}
-		}
-		if !f.IsExported() {
-			continue
-		}
-		all[cmp.Or(name, f.Name)] = append(all[cmp.Or(name, f.Name)], jsonField{
-			index: at, tagged: name != "", quoted: isScalar(f.Type) && strings.Contains(","+options+",", ",string,"),
-		})
-	}
 }
