@@ -117,6 +117,9 @@ func (q *Queue) Consume(ctx context.Context, events []beacon.Event) error {
 	}
 	var few [16]int64 // spares most calls an allocation
 	sizes, size := few[:0], int64(0)
+	if len(events) > len(few) {
+		sizes = make([]int64, 0, len(events))
+	}
 	for i := range events {
 		sizes = append(sizes, weight(events, i))
 		size += sizes[i]
