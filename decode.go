@@ -182,7 +182,7 @@ func decode(one []Event, h *intake.Headers, c content, lim *bounds) ([]Event, er
 	case wire.KindForm:
 		// Some send JSON as a form. No browser's form starts like it: "{" and "["
 		// are escaped there.
-		if e.sniffJSON(body, nil, lim); e.Body == nil {
+		if !e.sniffJSON(body, lim) {
 			form, shared, err := parseURLEncoded(wire.Text(body), lim)
 			if err != nil {
 				return nil, err
@@ -190,13 +190,19 @@ func decode(one []Event, h *intake.Headers, c content, lim *bounds) ([]Event, er
 			e.Body, buffers = form, buffers+shared
 		}
 	case wire.KindPlainText:
-		e.sniffJSON(body, Text(wire.Text(body)), lim)
+		if !e.sniffJSON(body, lim) {
+			e.Body = Text(wire.Text(body))
+		}
 	case wire.KindOtherText, wire.KindPing:
 		e.Body = Text(wire.Text(body))
 	case wire.KindNoType:
-		e.sniffJSON(body, Binary{Data: body}, lim)
+		if !e.sniffJSON(body, lim) {
+			e.Body = Binary{Data: body}
+		}
 	case wire.KindOctets, wire.KindCompressed:
-		e.sniffJSON(body, Binary{Type: e.Request.ContentType, Data: body}, lim)
+		if !e.sniffJSON(body, lim) {
+			e.Body = Binary{Type: e.Request.ContentType, Data: body}
+		}
 	case wire.KindJSON:
 		switch status := wire.CheckJSON(body, lim.MaxDepth); {
 		case status != wire.JSONValid && wire.IsLines(body, lim.MaxDepth):

@@ -32,7 +32,7 @@ func decodeEnvelope(one []Event, body []byte, kind wire.Kind, buffer int, lim *b
 		return note("k", "no usable identity")
 	}
 	items, ok := wire.ElementsOf(env.Events)
-	n := items.Count(lim.MaxEvents)
+	n := env.Items
 	switch {
 	case !ok || n == 0:
 		return note("ev", "no events")
@@ -56,18 +56,19 @@ func decodeEnvelope(one []Event, body []byte, kind wire.Kind, buffer int, lim *b
 	if err := e.roomFor(n, cuts.room(body), lim); err != nil {
 		return nil, err
 	}
+	ids := wire.Pages{Expect: n * (len(e.View) + len(e.Series) + len("::9999"))}
 	events := batchOf(one, n)
 	for raw, more := items.Next(); more; raw, more = items.Next() {
 		i := len(events)
 		events = append(events, *e)
-		events[i].setEnvelopeItem(i, cuts.cut(raw), lim)
+		events[i].setEnvelopeItem(i, cuts.cut(raw), &ids, lim)
 		events[i].unpin(len(raw))
 	}
 	return events, nil
 }
 
 // setEnvelopeItem reads one event of an envelope.
-func (e *Event) setEnvelopeItem(i int, raw []byte, lim *bounds) {
+func (e *Event) setEnvelopeItem(i int, raw []byte, ids *wire.Pages, lim *bounds) {
 	item, ok := wire.ParseEnvelopeItem(raw)
 	if !ok {
 		if e.ID != "" {
@@ -77,7 +78,7 @@ func (e *Event) setEnvelopeItem(i int, raw []byte, lim *bounds) {
 		e.note("ev", wire.Text(raw), "not an event of an envelope")
 		return
 	}
-	e.ID = itemID(e.View, e.Series, item.Seq)
+	e.ID = itemID(ids, e.View, e.Series, item.Seq)
 	e.setSeq("n", item.Seq)
 	e.Name = item.Name[:min(len(item.Name), maxID)]
 	e.Time = wire.ClientTime(item.Time)

@@ -61,15 +61,16 @@ func (e *Event) setSeq(key string, n uint64) {
 	e.Seq = n
 }
 
-// itemID is the ID of an event of the browser client. The page view is part of it,
-// since a page may give its series any name.
-func itemID(view, series string, seq uint64) string {
-	b := make([]byte, 0, len(view)+len(series)+22)
+// itemID is the ID of an event of the browser client, in a page of those of its batch. The
+// page view is part of it, since a page may give its series any name.
+func itemID(ids *wire.Pages, view, series string, seq uint64) string {
+	var buf [64]byte
+	b := buf[:0]
 	if view != "" {
 		b = append(append(b, view...), ':')
 	}
 	b = append(append(b, series...), ':')
-	return wire.Text(strconv.AppendUint(b, seq, 10))
+	return wire.Text(ids.Copy(strconv.AppendUint(b, seq, 10)))
 }
 
 // number makes e the i-th event of a request. A series of the request as a whole is
@@ -86,7 +87,7 @@ func numbered(id string, i int) string { return id + "." + strconv.Itoa(i) }
 // identify gives the events of one request their common ID, and those that have none
 // of their own one that is made of it.
 func identify(events []Event, id string) {
-	var pages wire.Pages
+	pages := wire.Pages{Expect: len(events) * (len(id) + len(".999"))}
 	var buf [64]byte
 	for i := range events {
 		e := &events[i]

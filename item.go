@@ -10,19 +10,19 @@ import (
 
 func tooDeep(lim *bounds) error { return fmt.Errorf("JSON nests deeper than %d", lim.MaxDepth) }
 
-// sniffJSON makes the body JSON if it is a JSON object or array, or else what it
-// would be otherwise.
-func (e *Event) sniffJSON(body []byte, otherwise Body, lim *bounds) {
-	e.Body = otherwise
+// sniffJSON makes the body JSON if it is a JSON object or array, and says whether it is.
+func (e *Event) sniffJSON(body []byte, lim *bounds) bool {
 	if !wire.LooksLikeJSON(body) {
-		return
+		return false
 	}
 	switch wire.CheckJSON(body, lim.MaxDepth) {
 	case wire.JSONValid:
 		e.Body = JSON(body)
+		return true
 	case wire.JSONTooDeep:
 		e.note("body", "", tooDeep(lim).Error())
 	}
+	return false
 }
 
 // setJSON makes b, of which the status is known, the event's body: JSON, or Binary

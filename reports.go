@@ -14,8 +14,13 @@ const cspViolation = "csp-violation"
 // event of its own with a note, and so does the rest of a body that breaks off.
 func decodeReports(one []Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
 	e := &one[0]
-	items, _ := wire.ElementsOf(body)
-	n := items.Count(lim.MaxEvents)
+	items, isArray := wire.ElementsOf(body)
+	scan := wire.ScanJSON(body, lim.MaxDepth+1)
+	valid := isArray && scan.Status == wire.JSONValid // and so is each of them
+	n := scan.Items
+	if !valid {
+		n = items.Count(lim.MaxEvents)
+	}
 	switch {
 	case n == 0: // "[]"
 		e.setItem(body, lim)
@@ -32,33 +37,37 @@ func decodeReports(one []Event, body []byte, buffer int, lim *bounds) ([]Event, 
 		i := len(events)
 		events = append(events, *e)
 		events[i].number(i)
-		events[i].setReport(cuts.cut(item), lim)
+		events[i].setReport(cuts.cut(item), valid, lim)
 		events[i].unpin(len(item))
 	}
 	return events, nil
 }
 
-// setReport makes one item of a report batch the event's body. Members are taken one
-// by one: one of the wrong type costs only itself.
-func (e *Event) setReport(item []byte, lim *bounds) {
-	if e.setItem(item, lim); e.Body.Kind() != "json" {
-		return
+// setReport makes one item of a report batch, of which it may be known that it is valid,
+// the event's body. Members are taken one by one: one of the wrong type costs only itself.
+func (e *Event) setReport(item []byte, valid bool, lim *bounds) {
+	if !valid {
+		if status := wire.CheckJSON(item, lim.MaxDepth); status != wire.JSONValid {
+			e.setJSON(item, status, lim)
+			return
+		}
 	}
 	rep, bad, ok := wire.ParseReport(item)
-	if !ok && !wire.IsJSONNull(item) {
-		e.note("body", wire.Text(item), "not a report")
-		return
-	}
 	for _, m := range bad {
 		e.note(m.Key, wire.Text(m.Value), "not what a report has there")
 	}
-	if rep.Type == "" {
+	switch {
+	case !ok && !wire.IsJSONNull(item):
+		e.note("body", wire.Text(item), "not a report")
+	case rep.Type == "":
 		e.note("type", "", "report without a type")
+	default:
+		e.setReportBody(Report{
+			Type: rep.Type, URL: rep.URL, UserAgent: cmp.Or(rep.UserAgent, e.Request.UserAgent), Age: rep.Age, Body: rep.Body,
+		})
 		return
 	}
-	e.setReportBody(Report{
-		Type: rep.Type, URL: rep.URL, UserAgent: cmp.Or(rep.UserAgent, e.Request.UserAgent), Age: rep.Age, Body: rep.Body,
-	})
+	e.Body = JSON(item)
 }
 
 func (e *Event) setReportBody(r Report) {

@@ -25,7 +25,8 @@ type Envelope struct {
 	At      float64 // ms since the epoch, client's clock, when it was made
 	Page    string
 	GPC     float64
-	Events  []byte // an array of items
+	Events  []byte // of items, if it is an array
+	Items   int    // how many
 }
 
 // ParseEnvelope reads an envelope from valid JSON. bad is the first member, if there is
@@ -52,7 +53,7 @@ func ParseEnvelope(b []byte) (e Envelope, bad string) {
 		case "gpc":
 			e.GPC, fits = JSONFloat(v)
 		case "ev":
-			e.Events = v
+			e.Events, e.Items = v, m.items
 		}
 		if !fits && !IsJSONNull(v) && bad == "" {
 			bad = key

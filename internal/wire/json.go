@@ -24,9 +24,19 @@ const MaxJSONDepth = 9998
 // valid UTF-8, whose arrays and objects nest no deeper than maxDepth. It costs less
 // than half of json.Valid, which bounds no depth and accepts any bytes in strings,
 // and every JSON beacon passes through it.
-func CheckJSON(b []byte, maxDepth int) JSONStatus {
+func CheckJSON(b []byte, maxDepth int) JSONStatus { return ScanJSON(b, maxDepth).Status }
+
+// A JSONScan is what there is to know of a JSON text without a second look.
+type JSONScan struct {
+	Status JSONStatus
+	Items  int  // elements of the array, or members of the object, that it is
+	Spaced bool // there is white space in it that says nothing
+}
+
+// ScanJSON is [CheckJSON], and says more of a text that is valid.
+func ScanJSON(b []byte, maxDepth int) JSONScan {
 	s := jsonScanner{b: b, maxDepth: maxDepth}
-	return s.text()
+	return JSONScan{s.text(), s.items, s.spaced}
 }
 
 // PlainJSON says whether b is one JSON text that every encoder would leave as it
@@ -71,6 +81,7 @@ type jsonScanner struct {
 	tooDeep  bool
 	all      uint64 // the bytes of all strings, and maybe what follows them, or-ed
 	spaced   bool   // there was white space
+	items    int    // that the outermost brackets have
 }
 
 func (s *jsonScanner) text() JSONStatus {
@@ -142,6 +153,9 @@ next:
 				objects |= 1
 			}
 			if i = s.space(i + 1); i < len(b) && b[i] != c+2 { // the bracket that closes it
+				if depth == 1 {
+					s.items++
+				}
 				continue next
 			}
 		case 't':
@@ -163,6 +177,9 @@ next:
 			key = objects&1 == 1
 			switch c := b[i]; {
 			case c == ',':
+				if depth == 1 {
+					s.items++
+				}
 				i = s.space(i + 1)
 				continue next
 			case c == '}' && key, c == ']' && !key:
@@ -288,87 +305,4 @@ func digits(b []byte, i int) int {
 		i++
 	}
 	return i
-}
-
-// Elements walks over the texts of the elements of a JSON array, without caring whether
-// those are valid: an element that is not must not cost its neighbours. It follows quotes
-// and brackets only; what is left when they do not close is the last element.
-type Elements struct {
-	b    []byte
-	pos  int    // where the next one starts; more than len(b) at the end
-	rest []byte // the last: what is behind the array is not valid, but not lost either
-}
-
-// ElementsOf returns the elements of the JSON array in b. If it is none ok is false, and
-// there is one: b itself.
-func ElementsOf(b []byte) (e Elements, ok bool) {
-	array := bytes.TrimSpace(b)
-	if len(array) == 0 || array[0] != '[' {
-		return Elements{pos: 1, rest: b}, false
-	}
-	return Elements{b: array, pos: 1}, true
-}
-
-// Next returns the next element, or ok false behind the last.
-func (e *Elements) Next() (item []byte, ok bool) {
-	for e.pos <= len(e.b) {
-		if item = e.next(); len(item) > 0 {
-			return item, true
-		}
-	}
-	item, e.rest = e.rest, nil
-	return item, len(item) > 0
-}
-
-// next returns what is up to the next comma, which may be nothing.
-func (e *Elements) next() []byte {
-	b, start, depth := e.b, e.pos, 0
-	for i := start; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			for i++; i < len(b) && b[i] != '"'; i++ {
-				if b[i] == '\\' {
-					i++
-				}
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 && b[i] == ']' {
-				e.b, e.pos, e.rest = nil, 1, bytes.TrimSpace(b[i+1:])
-				return bytes.TrimSpace(b[start:i])
-			}
-			depth = max(0, depth-1)
-		case ',':
-			if depth == 0 {
-				e.pos = i + 1
-				return bytes.TrimSpace(b[start:i])
-			}
-		}
-	}
-	e.pos = len(b) + 1
-	return bytes.TrimSpace(b[start:])
-}
-
-// Count returns how many there are, or most+1 if they are more. It does not move e.
-func (e Elements) Count(most int) (n int) {
-	for n <= most {
-		if _, ok := e.Next(); !ok {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-// SplitJSONArray returns the [Elements] of b, and no more than one beyond maxItems.
-func SplitJSONArray(b []byte, maxItems int) (items [][]byte, ok bool) {
-	elements, ok := ElementsOf(b)
-	if !ok {
-		return nil, false
-	}
-	for item, more := elements.Next(); more && len(items) <= maxItems; item, more = elements.Next() {
-		items = append(items, item)
-	}
-	return items, true
 }

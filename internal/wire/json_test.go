@@ -44,8 +44,12 @@ func fuzzCheckJSON(t *testing.T, b []byte) {
 		if got != want {
 			t.Errorf("%q: %d, want %d", b, got, want)
 		}
-		if got := CheckJSON(b, depth); got != JSONValid {
-			t.Errorf("%q: %d at its own depth %d", b, got, depth)
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, b); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := ScanJSON(b, depth), (JSONScan{JSONValid, itemsOf(b), compact.Len() != len(b)}); got != want {
+			t.Errorf("%q: %+v, want %+v", b, got, want)
 		}
 		if depth > 0 && CheckJSON(b, depth-1) != JSONTooDeep {
 			t.Errorf("%q: not too deep for %d", b, depth-1)
@@ -66,6 +70,24 @@ func fuzzPlainJSON(t *testing.T, b []byte) {
 	if got := PlainJSON(b); got != want {
 		t.Errorf("%q: plain: %t, want %t", b, got, want)
 	}
+}
+
+// itemsOf is how many elements or members a valid text has.
+func itemsOf(b []byte) (n int) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	outer, _ := d.Token()
+	if _, isList := outer.(json.Delim); !isList {
+		return 0
+	}
+	for ; d.More(); n++ {
+		if outer == json.Delim('{') {
+			_, _ = d.Token() // the key
+		}
+		if d.Decode(new(json.RawMessage)) != nil {
+			break
+		}
+	}
+	return n
 }
 
 // depthOf is how deep the arrays and objects of a valid JSON text nest.

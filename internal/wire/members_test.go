@@ -15,6 +15,7 @@ func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{
 		"", "{", "{}", "[]", `"a"`, "null", ` { "a" : 1 , "b":[1,{"c":"}"}] } `, `{"a":"\"","b":"\\","\u0061":null}`, `{"a":{"b":{}},"c":-1.5e3,"d":true}`,
 		`{"a":,}`, `{"a"`, `{"a":[`, `{"a":"`, "{\"a\":\x01}", "{\"a\":[\x01\x02", `{"é":"日","":""}`, `{"a":1,"a":2}`, `{"\ud800":1}`, `{"a":"\ud83d\ude00"}`, `{1:2}`, `{"a":]}`,
+		`{"a":[ ],"b":{ },"c":[1,[2,3]],"d":{"x":1,"y":{"z":2}},"e":"[1,2]"}`, "{\"a\":\"\x01234567\",\"12345678\":\"1234567\\\"\"}", `{"n":123456789012345,"m":1234567890123456,"o":0}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -25,6 +26,9 @@ func FuzzMembers(f *testing.F) {
 		for key, v, more := m.Next(); more; key, v, more = m.Next() {
 			got[key] = string(v)
 			size += len(v)
+			if json.Valid(b) && m.items != itemsOf(v) {
+				t.Fatalf("%q: %q has %d items, want %d", b, v, m.items, itemsOf(v))
+			}
 			if cap(v) != len(v) {
 				t.Fatalf("%q: %q has room behind it", b, v)
 			}
@@ -106,7 +110,25 @@ func TestMediaTypeIsLinear(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
-	var p Pages
+	testPages(t, Pages{})
+	testPages(t, Pages{Expect: 1}) // it becomes more
+	testPages(t, Pages{Expect: 1 << 20})
+	if n := testing.AllocsPerRun(10, func() {
+		p := Pages{Expect: 100}
+		for range 10 {
+			p.Copy([]byte("ten bytes."))
+		}
+	}); n > 1 {
+		t.Errorf("%v pages for what was expected", n)
+	}
+	p := Pages{Expect: 100}
+	p.Copy([]byte("a"))
+	if page := len(p.free) + 1; page != 100 {
+		t.Errorf("100 bytes are expected, and a page has %d", page)
+	}
+}
+
+func testPages(t *testing.T, p Pages) {
 	var all [][]byte
 	for i := range 500 {
 		in := []byte(strings.Repeat(string(rune('a'+i%26)), i*3))

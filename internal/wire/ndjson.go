@@ -8,7 +8,12 @@ import (
 // Lines yields the lines of newline-delimited JSON that are not blank.
 func Lines(body []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for line := range bytes.SplitSeq(body, []byte("\n")) {
+		for i := skipSpace(body, 0); i < len(body); i = skipSpace(body, i) { // over lines that are blank, too
+			line := body[i:]
+			if end := bytes.IndexByte(line, '\n'); end >= 0 {
+				line = line[:end]
+			}
+			i += len(line)
 			if line = bytes.TrimSpace(line); len(line) > 0 && !yield(line) {
 				return
 			}
