@@ -116,12 +116,21 @@ func TestBatchAllocations(t *testing.T) {
 			t.Errorf("%s: %.2f allocations for an event more, budget %v", c.name, each, c.each)
 		}
 	}
-	e := benchEvent(t, "text/plain;charset=UTF-8", benchJ300)
-	b, err := e.AppendJSON(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := testing.AllocsPerRun(50, func() { _ = new(Event).UnmarshalJSON(b) }); n > 3 {
-		t.Errorf("UnmarshalJSON: %v allocations, budget 3", n)
+	for _, c := range []struct {
+		name, contentType string
+		body              []byte
+		budget            float64
+	}{
+		{"form", "multipart/form-data; boundary=" + benchBoundary, benchMP3, 3}, // the text, the fields, and their interface
+		{"JSON", "text/plain;charset=UTF-8", benchJ300, 2},
+	} {
+		e := benchEvent(t, c.contentType, c.body)
+		b, err := e.AppendJSON(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(50, func() { _ = new(Event).UnmarshalJSON(b) }); n > c.budget {
+			t.Errorf("UnmarshalJSON of %s: %v allocations, budget %v", c.name, n, c.budget)
+		}
 	}
 }

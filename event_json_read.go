@@ -15,16 +15,20 @@ import (
 // UnmarshalJSON reads what MarshalJSON writes. It ignores members it does not
 // know and refuses a version or a kind of body it does not know. It does not keep b.
 func (e *Event) UnmarshalJSON(b []byte) error {
-	if wire.CheckJSON(b, wire.MaxJSONDepth+2) != wire.JSONValid {
+	scan := wire.ScanJSON(b, wire.MaxJSONDepth+2)
+	if scan.Status != wire.JSONValid {
 		return errors.New("beacon: event: not valid JSON")
 	}
 	var x Event
-	texts := x.texts()
 	version := uint64(0)
 	err := wire.EachMember(bytes.Clone(b), func(key string, v []byte) (err error) {
 		switch key {
 		case "v":
 			version, err = wire.ReadUint(v)
+		case "id":
+			x.ID, err = wire.ReadString(v)
+		case "name":
+			x.Name, err = wire.ReadString(v)
 		case "time":
 			x.Time, err = readTime(v)
 		case "received":
@@ -32,9 +36,17 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 		case "sent":
 			x.Sent, err = readTime(v)
 		case "body":
-			x.Body, err = readBody(v)
+			x.Body, err = readBody(v, scan.Spaced)
 		case "query":
 			x.Query, err = readForm(v)
+		case "page":
+			x.Page, err = wire.ReadString(v)
+		case "session":
+			x.Session, err = wire.ReadString(v)
+		case "view":
+			x.View, err = wire.ReadString(v)
+		case "series":
+			x.Series, err = wire.ReadString(v)
 		case "seq":
 			x.Seq, err = wire.ReadUint(v)
 		case "mode":
@@ -53,8 +65,6 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 			x.Attrs, err = readAttrs(v)
 		case "errors":
 			x.Errors, err = readErrors(v)
-		default:
-			err = readText(texts[:], key, v)
 		}
 		return err
 	})
@@ -69,23 +79,12 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// readText reads the one of the texts that the member key is, if it is one.
-func readText(texts []text, key string, v []byte) (err error) {
-	for _, t := range texts {
-		if t.name == key {
-			*t.s, err = wire.ReadString(v)
-		}
-	}
-	return err
-}
-
 func readTime(v []byte) (t time.Time, err error) {
 	err = t.UnmarshalJSON(v)
 	return t, err
 }
 
 func readRequest(r *Request, v []byte) error {
-	texts := r.texts()
 	return wire.EachMember(v, func(key string, v []byte) (err error) {
 		switch key {
 		case "client_ip":
@@ -95,15 +94,38 @@ func readRequest(r *Request, v []byte) error {
 			}
 		case "tls":
 			r.TLS, err = wire.ReadBool(v)
-		default:
-			err = readText(texts[:], key, v)
+		case "id":
+			r.ID, err = wire.ReadString(v)
+		case "method":
+			r.Method, err = wire.ReadString(v)
+		case "host":
+			r.Host, err = wire.ReadString(v)
+		case "path":
+			r.Path, err = wire.ReadString(v)
+		case "content_type":
+			r.ContentType, err = wire.ReadString(v)
+		case "encoding":
+			r.Encoding, err = wire.ReadString(v)
+		case "origin":
+			r.Origin, err = wire.ReadString(v)
+		case "user_agent":
+			r.UserAgent, err = wire.ReadString(v)
+		case "fetch_site":
+			r.FetchSite, err = wire.ReadString(v)
+		case "fetch_mode":
+			r.FetchMode, err = wire.ReadString(v)
+		case "fetch_dest":
+			r.FetchDest, err = wire.ReadString(v)
+		case "purpose":
+			r.Purpose, err = wire.ReadString(v)
 		}
 		return err
 	})
 }
 
-// readBody reads any Body. The kinds have their members in common.
-func readBody(v []byte) (Body, error) {
+// readBody reads any Body, from a text that may have white space in it. The kinds have
+// their members in common.
+func readBody(v []byte, spaced bool) (Body, error) {
 	if wire.IsJSONNull(v) {
 		return nil, nil
 	}
@@ -156,7 +178,7 @@ func readBody(v []byte) (Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	if raw != nil && !isRaw && !wire.PlainJSON(raw) {
+	if spaced && raw != nil && !isRaw {
 		var exact bytes.Buffer // without what an indenting encoder put in
 		if err := json.Compact(&exact, raw); err == nil {
 			raw = exact.Bytes()
@@ -184,12 +206,13 @@ func readBody(v []byte) (Body, error) {
 // readForm reads a Form, which is not nil: a request with an empty query is not one
 // without.
 func readForm(v []byte) (Form, error) {
-	items, err := wire.ReadElements(v)
+	items, n, err := wire.ReadElements(v)
 	if err != nil || wire.IsJSONNull(v) {
 		return nil, err
 	}
-	form := make(Form, len(items))
-	for i, item := range items {
+	form := make(Form, n)
+	for i := range form {
+		item, _ := items.Next()
 		f := &form[i]
 		err := wire.EachMember(item, func(key string, v []byte) (err error) {
 			switch key {
@@ -239,12 +262,13 @@ func readAttrs(v []byte) (map[string]string, error) {
 }
 
 func readErrors(v []byte) ([]FieldError, error) {
-	items, err := wire.ReadElements(v)
+	items, n, err := wire.ReadElements(v)
 	if err != nil || wire.IsJSONNull(v) {
 		return nil, err
 	}
-	list := make([]FieldError, len(items))
-	for i, item := range items {
+	list := make([]FieldError, n)
+	for i := range list {
+		item, _ := items.Next()
 		x := &list[i]
 		err := wire.EachMember(item, func(key string, v []byte) (err error) {
 			switch key {

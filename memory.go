@@ -7,25 +7,15 @@ import (
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// A text is a string of an event, with the name that it has in the JSON form.
-type text struct {
-	name string
-	s    *string
+// texts are the strings of an event that are no more than that.
+func (e *Event) texts() [6]*string {
+	return [...]*string{&e.ID, &e.Name, &e.Page, &e.Session, &e.View, &e.Series}
 }
 
-func (e *Event) texts() [6]text {
-	return [...]text{
-		{"id", &e.ID}, {"name", &e.Name}, {"page", &e.Page},
-		{"session", &e.Session}, {"view", &e.View}, {"series", &e.Series},
-	}
-}
-
-func (r *Request) texts() [12]text {
-	return [...]text{
-		{"id", &r.ID}, {"method", &r.Method}, {"host", &r.Host}, {"path", &r.Path},
-		{"content_type", &r.ContentType}, {"encoding", &r.Encoding}, {"origin", &r.Origin},
-		{"user_agent", &r.UserAgent}, {"fetch_site", &r.FetchSite}, {"fetch_mode", &r.FetchMode},
-		{"fetch_dest", &r.FetchDest}, {"purpose", &r.Purpose},
+func (r *Request) texts() [12]*string {
+	return [...]*string{
+		&r.ID, &r.Method, &r.Host, &r.Path, &r.ContentType, &r.Encoding, &r.Origin,
+		&r.UserAgent, &r.FetchSite, &r.FetchMode, &r.FetchDest, &r.Purpose,
 	}
 }
 
@@ -79,10 +69,10 @@ func (f Form) size() int {
 // else: it may be kept for long, and what it points to may be changed.
 func (e Event) Clone() Event {
 	for _, t := range e.texts() {
-		*t.s = strings.Clone(*t.s)
+		*t = strings.Clone(*t)
 	}
 	for _, t := range e.Request.texts() {
-		*t.s = strings.Clone(*t.s)
+		*t = strings.Clone(*t)
 	}
 	e.Mode = Mode(strings.Clone(string(e.Mode)))
 	e.Query = e.Query.clone()

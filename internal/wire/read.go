@@ -3,7 +3,6 @@ package wire
 import (
 	"encoding/base64"
 	"fmt"
-	"math"
 )
 
 // EachMember calls f with the members of an object; null has none.
@@ -23,13 +22,17 @@ func EachMember(b []byte, f func(key string, v []byte) error) error {
 	return nil
 }
 
-// ReadElements returns the elements of an array; they are nil for null.
-func ReadElements(b []byte) ([][]byte, error) {
-	items, ok := SplitJSONArray(b, math.MaxInt)
-	if !ok && !IsJSONNull(b) {
-		return nil, Unexpected("an array", b)
+// ReadElements returns the elements of an array, and how many they are; null has none.
+func ReadElements(b []byte) (items Elements, n int, err error) {
+	items, ok := ElementsOf(b)
+	if ok {
+		_, n = skipValue(b, 0)
+		return items, n, nil
 	}
-	return items, nil
+	if !IsJSONNull(b) {
+		err = Unexpected("an array", b)
+	}
+	return Elements{}, 0, err
 }
 
 // Unexpected is the error of a value that is of another type.
