@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -56,6 +57,7 @@ func Tables(w io.Writer, o Options) error {
 		return err
 	}
 	defer b.close()
+	defer b.interrupted()()
 	for _, conns := range connections {
 		if err := b.measure(o, conns); err != nil {
 			return fmt.Errorf("%d connections: %w", conns, err)
@@ -119,6 +121,23 @@ func (b *bench) close() {
 		_ = b.load.Stop()
 	}
 	_ = os.RemoveAll(b.dir)
+}
+
+// interrupted removes what is on disk, which may be much, when this process is told to
+// end; the others end with it. The function that it returns ends that.
+func (b *bench) interrupted() (end func()) {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, os.Interrupt, unix.SIGTERM)
+	go func() {
+		if _, ok := <-told; ok {
+			_ = os.RemoveAll(b.dir)
+			os.Exit(1)
+		}
+	}()
+	return func() {
+		signal.Stop(told)
+		close(told)
+	}
 }
 
 // measure gives each row its turns, each beside one of its floor.
