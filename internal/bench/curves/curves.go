@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type Options struct {
 	Dir    string // of pictures and results; "" writes none
 	Draw   bool   // the results that are there, and measures nothing
 	Quick  bool   // few points, for a moment each
-	Rounds int    // of each rate; 0 is 5, or 2 if it is to be quick
+	Rounds int    // of each rate; 0 is 7, or 2 if it is to be quick
 }
 
 // Results are what was measured.
@@ -98,7 +97,7 @@ func newPlan(o Options) plan {
 		idle:   []int{0, 512, 1024, 2048, 3072, 4096},
 		bodies: []int{0, 128, 256, 384, 512, 1024, 1536},
 		events: []int{0, 32_000, 64_000, 96_000, 128_000, 192_000, 256_000},
-		rounds: 5, warm: 300 * time.Millisecond, window: 700 * time.Millisecond,
+		rounds: 7, warm: 200 * time.Millisecond, window: 400 * time.Millisecond,
 		settle:   2 * time.Second,
 		subjects: subjects(), dir: "/var/tmp", // where /tmp may be memory
 	}
@@ -175,17 +174,4 @@ func (r Results) exceeded() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// machine says on what it was measured.
-func machine() string {
-	model := runtime.GOARCH
-	info, _ := os.ReadFile("/proc/cpuinfo") // without it, that is all that is known
-	for line := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			model = strings.TrimSpace(value)
-			break
-		}
-	}
-	return fmt.Sprintf("%s, %s, Go %s", model, runtime.GOOS, strings.TrimPrefix(runtime.Version(), "go"))
 }

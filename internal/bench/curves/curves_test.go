@@ -191,6 +191,29 @@ func TestReports(t *testing.T) {
 	}
 }
 
+func TestOthers(t *testing.T) {
+	got, err := everybody("cpu  100 20 3 5000 600 7 8 9 50 60\ncpu0 1 2\n")
+	if want := (100 + 20 + 3 + 7 + 8 + 9) * 10 * time.Millisecond; err != nil || got != want {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	for _, stat := range []string{"", "cpu 1 2 3", "cpu 1 2 x 4 5 6 7 8"} {
+		if _, err := everybody(stat); err == nil {
+			t.Errorf("%q is no error", stat)
+		}
+	}
+	w, err := watchOthers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share, err := w.share(); err != nil || share < 0 {
+		t.Error(share, err)
+	}
+	r := Results{Connections: []Rate{{Points: []Load{{Rounds: []Round{{Others: 0.1}, {Others: 0.7}, {Others: 0.2}}}}}}}
+	if got := r.others(); !strings.Contains(got, " 20 % ") {
+		t.Error(got)
+	}
+}
+
 func TestBest(t *testing.T) {
 	of := func(vs ...float64) (all []Round) {
 		for _, v := range vs {

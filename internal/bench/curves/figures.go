@@ -38,7 +38,7 @@ func (r Results) figures() map[string]chart.Figure {
 		counts = append(counts, float64(p.N))
 	}
 	x := chart.Axis{Label: "open connections", Log: true, Ticks: conns}
-	rounds := fmt.Sprintf("Points are the best of %d short rounds, in which the servers took turns; bars reach to the median.", len(r.Connections[0].Points[0].Rounds))
+	rounds := fmt.Sprintf("Points are the best of %d short rounds, in which the servers took turns; bars reach to the median.\n%s", len(r.Connections[0].Points[0].Rounds), r.others())
 	figures := map[string]chart.Figure{
 		"throughput": {
 			Title: "Requests a second, by open connections",
@@ -119,6 +119,21 @@ func (q quantity) best(rounds []Round) (best, median float64) {
 		slices.Reverse(vs)
 	}
 	return vs[0], vs[len(vs)/2]
+}
+
+// others says how much of the machine others had, which is why rates are lower or higher
+// elsewhere.
+func (r Results) others() string {
+	var all []float64
+	for _, rate := range slices.Concat(r.Connections, r.CPU) {
+		for _, p := range rate.Points {
+			for _, round := range p.Rounds {
+				all = append(all, round.Others)
+			}
+		}
+	}
+	slices.Sort(all)
+	return fmt.Sprintf("In half of the rounds others had %.0f %% of the machine or more.", 100*all[len(all)/2])
 }
 
 // series are the lines of rates.

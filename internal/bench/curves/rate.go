@@ -31,6 +31,7 @@ type Round struct {
 	PerSecond float64
 	P50, P99  time.Duration
 	CPU       time.Duration // of the server, for a request
+	Others    float64       // the part of the machine that others had
 }
 
 // A subject is a server with its name in the pictures, and its process while there is one.
@@ -206,15 +207,20 @@ func (s *subject) stop() error {
 // measure is one round.
 func (s *subject) measure(loader *proc.Process, o load.Options) (Round, error) {
 	o.Addr, o.PID = s.addr, s.process.PID
+	w, err := watchOthers(o.PID, loader.PID)
+	if err != nil {
+		return Round{}, err
+	}
 	var r load.Result
 	if err := loader.Ask(o, &r); err != nil {
 		return Round{}, err
 	}
+	others, err := w.share()
 	s.sent += r.Total
 	if r.Refused > 0 || r.Answers == 0 {
 		return Round{}, fmt.Errorf("%d answers, and %d that are not 2xx, the last with %d", r.Answers, r.Refused, r.Status)
 	}
-	return Round{PerSecond: r.Rate(), P50: r.P50, P99: r.P99, CPU: r.CPUEach()}, nil
+	return Round{PerSecond: r.Rate(), P50: r.P50, P99: r.P99, CPU: r.CPUEach(), Others: others}, err
 }
 
 // delivered waits until the Sink has what was answered: rates of what is lost on the way

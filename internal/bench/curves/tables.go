@@ -28,6 +28,7 @@ func (r Results) tables(w io.Writer) error {
 		best, _ := cpu.best(p)
 		return short(best) + share(p, alone, cpu)
 	})
+	fmt.Fprintf(&b, "\n%s\n", r.others())
 	for _, m := range []struct {
 		what   string
 		curves []Memory
