@@ -1,8 +1,6 @@
 package curves
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
 	"strconv"
 
@@ -10,56 +8,49 @@ import (
 	"github.com/pagebeacon/beacon/internal/bench/e2e/proc"
 )
 
-// jobEnv makes this program one of the other processes.
-const jobEnv = "BEACON_CURVES_JOB"
+// The processes that [Tables] starts: this program again, with one of these arguments.
+const (
+	serving = "curves-serve"
+	loading = "curves-load"
+)
 
-// A job is what another process does: one of these.
-type job struct {
-	Server *server `json:",omitempty"`
-	Load   bool    `json:",omitempty"`
-}
-
-// Child returns if this process was started by a user. One that [Measure] has started
-// does what it was started for, and ends.
-func Child() {
-	spec, ok := os.LookupEnv(jobEnv)
-	if !ok {
-		return
+// Child runs the process that the arguments of the program name, if they name one of
+// [Tables]. A program that calls Tables calls it first.
+func Child(args []string) (ran bool, err error) {
+	if len(args) != 1 {
+		return false, nil
 	}
-	var j job
-	err := json.Unmarshal([]byte(spec), &j)
-	switch {
-	case err != nil:
-	case j.Server != nil:
-		err = j.Server.run()
-	case j.Load:
+	switch args[0] {
+	case serving:
+		return true, proc.Answer(os.Stdin, os.Stdout, new(program).answer)
+	case loading:
 		next := reports()
-		err = proc.Answer(os.Stdin, os.Stdout, func(o load.Options) (load.Result, error) {
+		return true, proc.Answer(os.Stdin, os.Stdout, func(o load.Options) (load.Result, error) {
 			o.Next = next
 			return load.Run(o)
 		})
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	return false, nil
 }
 
-// start runs a job on a processor, or on any if cpu is -1, with so many for Go's
+// start runs a process on a processor, or on any if cpu is -1, with so many for Go's
 // scheduler, or as many as there are if that is 0.
-func start(j job, cpu, maxprocs int) (*proc.Process, error) {
-	spec, err := json.Marshal(j)
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	env := []string{jobEnv + "=" + string(spec), "GOGC=100", "GOMEMLIMIT=off", "GODEBUG=", "GOMAXPROCS="}
+func start(what string, cpu, maxprocs int) (*proc.Process, error) {
+	env := []string{"GOGC=", "GOMEMLIMIT=", "GOMAXPROCS="}
 	if maxprocs > 0 {
-		env[len(env)-1] += strconv.Itoa(maxprocs)
+		env[2] += strconv.Itoa(maxprocs)
 	}
-	return proc.Start(cpu, env, self)
+	return proc.Start(cpu, env, os.Args[0], what)
+}
+
+// serve starts a server.
+func serve(s server, cpu, maxprocs int) (p *proc.Process, addr string, err error) {
+	if p, err = start(serving, cpu, maxprocs); err != nil {
+		return nil, "", err
+	}
+	var now state
+	if err := p.Ask(ask{Start: &s}, &now); err != nil {
+		return nil, "", err
+	}
+	return p, now.Addr, nil
 }

@@ -18,7 +18,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	Child()
+	if ran, err := Child(os.Args[1:]); ran {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -119,7 +125,7 @@ func TestRefused(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	loader, err := start(job{Load: true}, -1, 0)
+	loader, err := start(loading, -1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

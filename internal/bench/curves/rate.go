@@ -169,20 +169,7 @@ func (plan) loader(cpu, _ int) (*proc.Process, error) {
 	if cpu >= 0 && runtime.NumCPU() > 1 {
 		beside = cpu + 1
 	}
-	return start(job{Load: true}, beside, 0)
-}
-
-// serve starts a server.
-func serve(s server, cpu, maxprocs int) (*proc.Process, string, error) {
-	p, err := start(job{Server: &s}, cpu, maxprocs)
-	if err != nil {
-		return nil, "", err
-	}
-	var h hello
-	if err := p.Ask(nil, &h); err != nil {
-		return nil, "", err
-	}
-	return p, h.Addr, nil
+	return start(loading, beside, 0)
 }
 
 func (s *subject) start(dir string, cpu, maxprocs int) (err error) {

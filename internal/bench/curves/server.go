@@ -2,20 +2,17 @@ package curves
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/pagebeacon/beacon"
-	"github.com/pagebeacon/beacon/internal/bench/e2e/proc"
 	"github.com/pagebeacon/beacon/sessions"
 	"github.com/pagebeacon/beacon/sink"
 	"github.com/pagebeacon/beacon/spool"
@@ -44,26 +41,51 @@ func (s server) bound(base int64, connections int) int64 {
 	return base + perConnection*int64(connections) + 2*counted
 }
 
-// A hello is the first line of a server.
-type hello struct{ Addr string }
-
-// An ask is what a server is asked for.
+// An ask is what the process of a server is asked for: to start one first.
 type ask struct {
-	Collect bool // garbage first
-	Settle  bool // give back to the system what is free first
-	Wait    bool // from now on the Sink returns when its context ends, and no earlier
+	Start   *server `json:",omitempty"`
+	Collect bool    // garbage first
+	Settle  bool    // give back to the system what is free first
+	Wait    bool    // from now on the Sink returns when its context ends, and no earlier
 }
 
 // A state is how a server is.
 type state struct {
+	Addr    string
 	Handler beacon.Stats
 	Heap    int64  // bytes of objects, of which some are garbage without Collect
 	Events  uint64 // that the Sink has taken
 }
 
-func (s server) run() error {
-	var last counter
-	handler, stats, err := s.handler(&last)
+// A program is the process of a server.
+type program struct {
+	addr  string
+	stats func() beacon.Stats
+	last  counter
+}
+
+func (p *program) answer(a ask) (state, error) {
+	if a.Start != nil {
+		if err := p.start(*a.Start); err != nil {
+			return state{}, err
+		}
+	}
+	if a.Collect {
+		runtime.GC()
+	}
+	if a.Settle {
+		debug.FreeOSMemory()
+	}
+	if a.Wait {
+		p.last.waits.Store(true)
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return state{Addr: p.addr, Handler: p.stats(), Heap: int64(m.HeapAlloc), Events: p.last.events.Load()}, nil
+}
+
+func (p *program) start(s server) error {
+	handler, stats, err := s.handler(&p.last)
 	if err != nil {
 		return err
 	}
@@ -71,30 +93,13 @@ func (s server) run() error {
 	if err != nil {
 		return err
 	}
+	p.addr, p.stats = l.Addr().String(), stats
 	h := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	go func() {
-		if err := h.Serve(l); err != nil {
-			panic(err)
-		}
+		panic(h.Serve(l)) // nobody shuts it down
 	}()
-	if err := json.NewEncoder(os.Stdout).Encode(hello{l.Addr().String()}); err != nil {
-		return err
-	}
-	return proc.Answer(os.Stdin, os.Stdout, func(a ask) (state, error) {
-		if a.Collect {
-			runtime.GC()
-		}
-		if a.Settle {
-			debug.FreeOSMemory()
-		}
-		if a.Wait {
-			last.waits.Store(true)
-		}
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return state{Handler: stats(), Heap: int64(m.HeapAlloc), Events: last.events.Load()}, nil
-	})
+	return nil
 }
 
 // handler builds what answers, and what counts the requests.
