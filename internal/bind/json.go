@@ -55,8 +55,15 @@ func (x *jsonBinder) misfit(path string, raw []byte, why string) {
 // value fills v, which can be set, from the JSON text raw. path leads to it from the
 // top, for errors.
 func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
+	if !setPlain(v, raw) {
+		x.rest(v, raw, path)
+	}
+}
+
+// rest fills what is not to be had so easily.
+func (x *jsonBinder) rest(v reflect.Value, raw []byte, path string) {
 	t := v.Type()
-	switch how := fillingOf(t); {
+	switch {
 	case wire.IsJSONNull(raw):
 		x.leaf(v, raw, path)
 	case t == durationType:
@@ -71,8 +78,7 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 		} else {
 			x.misfit(path, raw, "is not a time")
 		}
-	case how == asScalar && setScalar(v, raw), how == asScalars && setScalars(v, raw):
-	case how != inParts:
+	case fillingOf(t) != inParts:
 		x.leaf(v, raw, path)
 	case t.Kind() == reflect.Pointer:
 		if !v.IsNil() {
@@ -116,7 +122,9 @@ func (x *jsonBinder) value(v reflect.Value, raw []byte, path string) {
 		}
 		for i := range min(n, v.Len()) {
 			item, _ := items.Next()
-			x.value(v.Index(i), item, join(path, strconv.Itoa(i)))
+			if !setPlain(v.Index(i), item) { // or else it needs no path
+				x.rest(v.Index(i), item, join(path, strconv.Itoa(i)))
+			}
 		}
 	}
 }
@@ -184,8 +192,8 @@ func (x *jsonBinder) object(v reflect.Value, raw []byte, path string) {
 		case !ok || !member.CanSet():
 		case f.quoted:
 			x.quoted(member, item, join(path, key))
-		default:
-			x.value(member, item, join(path, key))
+		case !setPlain(member, item): // or else it needs no path
+			x.rest(member, item, join(path, key))
 		}
 	}
 }

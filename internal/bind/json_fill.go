@@ -47,6 +47,17 @@ func readsItself(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(jsonUnmarshalerType) || isText(t)
 }
 
+// setPlain sets v if it is a scalar, or a slice of them, that the JSON text plainly fits.
+func setPlain(v reflect.Value, raw []byte) (ok bool) {
+	switch fillingOf(v.Type()) {
+	case asScalar:
+		return setScalar(v, raw)
+	case asScalars:
+		return setScalars(v, raw)
+	}
+	return false
+}
+
 // setScalar sets v to a JSON value that plainly fits. Of all others encoding/json knows
 // better what becomes of them.
 func setScalar(v reflect.Value, raw []byte) (ok bool) {
