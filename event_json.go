@@ -65,8 +65,8 @@ func (e Event) AppendJSON(b []byte) ([]byte, error) {
 	out := append(b, `{"v":`...)
 	out = strconv.AppendInt(out, eventVersion, 10)
 	out = append(out, ',')
-	out = appendMember(out, `"id":`, e.ID)
-	out = appendMember(out, `"name":`, e.Name)
+	out = appendMember(out, `"id":"`, e.ID)
+	out = appendMember(out, `"name":"`, e.Name)
 	var err error
 	if out, err = appendTime(out, `"time":`, e.Time); err != nil {
 		return b, err
@@ -87,16 +87,16 @@ func (e Event) AppendJSON(b []byte) ([]byte, error) {
 		out = appendForm(out, e.Query)
 		out = append(out, ',')
 	}
-	out = appendMember(out, `"page":`, e.Page)
-	out = appendMember(out, `"session":`, e.Session)
-	out = appendMember(out, `"view":`, e.View)
-	out = appendMember(out, `"series":`, e.Series)
+	out = appendMember(out, `"page":"`, e.Page)
+	out = appendMember(out, `"session":"`, e.Session)
+	out = appendMember(out, `"view":"`, e.View)
+	out = appendMember(out, `"series":"`, e.Series)
 	if e.Seq != 0 {
 		out = append(out, `"seq":`...)
 		out = strconv.AppendUint(out, e.Seq, 10)
 		out = append(out, ',')
 	}
-	out = appendMember(out, `"mode":`, string(e.Mode))
+	out = appendMember(out, `"mode":"`, string(e.Mode))
 	out = appendRequest(out, &e.Request)
 	out = appendFlag(out, `"verified":true,`, e.Verified)
 	out = appendFlag(out, `"gpc":true,`, e.Privacy.GPC)
@@ -119,9 +119,7 @@ func appendMember(b []byte, key, s string) []byte {
 	if s == "" {
 		return b
 	}
-	b = append(b, key...)
-	b = wire.AppendString(b, s)
-	return append(b, ',')
+	return wire.AppendMember(b, key, s)
 }
 
 func appendFlag(b []byte, member string, set bool) []byte {
@@ -149,18 +147,18 @@ func appendRequest(b []byte, r *Request) []byte {
 	start := len(b)
 	b = append(b, `"request":{`...)
 	empty := len(b)
-	b = appendMember(b, `"id":`, r.ID)
-	b = appendMember(b, `"method":`, r.Method)
-	b = appendMember(b, `"host":`, r.Host)
-	b = appendMember(b, `"path":`, r.Path)
-	b = appendMember(b, `"content_type":`, r.ContentType)
-	b = appendMember(b, `"encoding":`, r.Encoding)
-	b = appendMember(b, `"origin":`, r.Origin)
-	b = appendMember(b, `"user_agent":`, r.UserAgent)
-	b = appendMember(b, `"fetch_site":`, r.FetchSite)
-	b = appendMember(b, `"fetch_mode":`, r.FetchMode)
-	b = appendMember(b, `"fetch_dest":`, r.FetchDest)
-	b = appendMember(b, `"purpose":`, r.Purpose)
+	b = appendMember(b, `"id":"`, r.ID)
+	b = appendMember(b, `"method":"`, r.Method)
+	b = appendMember(b, `"host":"`, r.Host)
+	b = appendMember(b, `"path":"`, r.Path)
+	b = appendMember(b, `"content_type":"`, r.ContentType)
+	b = appendMember(b, `"encoding":"`, r.Encoding)
+	b = appendMember(b, `"origin":"`, r.Origin)
+	b = appendMember(b, `"user_agent":"`, r.UserAgent)
+	b = appendMember(b, `"fetch_site":"`, r.FetchSite)
+	b = appendMember(b, `"fetch_mode":"`, r.FetchMode)
+	b = appendMember(b, `"fetch_dest":"`, r.FetchDest)
+	b = appendMember(b, `"purpose":"`, r.Purpose)
 	if r.ClientIP != (netip.Addr{}) {
 		b = append(b, `"client_ip":`...)
 		b = appendAddr(b, r.ClientIP)
@@ -191,7 +189,7 @@ func appendBody(b []byte, body Body) []byte {
 		return append(b, `{"kind":"empty"}`...)
 	case Text:
 		b = append(b, `{"kind":"text",`...)
-		b = appendMember(b, `"text":`, string(x))
+		b = appendMember(b, `"text":"`, string(x))
 	case JSON:
 		b = append(b, `{"kind":"json",`...)
 		b = appendRawJSON(b, x)
@@ -200,21 +198,21 @@ func appendBody(b []byte, body Body) []byte {
 		b = appendForm(b, x)
 	case Binary:
 		b = append(b, `{"kind":"binary",`...)
-		b = appendMember(b, `"type":`, x.Type)
+		b = appendMember(b, `"type":"`, x.Type)
 		if x.Data != nil {
 			b = append(b, `"data":`...)
 			b = appendBase64(b, x.Data)
 		}
 	case Ping:
 		b = append(b, `{"kind":"ping",`...)
-		b = appendMember(b, `"from":`, x.From)
-		b = appendMember(b, `"to":`, x.To)
+		b = appendMember(b, `"from":"`, x.From)
+		b = appendMember(b, `"to":"`, x.To)
 	case Report:
 		b = append(b, `{"kind":"report",`...)
 		b = appendRawJSON(b, x.Body)
-		b = appendMember(b, `"type":`, x.Type)
-		b = appendMember(b, `"url":`, x.URL)
-		b = appendMember(b, `"user_agent":`, x.UserAgent)
+		b = appendMember(b, `"type":"`, x.Type)
+		b = appendMember(b, `"url":"`, x.URL)
+		b = appendMember(b, `"user_agent":"`, x.UserAgent)
 		if x.Age != 0 {
 			b = append(b, `"age_ns":`...)
 			b = strconv.AppendInt(b, int64(x.Age), 10)
@@ -236,15 +234,11 @@ func appendForm(b []byte, f Form) []byte {
 	b = append(b, '[')
 	for i := range f {
 		x := &f[i]
-		b = append(b, `{"name":`...)
-		b = wire.AppendString(b, x.Name)
-		b = append(b, ',')
-		b = appendMember(b, `"value":`, x.Value)
+		b = wire.AppendMember(b, `{"name":"`, x.Name)
+		b = appendMember(b, `"value":"`, x.Value)
 		if x.File != nil {
-			b = append(b, `"file":{"name":`...)
-			b = wire.AppendString(b, x.File.Name)
-			b = append(b, ',')
-			b = appendMember(b, `"type":`, x.File.Type)
+			b = wire.AppendMember(b, `"file":{"name":"`, x.File.Name)
+			b = appendMember(b, `"type":"`, x.File.Type)
 			b = append(b, `"data":`...)
 			b = appendBase64(b, x.File.Data)
 			b = append(b, '}')
@@ -263,10 +257,8 @@ func appendAttrs(b []byte, attrs map[string]string) []byte {
 	slices.Sort(names)
 	b = append(b, '[')
 	for _, name := range names {
-		b = append(b, `{"name":`...)
-		b = wire.AppendString(b, name)
-		b = append(b, ',')
-		b = appendMember(b, `"value":`, attrs[name])
+		b = wire.AppendMember(b, `{"name":"`, name)
+		b = appendMember(b, `"value":"`, attrs[name])
 		b = append(wire.CloseList(b, '}'), ',')
 	}
 	return wire.CloseList(b, ']')
@@ -276,9 +268,9 @@ func appendErrors(b []byte, errs []FieldError) []byte {
 	b = append(b, '[')
 	for i := range errs {
 		b = append(b, '{')
-		b = appendMember(b, `"key":`, errs[i].Key)
-		b = appendMember(b, `"value":`, errs[i].Value)
-		b = appendMember(b, `"reason":`, errs[i].Reason)
+		b = appendMember(b, `"key":"`, errs[i].Key)
+		b = appendMember(b, `"value":"`, errs[i].Value)
+		b = appendMember(b, `"reason":"`, errs[i].Reason)
 		b = append(wire.CloseList(b, '}'), ',')
 	}
 	return wire.CloseList(b, ']')

@@ -23,6 +23,17 @@ func AppendString(b []byte, s string) []byte {
 	return AppendText(b, []byte(s)) // not a copy: nothing there writes to it
 }
 
+// AppendMember appends a member of an object and a comma. The key is as it is written,
+// with its quotes, its colon and the quote behind that.
+func AppendMember(b []byte, key, s string) []byte {
+	if plainLen([]byte(s)) < len(s) {
+		b = AppendString(append(b, key[:len(key)-1]...), s)
+		return append(b, ',')
+	}
+	b = append(append(b, key...), s...)
+	return append(b, '"', ',')
+}
+
 func AppendText(b, s []byte) []byte {
 	n := plainLen(s)
 	if n < len(s) && !utf8.Valid(s[n:]) {
