@@ -3,9 +3,12 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -54,6 +57,60 @@ func TestIntervalSyncsUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Zeros are written ahead of the records, a few times a segment and not beyond its end, so
+// that nearly all records go where something was written before. That they cannot be
+// written is no reason to refuse events.
+func TestZerosAheadOfRecords(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		fs := newMemFS(nil)
+		o := mustOptions(Options{SegmentBytes: 1 << 20, DiskTimeout: time.Hour}) // the machine may be busy
+		blank := map[string]int64{}
+		tried, first, again := 0, 0, 0
+		fs.hook = func(w *op) error {
+			if w.kind != opWrite || filepath.Ext(w.name) != dataSuffix || w.off < headerSize {
+				return nil
+			}
+			end := w.off + int64(len(w.data))
+			switch {
+			case end > o.SegmentBytes:
+				t.Error("beyond the end:", w)
+			case bytes.Count(w.data, []byte{0}) == len(w.data):
+				tried++
+				if fails {
+					return syscall.EIO
+				}
+				blank[w.name] = end
+			case end > blank[w.name]:
+				first++
+			default:
+				again++
+			}
+			return nil
+		}
+		var next taker
+		s, err := start(fs, &next, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const events = 400
+		for i := range events {
+			e := beacon.Event{ID: fmt.Sprint(i), Body: beacon.Text(strings.Repeat("x", 8<<10))}
+			if err := s.Consume(t.Context(), []beacon.Event{e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(s.Flush(t.Context()), s.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if st := s.Stats(); len(next.taken()) != events || st.DiskErrors > 0 {
+			t.Errorf("%d delivered, %+v", len(next.taken()), st)
+		}
+		if tried < 12 || tried > 24 || !fails && (first > tried || again < events-tried) {
+			t.Errorf("fails: %t; %d times zeros; %d records where nothing was written, %d others", fails, tried, first, again)
+		}
+	}
 }
 
 // A host that gets no events finds out that the disk takes nothing any more, although there

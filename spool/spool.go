@@ -194,7 +194,7 @@ func start(fs fsys, next beacon.Sink, o Options) (*Spool, error) {
 		syncs: syncTimes{all: histogram.Seconds()}, sinkTimes: histogram.Seconds(),
 	}
 	s.log = wal{
-		fs: fs, suffix: dataSuffix, sync: o.Sync.mode, room: o.SegmentBytes,
+		fs: fs, suffix: dataSuffix, sync: o.Sync.mode, room: o.SegmentBytes, ahead: o.Sync.mode == syncAlways,
 		number: s.nextNumber, opened: s.opened, sealed: s.sealed, failed: s.diskFailed,
 	}
 	s.dead = wal{
