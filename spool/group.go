@@ -25,10 +25,9 @@ type group struct {
 	full  chan struct{} // closed when they are there
 
 	answered bool
-	err      error         // of the answer; read it after done
-	done     chan struct{} // closed by the answer
-	slow     chan struct{} // closed when that takes long: see giveLeave
-	leave    bool
+	err      error         // of the answer
+	news     chan struct{} // closed by the answer, or when that takes long: see giveLeave
+	late     chan struct{} // in the second case made before, and closed by the answer
 }
 
 // Consume stores the events and returns when they are safe, as [Options.Sync] has
@@ -83,7 +82,9 @@ func (s *Spool) consumePart(ctx context.Context, events []beacon.Event, first in
 	buf := newBuffer(claimed)
 	n = buf.encode(events[:n:n], first, formless)
 	weight := max(claimed, int64(len(buf.bytes)))
-	s.release(claimed - weight) // more than thought, without a wait: it is there already
+	if weight > claimed {
+		s.release(claimed - weight) // more than thought, without a wait: it is there already
+	}
 	if len(buf.events) == 0 {
 		s.release(weight)
 		buf.release()
@@ -145,7 +146,7 @@ func (s *Spool) join(buf *buffer, weight int64) (*group, error) {
 // gathering returns the group that gathers, under mu.
 func (s *Spool) gathering() *group {
 	if s.open == nil {
-		s.open = &group{done: make(chan struct{}), slow: make(chan struct{})}
+		s.open = &group{news: make(chan struct{})}
 		if s.disk.slow {
 			s.open.giveLeave()
 		}
@@ -195,13 +196,12 @@ func (g *group) letGo() {
 // wait waits for the answer. What a context says is asked for only when that takes long:
 // that of a handler makes itself a timer when somebody asks.
 func (g *group) wait(ctx context.Context) error {
-	select {
-	case <-g.done:
+	<-g.news
+	if g.late == nil {
 		return g.err
-	case <-g.slow:
 	}
 	select {
-	case <-g.done:
+	case <-g.late:
 		return g.err
 	case <-ctx.Done():
 		return retry(fmt.Errorf("spool: the disk is slow; the events may be stored all the same: %w", context.Cause(ctx)))
@@ -211,17 +211,22 @@ func (g *group) wait(ctx context.Context) error {
 // giveLeave lets those who wait give up when their contexts end. The caller holds the
 // spool's mu.
 func (g *group) giveLeave() {
-	if g != nil && !g.leave {
-		g.leave = true
-		close(g.slow)
+	if g != nil && !g.answered && g.late == nil {
+		g.late = make(chan struct{})
+		close(g.news)
 	}
 }
 
 // answer tells those who wait, once. The caller holds the spool's mu.
 func (g *group) answer(err error) {
-	if !g.answered {
-		g.answered, g.err = true, err
-		close(g.done)
+	if g.answered {
+		return
+	}
+	g.answered, g.err = true, err
+	if g.late != nil {
+		close(g.late)
+	} else {
+		close(g.news)
 	}
 }
 
