@@ -53,7 +53,11 @@ func (t *tail) take(committed position) (c chunk, ok bool, limit position) {
 		return chunk{}, false, c.after
 	}
 	t.chunks[0] = chunk{}
-	t.chunks = t.chunks[1:]
+	if len(t.chunks) > 1 {
+		t.chunks = t.chunks[1:]
+	} else {
+		t.chunks = t.chunks[:0] // where the next one has room
+	}
 	t.bytes -= c.weight
 	t.read = c.end()
 	return c, true, t.read
@@ -118,7 +122,17 @@ func (b *backlog) settle() {
 	if b.next < len(b.waiting) {
 		read = b.waiting[b.next].at
 	}
-	s.advance(read, s.courier.Held())
+	settled := read
+	var keep []uint64 // segments with what is held
+	for at := range s.courier.Held() {
+		if at.before(settled) {
+			settled = at
+		}
+		if n := len(keep); n == 0 || keep[n-1] != at.segment {
+			keep = append(keep, at.segment)
+		}
+	}
+	s.advance(read, settled, keep)
 }
 
 func (b *backlog) addChunk(c *chunk) {

@@ -6,6 +6,8 @@ import "time"
 // a disk that hangs holds up this one, and nobody else.
 func (s *Spool) commits() {
 	defer close(s.written)
+	s.patience = time.NewTimer(time.Hour)
+	defer s.patience.Stop()
 	var tick <-chan time.Time
 	if s.opts.Sync.mode == syncInterval {
 		t := time.NewTicker(s.opts.Sync.every)
@@ -131,10 +133,10 @@ func (s *Spool) linger(g *group) {
 	g.want, g.full = s.calls, make(chan struct{})
 	s.mu.Unlock()
 	defer s.mu.Lock()
-	t := time.NewTimer(min(lingerSyncs*s.took, maxLinger))
-	defer t.Stop()
+	s.patience.Reset(min(lingerSyncs*s.took, maxLinger))
 	select {
 	case <-g.full:
-	case <-t.C:
+		s.patience.Stop()
+	case <-s.patience.C:
 	}
 }

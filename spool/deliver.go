@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -118,20 +117,11 @@ func (s *Spool) crowded() bool {
 	return s.settled.segment < s.tail.read.segment && s.used > s.opts.MaxBytes/2
 }
 
-// advance notes what is settled: everything before read, except what is held. It removes
-// the segments that hold nothing else.
-func (s *Spool) advance(read position, held iter.Seq[position]) {
+// advance notes what is settled: everything before that position, and of what was read
+// behind it all but some in the segments of keep. It removes the segments that hold
+// nothing else.
+func (s *Spool) advance(read, settled position, keep []uint64) {
 	s.mu.Lock()
-	settled := read
-	var keep []uint64
-	for at := range held {
-		if at.before(settled) {
-			settled = at
-		}
-		if n := len(keep); n == 0 || keep[n-1] != at.segment {
-			keep = append(keep, at.segment)
-		}
-	}
 	if !s.settled.before(settled) && len(s.limits) == 0 {
 		s.mu.Unlock()
 		return

@@ -150,6 +150,7 @@ type Spool struct {
 	log      wal
 	calls    int           // in the last group
 	took     time.Duration // to write it
+	patience *time.Timer   // see linger
 	checked  time.Time     // that the directory is there
 	writeErr error         // of its last sync
 	work     chan struct{} // there may be a group

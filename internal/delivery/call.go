@@ -30,6 +30,7 @@ func (c *Courier[T]) call(ctx context.Context, part []int) error {
 // of its own, which f may end, and returns when f has: it is not asked a second thing while
 // it is at the first. hangs may be nil; else see [Courier].
 func Call(ctx context.Context, timeout time.Duration, hangs func(bool), f func(ctx context.Context) error) error {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	done := make(chan error, 1)
@@ -41,7 +42,12 @@ func Call(ctx context.Context, timeout time.Duration, hangs func(bool), f func(c
 	if hangs == nil {
 		return <-done
 	}
-	late := time.NewTimer(timeout + hangAfter)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(time.Until(start.Add(timeout + hangAfter)))
 	defer late.Stop()
 	select {
 	case err := <-done:

@@ -17,11 +17,12 @@ func (c *Courier[T]) outcome(ctx context.Context, part []int, of kind, err error
 	for k, i := range failed {
 		failed[k] = part[i]
 	}
-	var taken []int
-	for _, i := range part {
-		if _, found := slices.BinarySearch(failed, i); !found {
-			taken = append(taken, i)
-		}
+	taken := part
+	if len(failed) > 0 {
+		taken = slices.DeleteFunc(slices.Clone(part), func(i int) bool {
+			_, found := slices.BinarySearch(failed, i)
+			return found
+		})
 	}
 	if len(taken) > 0 {
 		p.Delivered += len(taken)
