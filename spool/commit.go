@@ -1,6 +1,9 @@
 package spool
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // commits is the goroutine that writes the groups, and the only one that uses the log. So
 // a disk that hangs holds up this one, and nobody else.
@@ -67,6 +70,9 @@ func (s *Spool) commit(g *group) {
 	if len(g.calls) > 0 {
 		s.calls, s.took = len(g.calls), took
 	}
+	if s.alone++; len(g.calls) > 1 {
+		s.alone = 0
+	}
 	g.letGo()
 
 	s.mu.Lock()
@@ -127,7 +133,11 @@ const (
 // sync of its own. A caller that is alone does not wait. It is called under mu, and
 // unlocks that while it waits.
 func (s *Spool) linger(g *group) {
-	if s.opts.Sync.mode != syncAlways || s.calls < 2 || len(g.calls) == 0 || len(g.calls) >= s.calls {
+	if s.opts.Sync.mode != syncAlways {
+		s.yield()
+		return
+	}
+	if s.calls < 2 || len(g.calls) == 0 || len(g.calls) >= s.calls {
 		return
 	}
 	g.want, g.full = s.calls, make(chan struct{})
@@ -139,4 +149,21 @@ func (s *Spool) linger(g *group) {
 		s.patience.Stop()
 	case <-s.patience.C:
 	}
+}
+
+// lookEvery is how many groups of one call it takes for a caller to be alone, and then
+// until others are looked for again.
+const lookEvery = 16
+
+// yield lets those go first who could run now, and are often about to call: nobody is
+// waited for, as a write without a sync takes no longer than a call. Else the first caller
+// would be served at once, and all of them one by one, each with a write and a delivery. It
+// is called under mu, and unlocks that meanwhile.
+func (s *Spool) yield() {
+	if s.alone >= lookEvery && s.alone%lookEvery != 0 {
+		return
+	}
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	runtime.Gosched()
 }

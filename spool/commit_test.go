@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,6 +111,37 @@ func TestZerosAheadOfRecords(t *testing.T) {
 		if tried < 12 || tried > 24 || !fails && (first > tried || again < events-tried) {
 			t.Errorf("fails: %t; %d times zeros; %d records where nothing was written, %d others", fails, tried, first, again)
 		}
+	}
+}
+
+// Without a sync, too, calls that come together share a write.
+func TestCallsShareAWriteWithoutASync(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	s, err := start(newMemFS(nil), new(taker), mustOptions(Options{Sync: Never, DiskTimeout: time.Hour}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const callers, calls = 64, 50
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range calls {
+				if err := s.Consume(t.Context(), one("a")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	writes := uint64(0)
+	for _, n := range s.Stats().SyncSeconds.Counts {
+		writes += n
+	}
+	if writes > callers*calls/4 {
+		t.Errorf("%d writes of %d calls", writes, callers*calls)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

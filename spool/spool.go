@@ -151,6 +151,7 @@ type Spool struct {
 	calls    int           // in the last group
 	took     time.Duration // to write it
 	patience *time.Timer   // see linger
+	alone    int           // groups of one call in a row
 	checked  time.Time     // that the directory is there
 	writeErr error         // of its last sync
 	work     chan struct{} // there may be a group
