@@ -4,6 +4,7 @@ package spool_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -68,5 +69,42 @@ func BenchmarkConsume(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkBacklog delivers what an earlier run left, which is read back from disk.
+func BenchmarkBacklog(b *testing.B) {
+	dir, err := os.MkdirTemp(".", "bench")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	o := spool.Options{Sync: spool.Never, DiskTimeout: time.Hour, MaxBytes: 64 << 30}
+	away := beacon.SinkFunc(func(context.Context, []beacon.Event) error { return errors.New("away") })
+	s, err := spool.Open(dir, away, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for left := b.N; left > 0; left -= 1000 {
+		if err := s.Consume(context.Background(), events("session", 0, min(left, 1000))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = s.Close(ended) // nothing is delivered
+	b.ReportAllocs()
+	b.ResetTimer()
+	cpu := cpuTime()
+	if s, err = spool.Open(dir, taken, o); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Flush(context.Background()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
+	b.StopTimer()
+	if err := s.Close(context.Background()); err != nil {
+		b.Error(err)
 	}
 }

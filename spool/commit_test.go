@@ -186,3 +186,22 @@ func TestHealthyTriesTheDisk(t *testing.T) {
 		})
 	}
 }
+
+// An event that comes alone has a group and a call of the next sink for itself.
+func TestAllocationsOfALoneEvent(t *testing.T) {
+	s, err := Open(t.TempDir(), beacon.SinkFunc(func(context.Context, []beacon.Event) error { return nil }), Options{Sync: Never, DiskTimeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocs := testing.AllocsPerRun(500, func() {
+		if err := errors.Join(s.Consume(t.Context(), one("a")), s.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs > 26 { // some of them for Flush and the event itself
+		t.Errorf("%v allocations, want 26 at most", allocs)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
