@@ -3,7 +3,7 @@
 // instead.
 //
 // The servers share one processor, on which one of them works at a time, and the load
-// has another. Each has a turn of a tenth of a second directly before or after one of
+// has another. Each has a turn of a few hundredths of a second directly before or after one of
 // the floor, again and again, so that a neighbour who comes or goes meets both, and what
 // counts is the CPU time of the server's process for each request. Each process counts
 // what it delivered, which has to be what was answered with 2xx; an answer that is not
@@ -32,7 +32,9 @@ type Options struct {
 	Rounds int  // in how many each server has a turn; default 25, or 9 if it is quick
 	Quick  bool // few servers, and short turns
 
-	Warm, Window time.Duration // of a turn; defaults 20 and 120 ms, or 20 and 80 ms
+	// A turn is over when the server has had Slice of CPU time, by default 60 ms or, if
+	// it is quick, 30, and after Window at the latest, by default a second or 250 ms.
+	Slice, Window time.Duration
 
 	// Reach is told the parts of the floor that there are targets for: the median of
 	// all pairs, and that of the minima.
@@ -48,10 +50,10 @@ var connections = []int{32, 256}
 func Tables(w io.Writer, o Options) error {
 	rows := subjects()
 	if o.Quick {
-		o.Rounds, o.Window = cmp.Or(o.Rounds, 9), cmp.Or(o.Window, 80*time.Millisecond)
+		o.Rounds, o.Slice, o.Window = cmp.Or(o.Rounds, 9), cmp.Or(o.Slice, 30*time.Millisecond), cmp.Or(o.Window, 250*time.Millisecond)
 		rows = quick(rows)
 	}
-	o.Rounds, o.Warm, o.Window = cmp.Or(o.Rounds, 25), cmp.Or(o.Warm, 20*time.Millisecond), cmp.Or(o.Window, 120*time.Millisecond)
+	o.Rounds, o.Slice, o.Window = cmp.Or(o.Rounds, 25), cmp.Or(o.Slice, 60*time.Millisecond), cmp.Or(o.Window, time.Second)
 	b, err := newBench(rows, false)
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (b *bench) measure(o Options, conns int) (err error) {
 			others = append(others, r)
 		}
 	}
-	turn := load.Options{Conns: conns, Keep: true, Warm: o.Warm, Window: o.Window}
+	turn := load.Options{Conns: conns, Keep: true, Warm: 20 * time.Millisecond, Enough: o.Slice, Window: o.Window}
 	for round := range o.Rounds {
 		for i := range others { // who comes after whom changes
 			r := others[(i+round)%len(others)]

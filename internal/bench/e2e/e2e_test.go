@@ -140,7 +140,7 @@ func TestRefused(t *testing.T) {
 // all of it is there.
 func TestTables(t *testing.T) {
 	var w strings.Builder
-	err := Tables(&w, Options{Quick: true, Rounds: 2, Warm: time.Millisecond, Window: 20 * time.Millisecond})
+	err := Tables(&w, Options{Quick: true, Rounds: 2, Slice: time.Millisecond, Window: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,9 @@ type Options struct {
 	Window   time.Duration
 	Requests int
 
+	// Enough ends Window before its time: CPU time of PID.
+	Enough time.Duration
+
 	// Keep leaves the connections open for the next run with the same Addr and Conns of
 	// the same process, see [Serve].
 	Keep bool
@@ -95,6 +98,7 @@ type books struct {
 	// Of what is measured.
 	begun, ended bool
 	begin        time.Time
+	looked       time.Time // at the server's CPU time
 	cpu          time.Duration
 	latency      Latency
 }
@@ -240,8 +244,11 @@ func (r *run) measure() error {
 		switch {
 		case !r.begun && now.Sub(start) >= r.Warm:
 			err = r.open(now)
-		case r.begun && !r.ended && r.Window > 0 && now.Sub(r.begin) >= r.Window:
-			err = r.balance(now)
+		case r.begun && !r.ended && r.Window > 0:
+			var over bool
+			if over, err = r.over(now); over && err == nil {
+				err = r.balance(now)
+			}
 		}
 		if err != nil {
 			return err
@@ -258,6 +265,20 @@ func (r *run) open(now time.Time) (err error) {
 	r.begun, r.begin = true, now
 	r.cpu, err = r.serverCPU()
 	return err
+}
+
+// over tells whether what is measured is at its end. It does not ask for the CPU time
+// of another process at each answer, which is a system call.
+func (r *run) over(now time.Time) (bool, error) {
+	if now.Sub(r.begin) >= r.Window {
+		return true, nil
+	}
+	if r.Enough == 0 || now.Sub(r.looked) < time.Millisecond {
+		return false, nil
+	}
+	r.looked = now
+	cpu, err := r.serverCPU()
+	return cpu-r.cpu >= r.Enough, err
 }
 
 func (r *run) balance(now time.Time) error {

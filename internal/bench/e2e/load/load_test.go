@@ -129,6 +129,15 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestEnough: where others have the processor, a turn lasts as long as it takes the
+// server to have had its part.
+func TestEnough(t *testing.T) {
+	_, r := served(t, Options{Request: request("abc"), Conns: 8, Window: time.Minute, Enough: 50 * time.Millisecond, PID: os.Getpid()}, noContent)
+	if r.CPU < 50*time.Millisecond || r.CPU > 10*time.Second || r.Elapsed >= time.Minute {
+		t.Errorf("in %v, %v of CPU", r.Elapsed, r.CPU)
+	}
+}
+
 // TestServe: connections are kept for the runs that follow, and opened anew for another
 // number of them.
 func TestServe(t *testing.T) {
