@@ -2,7 +2,7 @@ package beacon
 
 import (
 	"context"
-	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -42,18 +42,26 @@ func (a *answers) refuse(w http.ResponseWriter, r *http.Request, body *intake.Bo
 
 	header := w.Header()
 	reason := wire.Printable(why.Reason) // a host's own may hold what a client sent
-	header.Set("Beacon-Refused", reason)
 	if why.Status == http.StatusMethodNotAllowed {
 		header.Set("Allow", a.allow)
 	}
 	if why.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(math.Ceil(why.RetryAfter.Seconds()))))
 	}
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("X-Content-Type-Options", "nosniff")
+	setHeaders(header, "Beacon-Refused", reason, "Content-Type", "text/plain; charset=utf-8", "X-Content-Type-Options", "nosniff")
 	w.WriteHeader(why.Status)
 	if r.Method != http.MethodHead {
-		_, _ = fmt.Fprintf(w, "beacon refused: %s\n", reason) // nobody is left to tell
+		_, _ = io.WriteString(w, "beacon refused: "+reason+"\n") // nobody is left to tell
+	}
+}
+
+// setHeaders sets headers, each by its canonical name and its value; the lists of values
+// that they are to net/http take one allocation.
+func setHeaders(h http.Header, pairs ...string) {
+	values := make([]string, len(pairs)/2)
+	for i := range values {
+		values[i] = pairs[2*i+1]
+		h[pairs[2*i]] = values[i : i+1 : i+1]
 	}
 }
 
@@ -110,14 +118,14 @@ func (a *answers) answer(w http.ResponseWriter, r *http.Request, envelope bool) 
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	header := w.Header()
-	// Without it a page with Cross-Origin-Embedder-Policy gets an error event.
-	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	header.Set("Content-Type", "image/gif")
-	header.Set("Content-Length", strconv.Itoa(len(gif)))
-	header.Set("X-Content-Type-Options", "nosniff")
+	setHeaders(w.Header(),
+		// Without it a page with Cross-Origin-Embedder-Policy gets an error event.
+		"Cross-Origin-Resource-Policy", "cross-origin",
+		"Content-Type", "image/gif",
+		"Content-Length", strconv.Itoa(len(gif)),
+		"X-Content-Type-Options", "nosniff")
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(gif)) // nobody is left to tell
+		_, _ = io.WriteString(w, gif) // nobody is left to tell
 	}
 }
 

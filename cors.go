@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pagebeacon/beacon/internal/intake"
@@ -48,7 +49,7 @@ func isCrossOrigin(r *http.Request, h *intake.Headers) bool {
 // literal then, are never used.
 func (c *cors) check(w http.ResponseWriter, r *http.Request, a *arrival) error {
 	if !c.hosts.Allow(r.Host) {
-		return refusal(ReasonHost, fmt.Errorf("%q", cut(r.Host)))
+		return refusal(ReasonHost, quoted(cut(r.Host)))
 	}
 	if !a.crossOrigin {
 		return c.checkReferer(r, a)
@@ -68,10 +69,10 @@ func (c *cors) check(w http.ResponseWriter, r *http.Request, a *arrival) error {
 	if a.capture && !listed {
 		return nil // the answer is the host's: it is not for every page of the web to read
 	}
-	header := w.Header()
-	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Allow-Credentials", "true")
-	header.Set("Access-Control-Expose-Headers", "Retry-After, Beacon-Refused") // for a client that tries again
+	setHeaders(w.Header(),
+		"Access-Control-Allow-Origin", origin,
+		"Access-Control-Allow-Credentials", "true",
+		"Access-Control-Expose-Headers", "Retry-After, Beacon-Refused") // for a client that tries again
 	return nil
 }
 
@@ -109,7 +110,7 @@ func originError(r *http.Request, origin string) error {
 	if r.Header["Sec-Fetch-Site"] == nil && strings.HasPrefix(origin, "http") {
 		return fmt.Errorf("%q; if that is the site's own, Host is %q: does the proxy pass it on?", cut(origin), cut(r.Host))
 	}
-	return fmt.Errorf("%q", cut(origin))
+	return quoted(cut(origin))
 }
 
 // preflight answers an OPTIONS request. A preflight that is refused costs the
@@ -129,8 +130,7 @@ func (c *cors) preflight(w http.ResponseWriter, r *http.Request, a *arrival) err
 		return methodError(method)
 	}
 	header.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
-	header.Set("Access-Control-Allow-Methods", c.allow)
-	header.Set("Access-Control-Max-Age", preflightMaxAge)
+	setHeaders(header, "Access-Control-Allow-Methods", c.allow, "Access-Control-Max-Age", preflightMaxAge)
 	// The origin is trusted at this point, so any header it wants to send is
 	// fine: ones that mean nothing here are ignored.
 	if want := strings.Join(r.Header["Access-Control-Request-Headers"], ","); wire.IsHeaderList(want) {
@@ -140,8 +140,14 @@ func (c *cors) preflight(w http.ResponseWriter, r *http.Request, a *arrival) err
 }
 
 func methodError(method string) error {
-	return refusal(ReasonMethod, fmt.Errorf("%q", cut(method)))
+	return refusal(ReasonMethod, quoted(cut(method)))
 }
+
+// quoted is an error that is no more than what a client said. Most of them nobody reads,
+// since a reason is logged once a second.
+type quoted string
+
+func (q quoted) Error() string { return strconv.Quote(string(q)) }
 
 // cut shortens client text for an error.
 func cut(s string) string { return s[:min(len(s), 64)] }
