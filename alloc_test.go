@@ -77,6 +77,19 @@ func TestAllocations(t *testing.T) {
 	if s := h.Stats(); s.Delivered != s.Received {
 		t.Errorf("the measured requests were not taken: %+v", s)
 	}
+
+	// The error and its place in the refusal, the values of the answer's headers (2), its text, and
+	// that as bytes for a writer without WriteString.
+	r.Header["Origin"], r.Header["Sec-Fetch-Site"] = []string{"https://evil.example"}, []string{"cross-site"}
+	refused := h.Stats().Received
+	check("refused", 6, func() {
+		body.Reset(benchMP3)
+		clear(w.header)
+		h.ServeHTTP(w, r)
+	})
+	if s := h.Stats(); s.Refused[ReasonOrigin] != s.Received-refused {
+		t.Errorf("the measured requests were not refused: %+v", s)
+	}
 }
 
 type discardWriter struct{ header http.Header }
