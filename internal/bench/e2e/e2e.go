@@ -60,6 +60,9 @@ func Tables(w io.Writer, o Options) error {
 	}
 	defer b.close()
 	defer b.interrupted()()
+	if err := b.warm(); err != nil {
+		return err
+	}
 	for _, conns := range connections {
 		if err := b.measure(o, conns); err != nil {
 			return fmt.Errorf("%d connections: %w", conns, err)
@@ -140,6 +143,17 @@ func (b *bench) interrupted() (end func()) {
 		signal.Stop(told)
 		close(told)
 	}
+}
+
+// warm has every server answer some thousand requests, after which node has compiled
+// what it is going to compile.
+func (b *bench) warm() error {
+	for _, r := range b.rows {
+		if err := r.turn(b.load, load.Options{Conns: 32, Requests: 5000}); err != nil {
+			return fmt.Errorf("%s: %w", r, err)
+		}
+	}
+	return nil
 }
 
 // measure gives each row its turns, each beside one of its floor.
