@@ -97,7 +97,7 @@ func run(args []string, w io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	r.curves.Quick, r.curves.Rounds = r.quick, r.Rounds
+	r.curves.Quick, r.curves.Rounds, r.curves.Processor = r.quick, r.Rounds, processor()
 	if r.quick {
 		r.Rounds, r.Slice = cmp.Or(r.Rounds, 9), cmp.Or(r.Slice, 20*time.Millisecond)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type Options struct {
 	Draw   bool   // the results that are there, and measures nothing
 	Quick  bool   // few points, for a moment each
 	Rounds int    // of each rate; 0 is 7, or 2 if it is to be quick
+
+	Processor string // the name of the machine's, which is shown
 }
 
 // Results are what was measured.
@@ -89,6 +92,7 @@ type plan struct {
 
 	subjects []*subject
 	dir      string // on a disk, for spools
+	machine  string // what it is measured on
 }
 
 func newPlan(o Options) plan {
@@ -100,6 +104,7 @@ func newPlan(o Options) plan {
 		rounds: 7, warm: 200 * time.Millisecond, window: 400 * time.Millisecond,
 		settle:   2 * time.Second,
 		subjects: subjects(), dir: "/var/tmp", // where /tmp may be memory
+		machine: fmt.Sprintf("%s, %s, %s", o.Processor, runtime.GOOS, strings.Replace(runtime.Version(), "go", "Go ", 1)),
 	}
 	for n := 1; n <= runtime.NumCPU(); n *= 2 {
 		p.cores = append(p.cores, n)
@@ -127,7 +132,7 @@ func (p plan) measure() (r Results, err error) {
 	if err := files(max(slices.Max(p.conns), slices.Max(p.idle))); err != nil {
 		return r, err
 	}
-	r = Results{Machine: machine(), Cores: runtime.NumCPU(), CPUConns: coresAt}
+	r = Results{Machine: p.machine, Cores: runtime.NumCPU(), CPUConns: coresAt}
 	bare, queue := idleConnections, waitingEvents
 	bare.server.Bare, queue.server.Queue = true, true
 	for _, m := range []struct {

@@ -11,19 +11,6 @@ import (
 	"github.com/pagebeacon/beacon/internal/bench/pair"
 )
 
-// machine says on what it was measured.
-func machine() string {
-	model := runtime.GOARCH
-	info, _ := os.ReadFile("/proc/cpuinfo") // without it, that is all that is known
-	for line := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			model = strings.TrimSpace(value)
-			break
-		}
-	}
-	return fmt.Sprintf("%s, %s, Go %s", model, runtime.GOOS, strings.TrimPrefix(runtime.Version(), "go"))
-}
-
 // A watch is on those who share the machine: rates are lower when they have much of it.
 type watch struct {
 	pids      []int // who are not others

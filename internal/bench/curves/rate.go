@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"time"
@@ -207,7 +208,7 @@ func (s *subject) measure(loader *proc.Process, o load.Options) (Round, error) {
 	if r.Refused > 0 || r.Answers == 0 {
 		return Round{}, fmt.Errorf("%d answers, and %d that are not 2xx, the last with %d", r.Answers, r.Refused, r.Status)
 	}
-	return Round{PerSecond: r.Rate(), P50: r.P50, P99: r.P99, CPU: r.CPUEach(), Others: others}, err
+	return Round{PerSecond: math.Round(r.Rate()), P50: r.P50, P99: r.P99, CPU: r.CPUEach(), Others: math.Round(others*1e3) / 1e3}, err
 }
 
 // delivered waits until the Sink has what was answered: rates of what is lost on the way

@@ -34,7 +34,7 @@ func (r Results) tables(w io.Writer) error {
 		curves []Memory
 	}{{"open connections", r.Idle}, {"slow bodies of 64 KiB", r.Bodies}, {"events for a sink that waits", r.Events}} {
 		for _, c := range m.curves {
-			fmt.Fprintf(&b, "\nMB, %s:\n\n| %s | requests there | taken | refused | resident, at most | heap, live | bound |\n|--:|--:|--:|--:|--:|--:|--:|\n", c.Server, m.what)
+			fmt.Fprintf(&b, "\nMB by %s, %s:\n\n| %[1]s | requests there | taken | refused | resident, at most | heap, live | bound |\n|--:|--:|--:|--:|--:|--:|--:|\n", m.what, c.Server)
 			for _, p := range c.Points {
 				fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %d |\n", count(p.N), count(p.There), count(p.Taken), count(p.Refused), p.Peak/mega, p.Heap/mega, p.Bound/mega)
 			}
