@@ -28,6 +28,13 @@ type cors struct {
 
 func (c *cors) accepts(method string) bool { return slices.Contains(c.methods, method) }
 
+// A source is what a request says of where it comes from, and who reads the answer.
+type source struct {
+	headers     intake.Headers
+	crossOrigin bool
+	capture     bool // the answer is the host's own, and it wants the events too
+}
+
 // sameOrigin says whether a request with this Origin comes from the host's own
 // pages. Sec-Fetch-Site cannot be set by a page, and it is right behind a proxy
 // that changed Host and for a page whose referrer policy makes its Origin "null".
@@ -47,18 +54,18 @@ func isCrossOrigin(r *http.Request, h *intake.Headers) bool {
 // allowed, and sets the headers that let an allowed one see the answer (Fetch §3.2).
 // sendBeacon always sends credentials, so the origin is echoed and wildcards, which are
 // literal then, are never used.
-func (c *cors) check(w http.ResponseWriter, r *http.Request, a *arrival) error {
+func (c *cors) check(w http.ResponseWriter, r *http.Request, from *source) error {
 	if !c.hosts.Allow(r.Host) {
 		return refusal(ReasonHost, quoted(cut(r.Host)))
 	}
-	if !a.crossOrigin {
-		return c.checkReferer(r, a)
+	if !from.crossOrigin {
+		return c.checkReferer(r, from)
 	}
-	origin := a.headers.Origin
+	origin := from.headers.Origin
 	listed := c.origins.Allow(origin)
 	switch {
-	case listed, c.any && origin != "null" && origin != "" && !(a.capture && r.Method == http.MethodOptions):
-	case isCSPReport(r, &a.headers) && !a.capture:
+	case listed, c.any && origin != "null" && origin != "" && !(from.capture && r.Method == http.MethodOptions):
+	case isCSPReport(r, &from.headers) && !from.capture:
 		// The browser sends it by itself, for a violation of frame-ancestors with the
 		// origin "null". Any page can name this endpoint as its report-uri, but no
 		// script can send the type without a preflight: the list guards nothing.
@@ -66,7 +73,7 @@ func (c *cors) check(w http.ResponseWriter, r *http.Request, a *arrival) error {
 	default:
 		return refusal(ReasonOrigin, originError(r, origin))
 	}
-	if a.capture && !listed {
+	if from.capture && !listed {
 		return nil // the answer is the host's: it is not for every page of the web to read
 	}
 	setHeaders(w.Header(),
@@ -80,10 +87,10 @@ func (c *cors) check(w http.ResponseWriter, r *http.Request, a *arrival) error {
 // images and the GETs of a script with no-cors; with an Origin it is cross-origin. What
 // follows a link or opens a frame has none either: there Sec-Fetch-Mode is navigate, and
 // the page is the visitor's next.
-func (c *cors) checkReferer(r *http.Request, a *arrival) error {
-	site, referer := a.headers.FetchSite, a.headers.Referer
-	if c.any || a.headers.FetchMode != "no-cors" ||
-		site != "cross-site" && site != "same-site" || isCSPReport(r, &a.headers) && !a.capture {
+func (c *cors) checkReferer(r *http.Request, from *source) error {
+	site, referer := from.headers.FetchSite, from.headers.Referer
+	if c.any || from.headers.FetchMode != "no-cors" ||
+		site != "cross-site" && site != "same-site" || isCSPReport(r, &from.headers) && !from.capture {
 		return nil
 	}
 	scheme, host, _ := strings.Cut(referer, "://")
@@ -116,10 +123,10 @@ func originError(r *http.Request, origin string) error {
 // preflight answers an OPTIONS request. A preflight that is refused costs the
 // beacon behind it, which is then never sent: it is counted and reported like
 // any request that was not taken.
-func (c *cors) preflight(w http.ResponseWriter, r *http.Request, a *arrival) error {
+func (c *cors) preflight(w http.ResponseWriter, r *http.Request, from *source) error {
 	header := w.Header()
 	header.Set("Allow", c.allow)
-	if err := c.check(w, r, a); err != nil {
+	if err := c.check(w, r, from); err != nil {
 		return err
 	}
 	method := r.Header.Get("Access-Control-Request-Method")

@@ -225,14 +225,6 @@ func decode(one []Event, h *intake.Headers, c content, lim *bounds) ([]Event, er
 	return one, nil
 }
 
-// batchOf makes room for a batch of n events, which begin as copies of the one.
-func batchOf(one []Event, n int) []Event {
-	if n == 1 {
-		return one[:0]
-	}
-	return make([]Event, 0, n)
-}
-
 func parseMultipart(body []byte, boundary string, lim *bounds) (Form, error) {
 	parts, err := wire.Multipart(body, boundary)
 	if err != nil {

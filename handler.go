@@ -87,16 +87,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // An arrival is a request on its way from the wire to the sink.
 type arrival struct {
-	body        intake.Body
-	headers     intake.Headers
-	client      netip.Addr
-	crossOrigin bool
-	capture     bool // the answer is the host's own, and it wants the events too
-	late        bool // it came after Shutdown was called
-	counted     bool // in the statistics
-	unread      bool // taken, or rather dropped, without its body
-	own         bool // an envelope of the client's, which takes nothing but 204 for a yes
-	events      []Event
+	source
+	body    intake.Body
+	client  netip.Addr
+	late    bool // it came after Shutdown was called
+	counted bool // in the statistics
+	unread  bool // taken, or rather dropped, without its body
+	own     bool // an envelope of the client's, which takes nothing but 204 for a yes
+	events  []Event
 }
 
 // enter is the beginning of a request, and leave its end, whatever became of it.
@@ -128,7 +126,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, a *arrival) (t
 	} // else no cache keeps the answer (RFC 9110 §9.3.3), and net/http copies the headers of whom asks for them
 
 	if r.Method == http.MethodOptions {
-		if err := h.cors.preflight(w, r, a); err != nil {
+		if err := h.cors.preflight(w, r, &a.source); err != nil {
 			h.refuse(w, r, a, err)
 			return false
 		}
@@ -168,7 +166,7 @@ func (h *Handler) Stats() Stats {
 // close the connection, on which browsers send the beacon again.
 func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err error) {
 	defer recoverTo(&err)
-	if err := h.cors.check(w, r, a); err != nil {
+	if err := h.cors.check(w, r, &a.source); err != nil {
 		return err
 	}
 	if a.late {

@@ -153,6 +153,14 @@ func (e *Event) roomFor(n, copies int, lim *bounds) error {
 	return lim.room(n*(e.Size()+itemCost) + copies)
 }
 
+// batchOf makes room for a batch of n events, which begin as copies of the one.
+func batchOf(one []Event, n int) []Event {
+	if n == 1 {
+		return one[:0]
+	}
+	return make([]Event, 0, n)
+}
+
 // slack is up to what an event may keep more alive than itself.
 const slack = 4 << 10
 
