@@ -121,7 +121,7 @@ func TestRefused(t *testing.T) {
 	}
 	defer b.close()
 	err = r.turn(b.load, load.Options{Conns: 2, Requests: 10})
-	if err == nil || !strings.Contains(err.Error(), "10 of 10 answers are not 2xx, the last is 400") {
+	if err == nil || !strings.Contains(err.Error(), "10 of 10 answers are not 2xx, the last is 400: \"HTTP/1.1 400 Bad Request") {
 		t.Errorf("error %v", err)
 	}
 	if _, err := r.delivered(); err == nil || !strings.Contains(err.Error(), "0 events were delivered, and 10 answered") {

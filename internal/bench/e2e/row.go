@@ -172,7 +172,7 @@ func (r *row) turn(client *proc.Process, o load.Options) error {
 	}
 	r.answers += t.Total
 	if t.Refused > 0 {
-		return fmt.Errorf("%d of %d answers are not 2xx, the last is %d", t.Refused, t.Total, t.Status)
+		return fmt.Errorf("%d of %d answers are not 2xx, the last is %d: %q", t.Refused, t.Total, t.Status, t.Said)
 	}
 	if t.Answers == 0 {
 		return fmt.Errorf("nothing was answered within %v", o.Window)

@@ -56,8 +56,9 @@ type Result struct {
 	P50, P99 time.Duration
 
 	Total   int
-	Refused int // answers that are not 2xx
-	Status  int // of the last of these
+	Refused int    // answers that are not 2xx
+	Status  int    // of the last of these
+	Said    string // how that began
 }
 
 // Rate is the answers per second.
@@ -384,7 +385,7 @@ func (r *run) ready(i int, events uint32) error {
 	r.result.Total++
 	if status < 200 || status > 299 {
 		r.result.Refused++
-		r.result.Status = status
+		r.result.Status, r.result.Said = status, string(got[:min(len(got), 400)])
 	}
 	if r.begun && !r.ended {
 		r.latency.Add(time.Since(c.sent))
