@@ -75,7 +75,7 @@ func (r Results) figures() map[string]chart.Figure {
 		"memory-bodies": {
 			Title: "Memory, by bodies that come slowly",
 			Desc:  "Lines that rise until MaxInFlight is full and then only with the number of connections, below the bound.",
-			Note:  "Each connection sends 48 of 64 KiB at once, and the rest at 2 KiB a second. Beyond MaxInFlight, 64 MiB, there is a 429.\n" + boundNote + "\n" + on,
+			Note:  "Each connection sends 48 of 64 KiB at once, and the rest at 2 KiB a second. Who finds no room is refused with 429.\n" + boundNote + "\n" + on,
 			Panels: []chart.Panel{{X: chart.Axis{Label: "connections that send a body of 64 KiB"}, Y: chart.Axis{Label: "MB"},
 				Series: held(r.Bodies[0])}},
 		},
