@@ -108,6 +108,19 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestWindowWithoutAnswer: a server that nobody let run within the window gets the time for
+// one answer.
+func TestWindowWithoutAnswer(t *testing.T) {
+	_, r := served(t, Options{Request: request("abc"), Conns: 2, Window: time.Millisecond, PID: os.Getpid()},
+		func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(100 * time.Millisecond)
+			noContent(w, nil)
+		})
+	if r.Answers == 0 || r.Elapsed < 100*time.Millisecond || r.P50 == 0 {
+		t.Errorf("%d answers in %v, p50 %v", r.Answers, r.Elapsed, r.P50)
+	}
+}
+
 func TestNext(t *testing.T) {
 	var seen sync.Map
 	next := func(conn, n int) []byte { return request(fmt.Sprintf("visit=%d&n=%d", conn, n)) }
