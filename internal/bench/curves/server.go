@@ -120,7 +120,7 @@ func (s server) handler(last *counter) (http.Handler, func() beacon.Stats, error
 		last.next = t
 	}
 	if s.Spool != "" {
-		sp, err := spool.Open(s.Spool, next, spool.Options{})
+		sp, err := spool.Open(s.Spool, next, spool.Options{DiskTimeout: time.Minute}) // others may use the disk
 		if err != nil {
 			return nil, nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -157,7 +158,7 @@ func (s *server) handler() (http.Handler, error) {
 	case batch:
 		return s.beacon(sink.Batch(beacon.SinkFunc(s.slow), sink.BatchOptions{}))
 	case spooled:
-		events, err := spool.Open(s.Dir, s, spool.Options{})
+		events, err := spool.Open(s.Dir, s, spool.Options{DiskTimeout: patience})
 		if err != nil {
 			return nil, err
 		}
@@ -196,6 +197,10 @@ func (s *server) handler() (http.Handler, error) {
 	}
 	return nil, fmt.Errorf("no server of the kind %q", s.Kind)
 }
+
+// patience is for a disk that others use, too: who measures would rather wait for it than be
+// refused.
+const patience = time.Minute
 
 func (s *server) beacon(to beacon.Sink) (http.Handler, error) {
 	return beacon.New(beacon.Config{Sink: to})
