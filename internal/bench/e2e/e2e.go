@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -59,7 +58,6 @@ func Tables(w io.Writer, o Options) error {
 		return err
 	}
 	defer b.close()
-	defer b.interrupted()()
 	if err := b.warm(); err != nil {
 		return err
 	}
@@ -102,7 +100,7 @@ func newBench(rows []*row, keep bool) (_ *bench, err error) {
 	if b.dir, err = os.MkdirTemp("/var/tmp", "beacon-bench-"); err != nil {
 		return nil, err
 	}
-	if b.load, err = proc.Start(cpus[1], []string{"GOMAXPROCS=1"}, os.Args[0], "load"); err != nil {
+	if b.load, err = proc.Start(cpus[1], []string{"GOMAXPROCS=1"}, os.Args[0], "load", b.dir); err != nil {
 		return nil, err
 	}
 	for i, r := range rows {
@@ -126,23 +124,6 @@ func (b *bench) close() {
 		_ = b.load.Stop()
 	}
 	_ = os.RemoveAll(b.dir)
-}
-
-// interrupted removes what is on disk, which may be much, when this process is told to
-// end; the others end with it. The function that it returns ends that.
-func (b *bench) interrupted() (end func()) {
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, os.Interrupt, unix.SIGTERM)
-	go func() {
-		if _, ok := <-told; ok {
-			_ = os.RemoveAll(b.dir)
-			os.Exit(1)
-		}
-	}()
-	return func() {
-		signal.Stop(told)
-		close(told)
-	}
 }
 
 // warm has every server answer some thousand requests, after which node has compiled

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pagebeacon/beacon/internal/bench/e2e/load"
+	"github.com/pagebeacon/beacon/internal/bench/e2e/proc"
 )
 
 func TestMain(m *testing.M) {
@@ -133,6 +135,24 @@ func TestRefused(t *testing.T) {
 	}
 	if err := unix.Kill(r.process.PID, 0); err != unix.ESRCH {
 		t.Errorf("the server after the end: %v", err)
+	}
+}
+
+// TestKilled: who is killed leaves nothing on disk.
+func TestKilled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "bench")
+	if err := os.MkdirAll(filepath.Join(dir, "0"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := proc.Start(-1, nil, os.Args[0], "load", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(); err != nil { // its standard input ends, as it does then
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind", dir)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,13 +27,14 @@ import (
 // Child runs the process that the arguments of the program name, if they name one of
 // those that a measurement starts, and tells whether they do.
 func Child(args []string) (ran bool, err error) {
-	if len(args) != 1 {
-		return false, nil
-	}
-	switch args[0] {
-	case "load":
-		return true, load.Serve(os.Stdin, os.Stdout)
-	case "serve":
+	switch {
+	case len(args) == 2 && args[0] == "load":
+		// It also removes what the servers have on disk, which may be much: the one who
+		// started it may be killed, and Ctrl-C is told to all.
+		signal.Ignore(os.Interrupt)
+		err := load.Serve(os.Stdin, os.Stdout)
+		return true, errors.Join(err, os.RemoveAll(args[1]))
+	case len(args) == 1 && args[0] == "serve":
 		s := &server{}
 		err := proc.Answer(os.Stdin, os.Stdout, s.answer)
 		return true, errors.Join(err, s.close())
