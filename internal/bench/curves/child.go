@@ -2,6 +2,7 @@ package curves
 
 import (
 	"os"
+	"os/signal"
 	"strconv"
 
 	"github.com/pagebeacon/beacon/internal/bench/e2e/load"
@@ -22,7 +23,11 @@ func Child(args []string) (ran bool, err error) {
 	}
 	switch args[0] {
 	case serving:
-		return true, proc.Answer(os.Stdin, os.Stdout, new(program).answer)
+		signal.Ignore(os.Interrupt) // Ctrl-C is told to all; the end of the input comes, too
+		p := new(program)
+		err := proc.Answer(os.Stdin, os.Stdout, p.answer)
+		_ = os.RemoveAll(p.dir) // who started it may be gone
+		return true, err
 	case loading:
 		next := reports()
 		return true, proc.Answer(os.Stdin, os.Stdout, func(o load.Options) (load.Result, error) {

@@ -93,6 +93,21 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestKilled: who is killed leaves no spool on disk.
+func TestKilled(t *testing.T) {
+	dir := t.TempDir()
+	p, _, err := serve(server{Spool: dir}, -1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(); err != nil { // its standard input ends, as it does then
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind", dir)
+	}
+}
+
 func TestExceeded(t *testing.T) {
 	r := Results{Idle: []Memory{{Server: "a server", Points: []Held{{Peak: 10, Bound: 10}}}}}
 	if err := r.exceeded(); err != nil {

@@ -60,6 +60,7 @@ type state struct {
 // A program is the process of a server.
 type program struct {
 	addr  string
+	dir   string // of its spool
 	stats func() beacon.Stats
 	last  counter
 }
@@ -85,6 +86,7 @@ func (p *program) answer(a ask) (state, error) {
 }
 
 func (p *program) start(s server) error {
+	p.dir = s.Spool
 	handler, stats, err := s.handler(&p.last)
 	if err != nil {
 		return err
