@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -111,19 +112,21 @@ func (x *filler) take(l *leaf, f Field, key *string) {
 		}
 		x.files[l] = append(x.files[l], f.File)
 	case again && !l.slice: // the first one counts
-	case l.scalar:
-		if why := l.set(x.dst, f.Value); why != "" {
-			x.misfit(f, why)
-		}
 	default:
-		if why := l.refuse(f.Value); why != "" {
+		why := l.refuse(f.Value) // before a pointer is filled, of which nil says that there is nothing
+		switch {
+		case why != "":
+		case l.scalar:
+			why = l.set(x.dst, f.Value)
+		default:
+			if x.values == nil {
+				x.values = map[string][]string{}
+			}
+			x.values[l.path] = append(x.values[l.path], strings.Clone(f.Value)) // it outlives the form
+		}
+		if why != "" {
 			x.misfit(f, why)
-			return
 		}
-		if x.values == nil {
-			x.values = map[string][]string{}
-		}
-		x.values[l.path] = append(x.values[l.path], strings.Clone(f.Value)) // it outlives the form
 	}
 }
 
@@ -170,14 +173,14 @@ var decoder = func() *schema.Decoder {
 	return d
 }()
 
-// refuse says why a value does not fit that the schema package would accept.
+// refuse says why a value does not fit that would be accepted otherwise.
 func (l *leaf) refuse(value string) (why string) {
 	if l.slice && isScalar(l.typ) && l.typ.Kind() != reflect.String && strings.Contains(value, ",") {
 		return "is not " + textName(l.typ) // it would be split
 	}
 	switch l.typ.Kind() {
 	case reflect.Float32, reflect.Float64:
-		if x, err := strconv.ParseFloat(value, 64); err == nil && !isFinite(x) {
+		if x, err := strconv.ParseFloat(value, 64); err == nil && (math.IsNaN(x) || math.IsInf(x, 0)) {
 			return "not a finite number"
 		}
 	case reflect.String:

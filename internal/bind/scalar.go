@@ -1,7 +1,6 @@
 package bind
 
 import (
-	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -25,12 +24,9 @@ func (l *leaf) setsLikeSchema(t reflect.Type) bool {
 	return err == nil && l.set(ours.Elem(), fits) == "" && reflect.DeepEqual(ours.Interface(), theirs.Interface())
 }
 
-// set sets the leaf in the struct v to what a text says, or says why that does not fit.
-// It does what the schema package does, for less.
+// set sets the leaf in the struct v to what a text says that [leaf.refuse] does not, or
+// says why that does not fit. It does what the schema package does, for less.
 func (l *leaf) set(v reflect.Value, text string) (why string) {
-	if text == "" && l.typ.Kind() != reflect.String {
-		return "is empty"
-	}
 	v = filled(l.reach(v))
 	fits := false
 	switch kind := v.Kind(); kind {
@@ -53,12 +49,9 @@ func (l *leaf) set(v reflect.Value, text string) (why string) {
 			fits = true
 		}
 	case reflect.Float32, reflect.Float64:
-		x, err := strconv.ParseFloat(text, l.typ.Bits())
-		if err == nil && !isFinite(x) {
-			return "not a finite number"
-		}
-		if fits = err == nil; fits {
+		if x, err := strconv.ParseFloat(text, l.typ.Bits()); err == nil {
 			v.SetFloat(x)
+			fits = true
 		}
 	case reflect.Struct:
 		var t time.Time
@@ -76,8 +69,6 @@ func (l *leaf) set(v reflect.Value, text string) (why string) {
 	}
 	return ""
 }
-
-func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // reach returns the leaf in the struct v, past nested and embedded ones.
 func (l *leaf) reach(v reflect.Value) reflect.Value {

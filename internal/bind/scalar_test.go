@@ -44,6 +44,9 @@ type every struct {
 	Duration time.Duration
 	Time     time.Time
 	Pointer  *int16
+	Flags    *bool
+	Single   *float32
+	Double   *float64
 	When     *time.Time
 	Words    *string
 	Slog     slog.Level
