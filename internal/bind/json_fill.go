@@ -30,10 +30,9 @@ func fillingOf(t reflect.Type) filling {
 	switch {
 	case findParts(t, map[reflect.Type]bool{}):
 		how = inParts
-	case readsItself(t), t == numberType:
-	case isScalar(t):
+	case isJSONScalar(t):
 		how = asScalar
-	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && fillingOf(t.Elem()) == asScalar: // bytes are a string
+	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && isJSONScalar(t.Elem()) && !readsItself(t): // bytes are a string
 		how = asScalars
 	}
 	fillings.Store(t, how)
@@ -41,6 +40,8 @@ func fillingOf(t reflect.Type) filling {
 }
 
 var fillings sync.Map // reflect.Type -> filling
+
+func isJSONScalar(t reflect.Type) bool { return isScalar(t) && !readsItself(t) && t != numberType }
 
 // readsItself says whether it is up to the type how it is read.
 func readsItself(t reflect.Type) bool {

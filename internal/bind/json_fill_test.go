@@ -95,3 +95,20 @@ func TestFillings(t *testing.T) {
 		}
 	}
 }
+
+// TestRecursiveSlices: a type may be a slice of itself.
+func TestRecursiveSlices(t *testing.T) {
+	type tree []tree
+	type twice [][]twice
+	var v struct {
+		Tree  tree
+		Twice twice
+	}
+	bad, err := JSON(&v, []byte(`{"Tree":[[],[[]]],"Twice":[[[],[]]]}`))
+	if bad != nil || err != nil {
+		t.Error(bad, err)
+	}
+	if len(v.Tree) != 2 || len(v.Tree[1]) != 1 || len(v.Twice) != 1 || len(v.Twice[0]) != 2 {
+		t.Errorf("%v", v)
+	}
+}
