@@ -427,6 +427,48 @@ func TestBorrowedMemory(t *testing.T) {
 	}
 }
 
+// TestBorrowedRefusal: why a request was refused, too, may be kept for longer than the
+// request, and says what it said.
+func TestBorrowedRefusal(t *testing.T) {
+	var kept []*beacon.RequestError
+	h := newHandler(t, beacon.Config{Sink: &beacontest.Recorder{}, Hosts: []string{"example.com"}, OnRefused: func(_ *http.Request, _ []byte, why *beacon.RequestError) {
+		kept = append(kept, why)
+	}})
+	buffer := []byte("DELETE evil.example https://evil.example")
+	borrowed := func(from, to int) string { return unsafe.String(&buffer[from], to-from) }
+	for _, change := range []func(r *http.Request){
+		func(r *http.Request) { r.Method = borrowed(0, 6) },
+		func(r *http.Request) { r.Host = borrowed(7, 19) },
+		func(r *http.Request) { r.Header.Set("Origin", borrowed(20, 40)) },
+		func(r *http.Request) {
+			r.Header["Origin"], r.Header["Sec-Fetch-Site"] = []string{borrowed(20, 40)}, []string{"cross-site"}
+		},
+		func(r *http.Request) {
+			r.Method, r.Host = http.MethodOptions, "example.com"
+			r.Header["Origin"], r.Header["Access-Control-Request-Method"] = []string{"https://example.com"}, []string{borrowed(0, 6)}
+		},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/b", strings.NewReader("hello"))
+		change(r)
+		serve(h, r)
+	}
+	var want []string
+	for _, why := range kept {
+		want = append(want, strings.Clone(why.Error()))
+	}
+	if len(want) != 5 {
+		t.Fatalf("%d were refused: %q", len(want), want)
+	}
+	for i := range buffer {
+		buffer[i] = 'X'
+	}
+	for i, why := range kept {
+		if got := why.Error(); got != want[i] {
+			t.Errorf("%s became %s", want[i], got)
+		}
+	}
+}
+
 // TestInflatedCounts: what a compressed body becomes is held, and what it might have
 // become is not.
 func TestInflatedCounts(t *testing.T) {

@@ -56,7 +56,7 @@ func isCrossOrigin(r *http.Request, h *intake.Headers) bool {
 // literal then, are never used.
 func (c *cors) check(w http.ResponseWriter, r *http.Request, from *source) error {
 	if !c.hosts.Allow(r.Host) {
-		return refusal(ReasonHost, quoted(cut(r.Host)))
+		return refusal(ReasonHost, quote(r.Host))
 	}
 	if !from.crossOrigin {
 		return c.checkReferer(r, from)
@@ -117,7 +117,7 @@ func originError(r *http.Request, origin string) error {
 	if r.Header["Sec-Fetch-Site"] == nil && strings.HasPrefix(origin, "http") {
 		return fmt.Errorf("%q; if that is the site's own, Host is %q: does the proxy pass it on?", cut(origin), cut(r.Host))
 	}
-	return quoted(cut(origin))
+	return quote(origin)
 }
 
 // preflight answers an OPTIONS request. A preflight that is refused costs the
@@ -147,14 +147,24 @@ func (c *cors) preflight(w http.ResponseWriter, r *http.Request, from *source) e
 }
 
 func methodError(method string) error {
-	return refusal(ReasonMethod, quoted(cut(method)))
+	return refusal(ReasonMethod, quote(method))
 }
 
 // quoted is an error that is no more than what a client said. Most of them nobody reads,
-// since a reason is logged once a second.
-type quoted string
+// since a reason is logged once a second. It is a copy: an error may be kept for longer
+// than the request, whose line may be long, and whose strings an adapter may write to again.
+type quoted struct {
+	text [64]byte
+	n    int
+}
 
-func (q quoted) Error() string { return strconv.Quote(string(q)) }
+func quote(s string) error {
+	q := new(quoted)
+	q.n = copy(q.text[:], s)
+	return q
+}
+
+func (q *quoted) Error() string { return strconv.Quote(string(q.text[:q.n])) }
 
 // cut shortens client text for an error.
 func cut(s string) string { return s[:min(len(s), 64)] }
