@@ -100,11 +100,17 @@ type arrival struct {
 // enter is the beginning of a request, and leave its end, whatever became of it.
 func (h *Handler) enter(a *arrival, w http.ResponseWriter, r *http.Request) {
 	a.late = h.requests.Enter()
-	a.client = clientip.Of(r, h.cfg.TrustedProxies)
-	a.headers = intake.ReadHeaders(r)
+	h.look(a, r)
 	a.body = h.gate.Body(w, r, h.network(r, a.client))
 	a.body.Headers = a.headers.Uncommon()
 	a.crossOrigin = isCrossOrigin(r, &a.headers)
+}
+
+// look reads what the request says of itself: when it arrives, and after the hook that may
+// have changed it.
+func (h *Handler) look(a *arrival, r *http.Request) {
+	a.client = clientip.Of(r, h.cfg.TrustedProxies)
+	a.headers = intake.ReadHeaders(r)
 }
 
 func (h *Handler) leave(a *arrival) {
@@ -188,6 +194,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err 
 		} else if err != nil {
 			return sinkRefusal(err)
 		}
+		h.look(a, r)
 	}
 	if err := a.body.Read(h.cfg.OnRefused != nil); err != nil {
 		return bodyRefusal(err)
@@ -219,6 +226,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, a *arrival) (err 
 		for i := range a.events {
 			a.events[i].Attrs = maps.Clone(events[i].Attrs)
 		}
+		now = time.Now() // there may have been a wait for that
 	}
 	if err := h.deliver(r, events, now); err != nil {
 		return err
@@ -239,7 +247,7 @@ func (h *Handler) decode(r *http.Request, a *arrival) ([]Event, error) {
 	}}
 	defer body.HoldNoMore()
 	own := intake.Own(r)
-	if own != r || h.cfg.Admit != nil { // the hook may have changed them
+	if own != r {
 		a.headers = intake.ReadHeaders(own)
 	}
 	one := make([]Event, 1)

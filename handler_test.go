@@ -1001,22 +1001,24 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
-// TestAdmitChangesHeaders: what a hook of the host's takes away is not in events, though it
-// was looked at before.
-func TestAdmitChangesHeaders(t *testing.T) {
+// TestAdmitChangesRequest: what a hook of the host's takes away or puts right is so in
+// events, though it was looked at before.
+func TestAdmitChangesRequest(t *testing.T) {
 	var rec beacontest.Recorder
-	h := newHandler(t, beacon.Config{Sink: &rec, Admit: func(r *http.Request) error {
+	h := newHandler(t, beacon.Config{Sink: &rec, ClientIP: beacon.IPFull, Admit: func(r *http.Request) error {
 		r.Header.Del("Referer")
 		r.Header.Set("User-Agent", "some browser")
+		r.RemoteAddr = r.Header.Get("X-Client") + ":0"
 		return nil
 	}})
 	r := httptest.NewRequest(http.MethodPost, "/b", strings.NewReader("x"))
 	r.Header.Set("Referer", "https://example.com/private")
 	r.Header.Set("User-Agent", "Mozilla/5.0")
+	r.Header.Set("X-Client", "203.0.113.7")
 	if res := serve(h, r); res.StatusCode != http.StatusNoContent {
 		t.Fatal(res.Status)
 	}
-	if e := rec.Events()[0]; e.Page != "" || e.Request.UserAgent != "some browser" {
-		t.Errorf("%q, %q", e.Page, e.Request.UserAgent)
+	if e := rec.Events()[0]; e.Page != "" || e.Request.UserAgent != "some browser" || e.Request.ClientIP != netip.MustParseAddr("203.0.113.7") {
+		t.Errorf("%q, %q, %v", e.Page, e.Request.UserAgent, e.Request.ClientIP)
 	}
 }
