@@ -51,12 +51,15 @@ func TestInjected(t *testing.T) {
 			alive := c.running()
 			var before, after int
 			// Calls are counted for each thread: one that is new, as on a busy machine, has
-			// some more before they fail for ever.
-			for range 20 {
+			// some more before they fail, and before they do for ever. And there, nothing may
+			// come of a third of a second.
+			for range 40 {
 				before = l.ackedCount()
 				time.Sleep(pick(300*time.Millisecond, 2*time.Second))
 				after = l.ackedCount()
-				if !row.stuck || after == before {
+				if b, err := os.ReadFile(trace); err != nil {
+					t.Fatal(err)
+				} else if bytes.Contains(b, []byte("(INJECTED)")) && row.stuck == (after == before) {
 					break
 				}
 			}
