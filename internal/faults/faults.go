@@ -8,7 +8,7 @@
 // once this side has read the 204, or the report of a writer inside the program.
 // After the fault nothing acknowledged may be missing.
 //
-// They need root on Linux, and strace, wrk, e2fsprogs, xfsprogs and util-linux. By default
+// They need root on Linux, and strace, e2fsprogs, xfsprogs and util-linux. By default
 // each is short; with BEACON_FAULTS=full in the environment they run at length.
 // BEACON_SPEED=1 adds the measurements, which want a build without -race.
 package faults

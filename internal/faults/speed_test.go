@@ -8,11 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -399,110 +396,4 @@ func chromium() (headers map[string]string, body string) {
 		"Sec-Ch-Ua-Platform": `"Linux"`,
 		"Sec-Ch-Ua-Mobile":   "?0",
 	}, b.String()
-}
-
-// TestSpeedHTTP compares a server that drains the body and answers 204, the
-// handler in front of a sink that does nothing, and the handler in front of a
-// spool, one after the other in each round. Servers have one CPU, the client the
-// other.
-func TestSpeedHTTP(t *testing.T) {
-	speedOnly(t)
-	need(t, "wrk", "taskset")
-	dir := realDisk(t)
-	headers, body := chromium()
-	if len(body) != 389 {
-		t.Fatalf("body of %d bytes, want 389", len(body))
-	}
-	var lua strings.Builder
-	fmt.Fprintf(&lua, "wrk.method = \"POST\"\nwrk.body = %s\n", luaQuote(body))
-	for k, v := range headers {
-		fmt.Fprintf(&lua, "wrk.headers[%s] = %s\n", luaQuote(k), luaQuote(v))
-	}
-	script := filepath.Join(dir, "post.lua")
-	if err := os.WriteFile(script, []byte(lua.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	servers := []struct{ name, kind string }{
-		{"drains the body, 204", "floor"},
-		{"handler, sink that does nothing", "nil"},
-		{"handler, spool, sync Always", "spool"},
-	}
-	rounds, seconds := pick(4, 12), pick("1s", "2s")
-	for _, connections := range []int{32, 256} {
-		children := make([]*child, len(servers))
-		for i, s := range servers {
-			j := job{Kind: s.kind, Dir: filepath.Join(dir, fmt.Sprint(s.kind, connections)), Next: "nil"}
-			children[i] = startEnv(t, j, []string{"GOMAXPROCS=2"}, "taskset", "-c", "0")
-			wrk(t, children[i], script, connections, "1s") // warm
-		}
-		samples, ratios := make([][]sample, len(servers)), make([][]sample, len(servers))
-		for round := range rounds {
-			for k := range children {
-				i := (round + k) % len(children) // nobody is always first
-				samples[i] = append(samples[i], wrk(t, children[i], script, connections, seconds))
-			}
-			for i := range servers {
-				last := len(samples[i]) - 1
-				ratios[i] = append(ratios[i], sample{cpu: samples[0][last].cpu / samples[i][last].cpu, rate: samples[i][last].rate / samples[0][last].rate})
-			}
-		}
-		var table strings.Builder
-		fmt.Fprintf(&table, "| server, %d connections | req/s | CPU µs/req (median of %d) | min | floor/x, CPU, paired | x/floor, req/s, paired | p50 ms | p99 ms |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", connections, rounds)
-		for i, s := range servers {
-			least := slices.MinFunc(samples[i], func(a, b sample) int { return int(1000 * (a.cpu - b.cpu)) })
-			fmt.Fprintf(&table, "| %s | %.0f | %.1f | %.1f | %.2f | %.2f | %.2f | %.2f |\n", s.name, median(samples[i], rate), median(samples[i], cpu),
-				least.cpu, median(ratios[i], cpu), median(ratios[i], rate), median(samples[i], p50), median(samples[i], p99))
-		}
-		t.Logf("\n%s", &table)
-		for _, c := range children {
-			c.kill()
-		}
-	}
-}
-
-func luaQuote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", `\r`, "\n", `\n`).Replace(s) + `"`
-}
-
-var (
-	wrkRequests = regexp.MustCompile(`(\d+) requests in ([\d.]+)(m?s)`)
-	wrkBad      = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)|Socket errors: .*`)
-	wrkLatency  = regexp.MustCompile(`(50|99)%\s+([\d.]+)(us|ms|s)`)
-)
-
-// wrk loads a server for a while.
-func wrk(t *testing.T, c *child, script string, connections int, length string) (s sample) {
-	t.Helper()
-	before := c.report().CPU
-	out, err := exec.Command("taskset", "-c", "1", "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", length, "--latency", "-s", script, "http://"+c.hello.Addr+"/b").CombinedOutput()
-	after := c.report().CPU
-	m := wrkRequests.FindSubmatch(out)
-	if err != nil || m == nil {
-		t.Fatalf("wrk: %v\n%s", err, out)
-	}
-	if bad := wrkBad.Find(out); bad != nil {
-		t.Errorf("wrk: %s", bad)
-	}
-	n, err := strconv.ParseFloat(string(m[1]), 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wall, err := time.ParseDuration(string(m[2]) + string(m[3]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.rate = n / wall.Seconds()
-	s.cpu = float64((after - before).Microseconds()) / n
-	for _, l := range wrkLatency.FindAllSubmatch(out, -1) {
-		d, err := time.ParseDuration(string(l[2]) + string(l[3]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(l[1]) == "50" {
-			s.p50 = d
-		} else {
-			s.p99 = d
-		}
-	}
-	return s
 }
