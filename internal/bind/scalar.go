@@ -9,9 +9,11 @@ import (
 	"github.com/pagebeacon/beacon/internal/wire"
 )
 
-// isPlain says whether the leaf is one value of a type that [leaf.set] knows.
+// isPlain says whether the leaf is one value of a type that [leaf.set] knows, and not
+// deeper than hosts nest: to see what the schema package makes of it takes a whole struct
+// each, and a type that points to itself has thousands of leaves.
 func (l *leaf) isPlain() bool {
-	return !l.slice && !l.isFile && (l.typ == timeType || isScalar(l.typ) && !isText(l.typ))
+	return len(l.index) <= 3 && !l.slice && !l.isFile && (l.typ == timeType || isScalar(l.typ) && !isText(l.typ))
 }
 
 // setsLikeSchema says whether the schema package sets the same field of a t, and no other:

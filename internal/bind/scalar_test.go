@@ -196,6 +196,21 @@ func TestEmbeddedPointers(t *testing.T) {
 	}
 }
 
+// TestScalarsOfRecursiveTypes: a type that points to itself is known at once, if not all of
+// the leaves that it has in depth are set here.
+func TestScalarsOfRecursiveTypes(t *testing.T) {
+	type node struct {
+		N              int
+		Up, Down, Next *node
+	}
+	both := newBoth()
+	typ := reflect.TypeFor[node]()
+	if n := both.scalars(typ); n != 1+3+9 {
+		t.Errorf("%d leaves are set here", n)
+	}
+	both.compare(t, typ, []Field{{Name: "N", Value: "1"}, {Name: "Up.Down.N", Value: "2"}, {Name: "Up.Next.Next.N", Value: "3"}})
+}
+
 func randomStruct(r *rand.Rand, depth int) (t reflect.Type, keys []string) {
 	keys = []string{"unknown", "same", "Same", "one_only", "shared", "Far", "n", "One.Same", "Two.shared"}
 	single := reflect.TypeFor[every]()
