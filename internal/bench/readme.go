@@ -1,30 +1,38 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// numbers prints the rows of the README.
+// numbers prints the table of the README: the medians of the tables before.
 func numbers(r *report) error {
-	t := r.table("Numbers, for the README", "", "", "how to get it")
-	row := func(what, key, table, format string, args ...any) {
-		if got, ok := r.results[key]; ok {
-			t.row(what, fmt.Sprintf(format, append([]any{got.least}, args...)...), fmt.Sprintf("`cd internal/bench && go run . -table %s`", table))
-		}
+	t := r.table("Numbers, for the README: what a handler that drains the body and answers 204 takes, as a part of what this takes; and allocations beyond its own",
+		"a request with", "beacon", "without it")
+	figure := func(key string) string {
+		v := r.results[key]
+		return fmt.Sprintf("%.2f, %s", v.median, ns(v.allocs))
 	}
-	allocs := func(key string) float64 { return r.results[key].allocs }
-	const form, j, env, reports = "multipart, 3 fields", "JSON of 282 bytes", "envelope, 10 events", "Reporting API, 10 reports"
-	row("a whole request of a form with 3 fields, through net/http", "handler/"+form, "handler",
-		"%.2f of the speed of a handler that drains the body and answers 204, with %v more allocations; net/http's parser and gorilla/schema %.2f, %v",
-		allocs("handler/"+form), r.results["std/"+form].least, allocs("std/"+form))
-	row("of a JSON text of 300 bytes", "handler/"+j, "handler",
-		"%.2f, %v; encoding/json %.2f, %v", allocs("handler/"+j), r.results["std/"+j].least, allocs("std/"+j))
-	row("of an envelope of the client's with 10 events", "handler/"+env, "handler",
-		"%.2f, %v; encoding/json %.2f, %v", allocs("handler/"+env), r.results["std/"+env].least, allocs("std/"+env))
-	row("of 10 reports of the browser's", "handler/"+reports, "handler",
-		"%.2f, %v; encoding/json %.2f, %v", allocs("handler/"+reports), r.results["std/"+reports].least, allocs("std/"+reports))
-	row("decoding the form", "decode/"+form, "decode", "%.3f of what `ParseMultipartForm` takes, %v allocations in place of %v",
-		allocs("decode/"+form), allocs("std/decode/"+form))
-	row("`On[T]` over it, in the handler", "on/"+form, "handler", "%.2f of the floor more, %v allocations", allocs("on/"+form))
-	row("end to end over loopback, 256 connections", "e2e/256", "e2e", "%.2f of that floor")
-	row("with every event durable before its 204, 256 connections", "durable/256", "e2e", "%.2f of that floor")
+	for _, c := range comparisons() {
+		if _, ok := r.results["handler/"+c.Name]; !ok || !c.quick {
+			continue
+		}
+		own := figure("handler/" + c.Name)
+		if on, ok := r.results["on/"+c.Name]; ok {
+			own += fmt.Sprintf("; to a struct, by `On`: %.2f, %s", 1/(1+on.median), ns(on.allocs))
+		}
+		t.row(c.Name, own, c.peer+": "+figure("std/"+c.Name))
+	}
+	if _, ok := r.results["e2e/32"]; ok {
+		t.row("the form, over loopback with 32 / 256 connections", r.loopback("e2e"), strings.Join([]string{
+			"net/http + schema: " + r.loopback("std"), "fasthttp, which drains it: " + r.loopback("fasthttp"), "Express + multer: " + r.loopback("express"),
+		}, "; "))
+		t.row("the same, on disk before the 204", r.loopback("durable"), "bbolt: "+r.loopback("bbolt")+"; SQLite: "+r.loopback("sqlite"))
+	}
 	return t.end()
+}
+
+// loopback is what a server reached over loopback, with few and with many connections.
+func (r *report) loopback(key string) string {
+	return fmt.Sprintf("%.2f / %.2f", r.results[key+"/32"].median, r.results[key+"/256"].median)
 }

@@ -35,7 +35,7 @@ type Options struct {
 	// it is quick, 30, and after Window at the latest, by default a second or 250 ms.
 	Slice, Window time.Duration
 
-	// Reach is told the parts of the floor that there are targets for: the median of
+	// Reach is told the parts of the floor that other tables show: the median of
 	// all pairs, and that of the minima.
 	Reach func(key string, median, least float64)
 }

@@ -53,7 +53,7 @@ type row struct {
 	note  string // how this kind does it
 	procs int    // GOMAXPROCS
 	quick bool
-	goal  string // what the target is called that there is for it
+	goal  string // what its figure is called in the tables of others
 
 	process *proc.Process
 	addr    string
@@ -88,14 +88,14 @@ func subjects() []*row {
 		{kind: batch, form: multipart, procs: 1},
 		{kind: spooled, form: multipart, procs: 1},
 		{kind: spooled, form: multipart, procs: 2, quick: true, goal: "durable"},
-		{kind: std, note: "ParseMultipartForm + schema", form: multipart, procs: 1},
-		{kind: fastFloor, form: multipart, procs: 1, quick: true},
+		{kind: std, note: "ParseMultipartForm + schema", form: multipart, procs: 1, goal: "std"},
+		{kind: fastFloor, form: multipart, procs: 1, quick: true, goal: "fasthttp"},
 		{kind: fastForm, form: multipart, procs: 1},
-		{kind: express, note: "multer", form: multipart},
+		{kind: express, note: "multer", form: multipart, goal: "express"},
 		{kind: bolt, form: multipart, procs: 1},
-		{kind: bolt, form: multipart, procs: 2},
+		{kind: bolt, form: multipart, procs: 2, goal: "bbolt"},
 		{kind: sqlite, form: multipart, procs: 1},
-		{kind: sqlite, form: multipart, procs: 2},
+		{kind: sqlite, form: multipart, procs: 2, goal: "sqlite"},
 
 		{kind: floor, form: urlencoded, procs: 1},
 		{kind: noop, form: urlencoded, procs: 1},
