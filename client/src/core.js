@@ -25,6 +25,8 @@ const held = new Set();
 export let seen = !hidden();
 /** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
 export let leaving = 0;
+/** Until when it may be the browser that ends, which hides its pages first. */
+let doubt = 0;
 
 /** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
 const each = (list, f) => [...list].map((b) => quietly(() => open(b) && f(b)));
@@ -44,12 +46,12 @@ export const flush = () => {
 
 /** @param {unknown} [frozen] no timer runs any more */
 const hide = (frozen) => {
+  if (!frozen) doubt = now() + 250;
   pageHides();
   each(held, (b) => {
-    if (b._background > 0 && !leaving && !frozen) {
-      b._hideline = now() + Math.min(b._background, 18e5);
-      arrange(b);
-    } else part(b);
+    if (leaving || frozen) return part(b);
+    if (b._background > 0) b._hideline = now() + Math.min(b._background, 18e5);
+    arrange(b);
   });
   if (leaving || frozen) lastChance();
   sync();
@@ -198,6 +200,13 @@ const schedule = (b) => {
 /** Has b sent when it has to be. @param {PendingBeacon} b */
 const arrange = (b) => {
   if (!b._state) return;
+  // A browser that quits sends what it holds, also if it is taken back meanwhile. What
+  // has no ids, by which to tell the twin, is left to it for that long.
+  if (doubt > now() && !leaving && b._later && !b._ids && b._told === b._rev) {
+    clearTimeout(b._timer);
+    b._timer = setTimeout(() => each([b], arrange), doubt - now());
+    return;
+  }
   release(b);
   if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
@@ -220,7 +229,7 @@ const arrange = (b) => {
         activateAfter: Math.min(left + 500, 18e5),
       }),
     );
-    b._told = b._mode && b._data.length;
+    b._told = b._mode ? b._data.length : b._rev;
     b._at = t;
   }
   save(p, !hidden());

@@ -394,6 +394,18 @@ class Tab {
     return this.leave({ lost: (r) => kinds.includes(r.kind), later: !kinds.includes("later") });
   }
 
+  /**
+   * The browser quits: its pages are hidden, and what it held when that began is sent,
+   * whatever they take back.
+   */
+  async shutdown() {
+    const held = [...this.later];
+    await this.hide();
+    this.later = [...held];
+    for (const e of held) e.fire();
+    this.end();
+  }
+
   /** document.open(): every listener is gone. */
   reopen() {
     this.doc.forget();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { World, idle } from "./harness.mjs";
+import { later, times, visit } from "./helpers.mjs";
 
 const U = "https://example.com/b";
 const open = (w, o) => w.open({ fetchLater: true, ...o });
@@ -61,10 +62,33 @@ test("a hidden page sends what the browser holds: both may be killed", async () 
   const c = post(tab.beacon, "c", { backgroundTimeout: 5_000 });
   await idle();
   await tab.hide();
+  assert.equal(w.requests.length, 0, "it may be the browser that ends");
+  await w.tick(250);
   assert.deepEqual([a.pending, b.pending, c.pending], [false, false, true]);
-  assert.deepEqual(tab.later.map((e) => [e.init.body, e.init.activateAfter]), [["c", 5_500]]);
+  assert.deepEqual(w.requests.map((r) => [r.kind, r.body]), [["fetch", "a"], ["fetch", "b"]]);
+  assert.deepEqual(tab.later.map((e) => [e.init.body, e.init.activateAfter]), [["c", 5_250]]);
   await tab.show();
   assert.equal(tab.later.find((e) => e.init.body === "c").init.activateAfter, 1_800_000);
+});
+
+test("a browser that quits hides its pages and sends what they take back: no twins", async () => {
+  for (const how of ["shutdown", "leave", "restore"]) {
+    const w = new World();
+    const tab = await visit(w, { fetchLater: true });
+    post(tab.beacon, "raw");
+    post(tab.beacon, "timed", { backgroundTimeout: 5_000 });
+    new tab.beacon.PendingGetBeacon("/g");
+    await w.tick(1_000);
+    if (how === "shutdown") await tab.shutdown();
+    else {
+      await tab.hide();
+      await tab.leave({ persisted: how === "restore" });
+      if (how === "restore") await tab.restore();
+    }
+    await w.tick(1_000);
+    await later(w, { fetchLater: true });
+    assert.deepEqual(["raw", "timed", "/g"].map((what) => times(w, what)), [1, 1, 1], how);
+  }
 });
 
 test("what the browser sent is not pending, and is not sent again", async () => {

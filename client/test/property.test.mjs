@@ -172,6 +172,7 @@ async function run(seed) {
       if (fullEver) for (const x of made) x.excused = true; // what it had taken over as well
       await gone((t) => t.crash());
     },
+    shutdown: () => gone((t) => t.shutdown()),
     quit: () => gone((t) => t.quit(...["beacon", "fetch"].filter(() => random() < 0.5))),
     later() {
       const e = of(tab.later);
