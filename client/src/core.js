@@ -10,7 +10,7 @@
  * What beacons do by themselves are functions here and not methods: it is less to
  * load, and nothing that a page can call.
  */
-import { bytes, clearTimeout, doc, fetchLater, hidden, location, newId, now, offline, on, own, quietly, relisten, setTimeout, w } from "./env.js";
+import { bytes, clearTimeout, doc, fetchLater, hidden, location, newId, now, offline, on, own, quietly, relisten, requestIdleCallback, setTimeout, w } from "./env.js";
 import { isBlob, lastChance, parked, report, request, send, wait } from "./transport.js";
 import { about, aim, drop, gate, gone, never, pageBack, pageEnds, pageHides, pageReviewed, pageShows, save, saved, stamped, sync, who } from "./plug.js";
 
@@ -25,7 +25,7 @@ const held = new Set();
 export let seen = !hidden();
 /** Since pagehide: 1 if this page is about to end, 2 if it is to enter the back/forward cache. */
 export let leaving = 0;
-/** Until when it may be the browser that ends, which hides its pages first. */
+/** Until when it may be the browser that ends, and hid this page first. */
 let doubt = 0;
 
 /** @param {Iterable<PendingBeacon>} list @param {(b: PendingBeacon) => unknown} f */
@@ -44,16 +44,17 @@ export const flush = () => {
   parked.forEach((p) => wait(p, 0));
 };
 
-/** @param {unknown} [frozen] no timer runs any more */
-const hide = (frozen) => {
-  if (!frozen) doubt = now() + 250;
+/** @param {unknown} [ends] whether it is for good, or no timer runs any more */
+const hide = (ends = leaving) => {
+  doubt = ends ? 0 : now() + 250;
   pageHides();
   each(held, (b) => {
-    if (leaving || frozen) return part(b);
-    if (b._background > 0) b._hideline = now() + Math.min(b._background, 18e5);
-    arrange(b);
+    if (b._background > 0 && !ends) {
+      b._hideline = now() + Math.min(b._background, 18e5);
+      arrange(b);
+    } else part(b);
   });
-  if (leaving || frozen) lastChance();
+  if (ends) lastChance();
   sync();
 };
 
@@ -197,16 +198,20 @@ const schedule = (b) => {
   else queueMicrotask(go);
 };
 
+/**
+ * A browser that quits sends what it holds, also what is taken back meanwhile. While in
+ * doubt, what it holds as it is, and has no ids by which to tell the twin, is left to it.
+ * Timers of hidden pages are up to a second late, in which the browser may be killed.
+ * @param {PendingBeacon} b
+ */
+const leave = (b) => {
+  const timeout = doubt - now();
+  return timeout > 0 && b._later && !b._ids && b._told === b._rev && gate() && !offline() && requestIdleCallback?.(() => each([b], arrange), { timeout });
+};
+
 /** Has b sent when it has to be. @param {PendingBeacon} b */
 const arrange = (b) => {
-  if (!b._state) return;
-  // A browser that quits sends what it holds, also if it is taken back meanwhile. What
-  // has no ids, by which to tell the twin, is left to it for that long.
-  if (doubt > now() && !leaving && b._later && !b._ids && b._told === b._rev) {
-    clearTimeout(b._timer);
-    b._timer = setTimeout(() => each([b], arrange), doubt - now());
-    return;
-  }
+  if (!b._state || leave(b)) return;
   release(b);
   if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
@@ -311,10 +316,10 @@ const part = (b) => {
   if (!gate()) return;
   // Firefox ends tabs in the background too soon for what they send then, so that what
   // has a record is left to it.
-  if (leaving && !seen && !b._ids && saved(b)) return;
+  if (saved(b) && leaving && !seen && !b._ids) return;
   if (offline() ? !(leaving && b._ids) : b._options.onHidden && !leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
-  else if (!leaving || !b._later || b._due) sendOff(b);
+  else if (!(leaving ? b._later && !b._due : leave(b))) sendOff(b);
 };
 
 /**

@@ -17,6 +17,7 @@ export const {
   fetch,
   /** @type {((url: string, init: RequestInit & {activateAfter?: number}) => {readonly activated: boolean}) | undefined} */
   fetchLater,
+  requestIdleCallback,
   setTimeout,
   setInterval,
   clearTimeout,

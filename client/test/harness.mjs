@@ -297,6 +297,7 @@ class Tab {
         world.after(ms, again, tab);
       },
       setTimeout: (f, ms) => world.after(ms, f, tab),
+      requestIdleCallback: (f, { timeout }) => world.after(Math.min(timeout, 60), f, tab),
       clearTimeout: (timer) => {
         world.timers = world.timers.filter((t) => t !== timer);
       },

@@ -91,6 +91,86 @@ test("a browser that quits hides its pages and sends what they take back: no twi
   }
 });
 
+test("what is left to a browser that may be quitting is the page's again at once, if more is known", async () => {
+  const o = { fetchLater: true };
+  const cases = {
+    pending: async ({ tab }) => tab.beacon.consent("pending"),
+    denied: async ({ tab }) => tab.beacon.consent("denied"),
+    offline: ({ tab }) => tab.online(false),
+    frozen: async ({ tab }) => tab.doc.emit("freeze"),
+    changed: async ({ b }) => b.setData("new"),
+    late: ({ w }) => w.tick(50),
+    named: async ({ b }) => b.sendNow(),
+  };
+  const want = { pending: [], denied: [], offline: [], frozen: ["raw"], changed: ["new"], late: ["raw"], named: ["raw"] };
+  for (const [how, f] of Object.entries(cases)) {
+    const w = new World();
+    const tab = await visit(w, o, { onerror() {} });
+    const b = new tab.beacon.PendingPostBeacon("/_pb", how === "late" ? { timeout: 1_100 } : {});
+    b.setData("raw");
+    await w.tick(1_000);
+    await tab.hide();
+    await w.tick(50);
+    assert.deepEqual([tab.later.length, b.pending], [1, true], `${how}: left to the browser`);
+    await f({ w, tab, b });
+    await idle();
+    assert.equal(tab.later.length, 0, `${how}: taken back`);
+    const bodies = () => w.requests.filter((r) => !r.envelope).map((r) => r.body);
+    assert.deepEqual(bodies(), want[how], how);
+    // By nobody once more, but what the store has.
+    if (how === "offline") tab.kill();
+    else await w.tick(10_000);
+    if (how === "pending") tab.kill();
+    await later(w, o);
+    assert.deepEqual(bodies(), how === "offline" ? ["raw"] : want[how], `${how}: in the end`);
+  }
+});
+
+test("shown again at once it stays with the browser, with the time of a page in use", async () => {
+  const w = new World();
+  const tab = await open(w);
+  const a = post(tab.beacon, "a");
+  const b = post(tab.beacon, "b", { backgroundTimeout: 100 });
+  await idle();
+  for (let i = 0; i < 5; i++) {
+    await tab.hide();
+    await w.tick(90);
+    await tab.show();
+    await w.tick(10);
+  }
+  await w.tick(10_000);
+  assert.deepEqual([w.requests.length, a.pending, b.pending], [0, true, true]);
+  assert.deepEqual(tab.later.map((e) => [e.init.body, e.init.activateAfter]), [["a", 1_800_000], ["b", 1_800_000]]);
+  await tab.hide();
+  await w.tick(249);
+  assert.deepEqual([w.requests.length, a.pending, b.pending], [0, true, true]);
+  await w.tick(1);
+  assert.deepEqual(w.requests.map((r) => [r.kind, r.body]).sort(), [["fetch", "a"], ["fetch", "b"]]);
+});
+
+test("with ids nobody waits for the browser, and with onHidden: store it goes on holding what is not stored", async () => {
+  const w = new World();
+  const tab = await visit(w, { fetchLater: true });
+  post(tab.beacon, "id", { idParam: "id" });
+  const b = post(tab.beacon, "x", { onHidden: "store", timeout: 5_000 });
+  await w.tick(1_000);
+  await tab.hide();
+  assert.equal(times(w, "id"), 1);
+  await w.tick(1_000);
+  assert.deepEqual([times(w, "x"), b.pending, tab.later.length, tab.registrations], [0, true, 1, tab.registrations]);
+  await w.tick(3_000);
+  assert.equal(times(w, "x"), 1, "its time has come");
+});
+
+test("without requestIdleCallback nothing waits for the browser: timers of hidden pages are too slow", async () => {
+  const w = new World();
+  const tab = await open(w, { globals: { requestIdleCallback: undefined } });
+  const b = post(tab.beacon, "x");
+  await idle();
+  await tab.hide();
+  assert.deepEqual([w.requests.map((r) => r.body), b.pending, tab.later.length], [["x"], false, 0]);
+});
+
 test("what the browser sent is not pending, and is not sent again", async () => {
   const w = new World();
   const tab = await open(w);
