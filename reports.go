@@ -15,9 +15,11 @@ const cspViolation = "csp-violation"
 func decodeReports(one []Event, body []byte, buffer int, lim *bounds) ([]Event, error) {
 	e := &one[0]
 	items, isArray := wire.ElementsOf(body)
-	scan := wire.ScanJSON(body, lim.MaxDepth+1)
-	valid := isArray && scan.Status == wire.JSONValid // and so is each of them
-	n := scan.Items
+	n, valid := 0, false
+	if isArray {
+		scan := wire.ScanJSON(body, lim.MaxDepth+1)
+		n, valid = scan.Items, scan.Status == wire.JSONValid // and so is each of them
+	}
 	if !valid {
 		n = items.Count(lim.MaxEvents)
 	}
