@@ -267,11 +267,15 @@ func (r *run) open(now time.Time) (err error) {
 	return err
 }
 
-// over tells whether what is measured is at its end. It does not ask for the CPU time
-// of another process at each answer, which is a system call.
+// over tells whether what is measured is at its end, which it is not without an answer: then
+// others have had the processor, or the disk. It does not ask for the CPU time of another
+// process at each answer, which is a system call.
 func (r *run) over(now time.Time) (bool, error) {
+	if r.latency.n == 0 {
+		return false, nil
+	}
 	if now.Sub(r.begin) >= r.Window {
-		return r.latency.n > 0, nil // or others have had the processor all the time
+		return true, nil
 	}
 	if r.Enough == 0 || now.Sub(r.looked) < time.Millisecond {
 		return false, nil
