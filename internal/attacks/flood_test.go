@@ -16,13 +16,18 @@ func TestFlood(t *testing.T) {
 		// In all 5,000 requests a second, beside 50 of the visitors.
 		flood := attack{What: "small", Conns: 1000, Networks: networks, Every: 200 * time.Millisecond, For: length(5 * time.Second)}
 		t.Run(name, func(t *testing.T) {
+			start := time.Now()
 			o := run(t, setup{Sink: "spool", Limit: &aShare}.in(t), flood)
+			elapsed := time.Since(start)
 			o.must(t)
 			if lost := o.visitors.beacons - o.visitors.statuses[http.StatusNoContent]; lost > 0 {
 				t.Errorf("%d honest beacons of %d were lost: %v", lost, o.visitors.beacons, o.visitors.statuses)
 			}
-			if refused, taken := o.attacker.Answers[http.StatusTooManyRequests], o.attacker.Answers[http.StatusNoContent]; refused < taken {
-				t.Errorf("%d of the flood were taken and %d refused", taken, refused)
+			// On a busy machine the flood may be less than what the networks may send.
+			may := float64(networks) * (float64(aShare.Burst) + float64(aShare.Events)*elapsed.Seconds())
+			refused, taken := o.attacker.Answers[http.StatusTooManyRequests], o.attacker.Answers[http.StatusNoContent]
+			if float64(taken) > may || networks == 1 && refused < taken {
+				t.Errorf("%d of the flood were taken and %d refused in %v: the networks may send %.0f", taken, refused, elapsed, may)
 			}
 		})
 	}
