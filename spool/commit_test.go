@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -23,12 +24,12 @@ import (
 func TestIntervalSyncsUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newMemFS(nil)
-		syncs := 0
+		var syncs atomic.Int32 // the interval goes on while it is read
 		fs.hang = func(o *op) {
 			switch {
 			case filepath.Ext(o.name) != dataSuffix:
 			case o.kind == opSync:
-				syncs++
+				syncs.Add(1)
 			case o.kind == opWrite: // long enough for others to wait behind it, always
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -51,8 +52,8 @@ func TestIntervalSyncsUnderLoad(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if syncs < 45 {
-			t.Error(syncs, "syncs in 50 intervals")
+		if n := syncs.Load(); n < 45 {
+			t.Error(n, "syncs in 50 intervals")
 		}
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
