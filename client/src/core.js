@@ -212,6 +212,7 @@ const leave = (b) => {
 /** Has b sent when it has to be. @param {PendingBeacon} b */
 const arrange = (b) => {
   if (!b._state || leave(b)) return;
+  if (b._left) return sendOff(b);
   release(b);
   if (!gate()) return;
   if (!hidden()) b._hideline = Infinity;
@@ -308,7 +309,7 @@ const sendOff = (b) => {
   if (!open(b)) return;
   const { _state } = b;
   close(b, _state);
-  if (_state) send(parcel(b), leaving || hidden());
+  if (_state) send(parcel(b), b._left || leaving || hidden());
 };
 
 /** When the page is hidden, or ends. @param {PendingBeacon} b */
@@ -319,7 +320,8 @@ const part = (b) => {
   if (saved(b) && leaving && !seen && !b._ids) return;
   if (offline() ? !(leaving && b._ids) : b._options.onHidden && !leaving) save(parcel(b));
   // What the browser holds as it is, it sends at the end.
-  else if (!(leaving ? b._later && !b._due : leave(b))) sendOff(b);
+  // What is left to it for a moment is not pending any more, as everything else.
+  else if (!(leaving ? b._later && !b._due : (b._left = leave(b)))) sendOff(b);
 };
 
 /**
@@ -373,7 +375,7 @@ export class PendingBeacon {
 
   /** Of an envelope: whether it has something that was not sent. */
   get pending() {
-    return open(this) && !(this._mode && !this._state);
+    return open(this) && !this._left && !(this._mode && !this._state);
   }
 
   get timeout() {
