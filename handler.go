@@ -290,7 +290,7 @@ func (h *Handler) stamp(events []Event, client netip.Addr, now time.Time) {
 func (h *Handler) network(r *http.Request, client netip.Addr) netip.Prefix {
 	key, ok := clientip.Own(client, h.cfg.TrustedProxies)
 	if !ok {
-		h.noShare(r, client)
+		h.noShare(r)
 		return netip.Prefix{}
 	}
 	return clientip.Wide(key)
@@ -298,8 +298,8 @@ func (h *Handler) network(r *http.Request, client netip.Addr) netip.Prefix {
 
 // noShare says once that no client can be kept from using up the whole budget. A visitor
 // on the same machine, as during development, is no reason to.
-func (h *Handler) noShare(r *http.Request, client netip.Addr) {
-	if client.IsLoopback() && r.Header["X-Forwarded-For"] == nil {
+func (h *Handler) noShare(r *http.Request) {
+	if clientip.OnThisMachine(r) {
 		return
 	}
 	h.unshared.Do(func() {
