@@ -6,17 +6,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"mime"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pagebeacon/beacon/internal/wire"
 )
@@ -252,37 +249,6 @@ func benchCPU(b *testing.B, size int, f func()) {
 	b.ReportMetric(float64(cpuTime()-start)/float64(n), "cpu-ns/op")
 }
 
-// BenchmarkHandler measures whole requests over net/http on an in-memory
-// connection, beside the floor: a handler that drains the body and answers 204.
-func BenchmarkHandler(b *testing.B) {
-	floor := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		w.WriteHeader(http.StatusNoContent)
-	})
-	taken := 0
-	h, err := New(Config{Sink: SinkFunc(func(_ context.Context, events []Event) error {
-		taken += len(events)
-		return nil
-	})})
-	if err != nil {
-		b.Fatal(err)
-	}
-	formType := "application/x-www-form-urlencoded;charset=UTF-8"
-	cases := []struct {
-		name    string
-		request []byte
-	}{
-		{"mp3", benchPost("multipart/form-data; boundary="+benchBoundary, benchMP3)},
-		{"mp20file", benchPost("multipart/form-data; boundary="+benchBoundary, benchMP20File)},
-		{"ue3", benchPost(formType, []byte(benchUE3))},
-		{"j300", benchPost("text/plain;charset=UTF-8", benchJ300)},
-	}
-	for _, c := range cases {
-		b.Run(c.name+"/floor", func(b *testing.B) { serveLoop(b, floor, c.request) })
-		b.Run(c.name+"/beacon", func(b *testing.B) { serveLoop(b, h, c.request) })
-	}
-}
-
 // benchPost is a beacon with the headers that Chromium sends.
 func benchPost(contentType string, body []byte) []byte {
 	head := "POST /log-tracking HTTP/1.1\r\nHost: localhost:18101\r\nConnection: keep-alive\r\n" +
@@ -293,81 +259,3 @@ func benchPost(contentType string, body []byte) []byte {
 		"Referer: http://localhost:18101/p/main.html?set=full\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n\r\n"
 	return append([]byte(head), body...)
 }
-
-// serveLoop serves b.N copies of request on one keep-alive connection.
-func serveLoop(b *testing.B, h http.Handler, request []byte) {
-	b.ReportAllocs()
-	conn := &loopConn{request: request, left: b.N, requests: b.N, done: make(chan struct{})}
-	l := &oneConn{conn: conn, closed: make(chan struct{})}
-	srv := &http.Server{Handler: h}
-	b.ResetTimer()
-	start := cpuTime()
-	go func() { _ = srv.Serve(l) }()
-	<-conn.done
-	cpu := cpuTime() - start
-	b.StopTimer()
-	_ = srv.Close()
-	if conn.answers != b.N {
-		b.Fatalf("%d answers to %d requests", conn.answers, b.N)
-	}
-	b.ReportMetric(float64(cpu)/float64(b.N), "cpu-ns/op")
-}
-
-// A loopConn is the server's side of a connection whose client sends the same
-// request again as soon as it has the answer.
-type loopConn struct {
-	net.Conn
-	request []byte
-	off     int
-	left    int
-	answers int
-
-	requests int
-	done     chan struct{} // closed with the last answer
-}
-
-func (c *loopConn) Read(p []byte) (int, error) {
-	if c.off == len(c.request) {
-		if c.left--; c.left <= 0 {
-			<-c.done
-			return 0, io.EOF
-		}
-		c.off = 0
-	}
-	n := copy(p, c.request[c.off:])
-	c.off += n
-	return n, nil
-}
-
-func (c *loopConn) Write(p []byte) (int, error) {
-	if bytes.HasPrefix(p, []byte("HTTP/1.1 204")) {
-		if c.answers++; c.answers == c.requests {
-			close(c.done)
-		}
-	}
-	return len(p), nil
-}
-
-func (c *loopConn) Close() error                     { return nil }
-func (c *loopConn) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
-func (c *loopConn) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711} }
-func (c *loopConn) SetDeadline(time.Time) error      { return nil }
-func (c *loopConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *loopConn) SetWriteDeadline(time.Time) error { return nil }
-
-type oneConn struct {
-	conn   net.Conn
-	closed chan struct{}
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	if c := l.conn; c != nil {
-		l.conn = nil
-		return c, nil
-	}
-	<-l.closed
-	return nil, net.ErrClosed
-}
-
-func (l *oneConn) Close() error   { close(l.closed); return nil }
-func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
