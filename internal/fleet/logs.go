@@ -106,7 +106,7 @@ func (s LogSpec) open(ctx context.Context, maxTries int, logger *slog.Logger) (r
 		k, err := kafka.NewConsumer(ctx, kafka.ConsumerOptions{
 			Topic: topicName, Group: groupName, MaxEvents: held, MaxTries: maxTries, Logger: logger,
 			// Soon known to be dead, for the tests' time.
-			Client: append(s.client(), kgo.SessionTimeout(3*time.Second), kgo.HeartbeatInterval(500*time.Millisecond)),
+			Client: append(s.client(), kgo.SessionTimeout(3*time.Second), kgo.RebalanceTimeout(10*time.Second), kgo.HeartbeatInterval(500*time.Millisecond)),
 		})
 		return k, func() {}, err
 	}
