@@ -32,6 +32,20 @@ type (
 		Own  map[string]chain
 	}
 	textKey string
+
+	Selfish struct {
+		*Selfish
+		N int `json:"n"`
+	}
+	Left struct {
+		*Right
+		N int
+	}
+	Right struct{ *Left }
+	Quiet struct {
+		*Quiet `schema:"-"`
+		N      int `json:"n"`
+	}
 )
 
 func (k *textKey) UnmarshalText(b []byte) error { *k = textKey("<" + string(b) + ">"); return nil }
@@ -48,6 +62,24 @@ func TestRecursiveTypes(t *testing.T) {
 		t.Errorf("%v %+v", err, v)
 	}
 	beacon.On(func(context.Context, beacon.Event, struct{ A, B, C, D *chain }) error { return nil })
+}
+
+// TestSelfEmbedded: a type that embeds itself is refused when it is met, and one that says
+// that no form fills it is not.
+func TestSelfEmbedded(t *testing.T) {
+	form := beacon.Event{Body: beacon.Form{{Name: "N", Value: "7"}}}
+	for _, v := range []any{new(Selfish), new(Right), new(struct{ Deep *Left })} {
+		if err := form.Bind(v); err == nil || !strings.Contains(err.Error(), "embeds itself") {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+	var v Quiet
+	if err := form.Bind(&v); err != nil || v.N != 7 {
+		t.Errorf("%v %+v", err, v)
+	}
+	if err := (beacon.Event{Body: beacon.JSON(`{"n":8}`)}).Bind(&v); err != nil || v.N != 8 {
+		t.Errorf("%v %+v", err, v)
+	}
 }
 
 // TestMapKeys are what encoding/json makes of them.

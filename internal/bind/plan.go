@@ -39,7 +39,11 @@ func (b *Forms) planFor(t reflect.Type) (*plan, error) {
 		return cached.(*plan), nil
 	}
 	p := &plan{file: b.file, leaves: map[string]*leaf{}, folded: map[string]*leaf{}}
-	if err := p.add(t, "", nil); err != nil {
+	err := p.add(t, "", nil)
+	if err == nil {
+		err = checkEmbedding(t, map[reflect.Type]bool{})
+	}
+	if err != nil {
 		err = fmt.Errorf("%v: %w", t, err)
 		b.plans.Store(t, err)
 		return nil, err
@@ -150,6 +154,45 @@ func isCalm(t reflect.Type, seen map[reflect.Type]bool) bool {
 		}
 	}
 	return true
+}
+
+// checkEmbedding refuses a type that embeds itself, or leads to one that does: the schema
+// package would never be done with it.
+func checkEmbedding(t reflect.Type, seen map[reflect.Type]bool) error {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || seen[t] {
+		return nil
+	}
+	seen[t] = true
+	if embeds(t, t, map[reflect.Type]bool{}) {
+		return fmt.Errorf("%v embeds itself, tag what does `schema:\"-\"`", t)
+	}
+	for f := range t.Fields() {
+		if err := checkEmbedding(f.Type, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// embeds says whether a t has an embedded field of type what, at whatever depth.
+func embeds(t, what reflect.Type, seen map[reflect.Type]bool) bool {
+	for f := range t.Fields() {
+		to := f.Type
+		if to.Kind() == reflect.Pointer {
+			to = to.Elem()
+		}
+		if !f.Anonymous || to.Kind() != reflect.Struct || f.Tag.Get("schema") == "-" || seen[to] {
+			continue
+		}
+		seen[to] = true
+		if to == what || embeds(to, what, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 func isText(t reflect.Type) bool {
