@@ -34,7 +34,7 @@ type Role struct {
 	Store      StoreSpec
 	Ports      []int // of brokers
 
-	// Unsure is how many of a hundred calls of the store are made again though they went well.
+	// Unsure is how many of a hundred events are given to the store again though it took them.
 	Unsure int
 
 	// Refuses are the names of events that a consumer's store never takes, as it says at
@@ -213,6 +213,7 @@ func runConsumer(r Role) error {
 
 // careless does with what the store answers what r says.
 func (r Role) careless(next beacon.Sink) beacon.Sink {
+	var took, again atomic.Int64 // events
 	return beacon.SinkFunc(func(ctx context.Context, events []beacon.Event) error {
 		if r.Mistake == "early" {
 			go func() {
@@ -224,11 +225,15 @@ func (r Role) careless(next beacon.Sink) beacon.Sink {
 		if err := r.refusal(events); err != nil {
 			return err
 		}
-		err := next.Consume(ctx, events)
-		if err == nil && rand.IntN(100) < r.Unsure {
+		if err := next.Consume(ctx, events); err != nil {
+			return err
+		}
+		n := int64(len(events))
+		if all := took.Add(n); 100*again.Load() < int64(r.Unsure)*all { // not by luck, which may be good for a whole test
+			again.Add(n)
 			return errUnsure
 		}
-		return err
+		return nil
 	})
 }
 
