@@ -216,6 +216,7 @@ func TestSinkServerAway(t *testing.T) {
 	one(t, conn, "beacon")
 	first := newSink(t, beaconnats.SinkOptions{Conn: conn})
 	s.Stop()
+	eventually(t, "the client knows", func() bool { return !conn.IsConnected() }) // before that nobody can say what came of it
 	late := natstest.Connect(t, s.URL(), nats.RetryOnFailedConnect(true))
 	second := newSink(t, beaconnats.SinkOptions{Conn: late})
 	for name, sink := range map[string]*beaconnats.Sink{"made before": first, "made meanwhile": second} {
@@ -235,7 +236,7 @@ func TestSinkServerAway(t *testing.T) {
 		}
 	}
 	if got := stored(t, conn, "beacon"); len(got) != 6 {
-		t.Errorf("%d are stored", len(got))
+		t.Errorf("%d are stored: %v", len(got), got)
 	}
 }
 
